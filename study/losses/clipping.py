@@ -1,0 +1,21 @@
+"""Weight clipping (Arjovsky, Chintala, Bottou 2017, algorithm 1, line 7)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+class WeightClipping:
+    """Clamps every critic parameter to [-clip_value, clip_value]; `clip_value` (M,), one per member."""
+
+    def __init__(self, clip_value: Tensor) -> None:
+        self.clip_value = clip_value
+
+    @torch.no_grad()
+    def __call__(self, parameters: Sequence[Tensor], alive: Tensor) -> None:
+        """Clamp `parameters` (each (M, ...)) in place; members not `alive` (M,) stay as they are."""
+        bound = torch.where(alive, self.clip_value, torch.inf)
+        for parameter in parameters:
+            c = bound.view(-1, *[1] * (parameter.dim() - 1))
+            torch.clamp(parameter, -c, c, out=parameter)

@@ -1,0 +1,25 @@
+"""The gradient penalty of WGAN-GP (Gulrajani et al. 2017, equation 3)."""
+
+import torch
+from torch import Tensor, nn
+
+
+class GradientPenalty:
+    """lambda * E[(||grad D(x_hat)||_2 - 1)^2] at x_hat = eps * x + (1 - eps) * G(z).
+
+    `lambda_gp` (M,) is one weight per member.
+    """
+
+    def __init__(self, lambda_gp: Tensor) -> None:
+        self.lambda_gp = lambda_gp
+
+    def __call__(self, critic: nn.Module, real: Tensor, fake: Tensor, epsilon: Tensor) -> Tensor:
+        """Samples (M, B, ...), epsilon (M, B) in [0, 1] -> (M,), differentiable in the critic."""
+        epsilon = epsilon.view(*epsilon.shape, *[1] * (real.dim() - 2))
+        between = (fake + epsilon * (real - fake)).detach().requires_grad_()
+        scores = critic(between)
+        # Members and samples are independent, so the gradient of the sum holds each sample's own.
+        (gradient,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
+        # vector_norm has subgradient 0 at 0, where sqrt(sum of squares) would give NaN.
+        norms = torch.linalg.vector_norm(gradient.flatten(2), dim=2)
+        return self.lambda_gp * (norms - 1).square().mean(1)

@@ -1,0 +1,151 @@
+"""Layers that hold the weights of M members and never mix them.
+
+Every parameter has the member dimension first, (M, ...), contiguous. Convolutions keep the members in
+the channels, (B, M*C, H, W), and run as one grouped convolution, as HFTA does (Wang et al., MLSys
+2021); with M = 1 each layer is the textbook one.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def _normal(parameter: Tensor, generators: Sequence[torch.Generator], mean: float, std: float) -> None:
+    with torch.no_grad():
+        for member, generator in zip(parameter, generators, strict=True):
+            member.copy_(torch.randn(member.shape, generator=generator) * std + mean)
+
+
+def _uniform(parameter: Tensor, generators: Sequence[torch.Generator], bound: float) -> None:
+    with torch.no_grad():
+        for member, generator in zip(parameter, generators, strict=True):
+            member.copy_((torch.rand(member.shape, generator=generator) * 2 - 1) * bound)
+
+
+class MemberLinear(nn.Module):
+    """(M, B, n_in) -> (M, B, n_out).
+
+    `init_std` None draws as torch.nn.Linear does, U(-1/sqrt(n_in), 1/sqrt(n_in)); a number draws weights
+    N(0, init_std) and sets biases to zero.
+    """
+
+    def __init__(
+        self, members: int, n_in: int, n_out: int, *, bias: bool = True, init_std: float | None = None
+    ) -> None:
+        super().__init__()
+        self.init_std = init_std
+        self.weight = nn.Parameter(torch.zeros(members, n_in, n_out))
+        self.bias = nn.Parameter(torch.zeros(members, 1, n_out)) if bias else None
+
+    def initialise(self, generators: Sequence[torch.Generator]) -> None:
+        if self.init_std is not None:
+            _normal(self.weight, generators, 0.0, self.init_std)
+            return
+        bound = 1 / math.sqrt(self.weight.shape[1])
+        _uniform(self.weight, generators, bound)
+        if self.bias is not None:
+            _uniform(self.bias, generators, bound)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.bias is None:
+            return torch.bmm(x, self.weight)
+        return torch.baddbmm(self.bias, x, self.weight)
+
+
+class MemberConv2d(nn.Module):
+    """4x4 convolution of stride 2 that halves the side: (B, M*n_in, H, W) -> (B, M*n_out, H/2, W/2)."""
+
+    def __init__(self, members: int, n_in: int, n_out: int, *, bias: bool, init_std: float) -> None:
+        super().__init__()
+        self.members = members
+        self.init_std = init_std
+        self.weight = nn.Parameter(torch.zeros(members, n_out, n_in, 4, 4))
+        self.bias = nn.Parameter(torch.zeros(members, n_out)) if bias else None
+
+    def initialise(self, generators: Sequence[torch.Generator]) -> None:
+        _normal(self.weight, generators, 0.0, self.init_std)
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = None if self.bias is None else self.bias.flatten()
+        return F.conv2d(x, self.weight.flatten(0, 1), bias, 2, 1, groups=self.members)
+
+
+class MemberConvTranspose2d(nn.Module):
+    """4x4 transposed convolution of stride 2 that doubles the side: (B, M*n_in, H, W) -> (B, M*n_out, 2H, 2W)."""
+
+    def __init__(self, members: int, n_in: int, n_out: int, *, bias: bool, init_std: float) -> None:
+        super().__init__()
+        self.members = members
+        self.init_std = init_std
+        self.weight = nn.Parameter(torch.zeros(members, n_in, n_out, 4, 4))
+        self.bias = nn.Parameter(torch.zeros(members, n_out)) if bias else None
+
+    def initialise(self, generators: Sequence[torch.Generator]) -> None:
+        _normal(self.weight, generators, 0.0, self.init_std)
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = None if self.bias is None else self.bias.flatten()
+        return F.conv_transpose2d(x, self.weight.flatten(0, 1), bias, 2, 1, groups=self.members)
+
+
+class MemberBatchNorm2d(nn.Module):
+    """Batch norm over the M*C channels of (B, M*C, H, W).
+
+    Training normalises with the batch's statistics and records nothing. `recording` stores the
+    statistics of the batch that passes; evaluation mode normalises with the stored ones.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, members: int, channels: int, *, init_std: float) -> None:
+        super().__init__()
+        self.init_std = init_std
+        self.recording = False
+        self.weight = nn.Parameter(torch.ones(members, channels))
+        self.bias = nn.Parameter(torch.zeros(members, channels))
+        self.register_buffer("running_mean", torch.zeros(members * channels), persistent=False)
+        self.register_buffer("running_var", torch.ones(members * channels), persistent=False)
+
+    def initialise(self, generators: Sequence[torch.Generator]) -> None:
+        _normal(self.weight, generators, 1.0, self.init_std)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch_statistics = self.training or self.recording
+        stored = self.recording or not self.training
+        return F.batch_norm(
+            x,
+            self.running_mean if stored else None,
+            self.running_var if stored else None,
+            self.weight.flatten(),
+            self.bias.flatten(),
+            training=batch_statistics,
+            momentum=1.0,
+        )
+
+
+def initialise(network: nn.Module, generators: Sequence[torch.Generator]) -> None:
+    """Draw every member's initial weights from its own generator (on the CPU), layer by layer."""
+    for module in network.modules():
+        if isinstance(
+            module, MemberLinear | MemberConv2d | MemberConvTranspose2d | MemberBatchNorm2d
+        ):
+            module.initialise(generators)
+
+
+def record_statistics(network: nn.Module, latents: Tensor) -> None:
+    """Store the batch-norm statistics of fresh noise `latents` (M, B, latent_dim) for evaluation."""
+    norms = [m for m in network.modules() if isinstance(m, MemberBatchNorm2d)]
+    if not norms:
+        return
+    for norm in norms:
+        norm.recording = True
+    try:
+        with torch.no_grad():
+            network(latents)
+    finally:
+        for norm in norms:
+            norm.recording = False

@@ -1,0 +1,1 @@
+"""Training a pack: the step as in the papers, the loop as a generator of progress."""

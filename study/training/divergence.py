@@ -1,0 +1,65 @@
+"""Who is still alive: the first non-finite number of each member, found on the device.
+
+Divergence is a result. The member is frozen at the update that showed it and recorded with the
+reason; nothing here reads a value back to the host until someone asks.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+REASONS = (
+    "",
+    "non-finite critic loss",
+    "non-finite critic gradient",
+    "non-finite generator loss",
+    "non-finite generator gradient",
+    "non-finite critic parameter",
+    "non-finite generator parameter",
+    "non-finite sample",
+)
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """When a member diverged (kimg shown to its critic) and what was first seen."""
+
+    kimg: float
+    reason: str
+
+
+class DivergenceWatch:
+    """Per member: alive (M,) bool; the reason and the critic update at which it ceased to be."""
+
+    def __init__(self, members: int, device: torch.device) -> None:
+        self.alive = torch.ones(members, dtype=torch.bool, device=device)
+        self._reason = torch.zeros(members, dtype=torch.int64, device=device)
+        self._update = torch.zeros(members, dtype=torch.int64, device=device)
+
+    def check(self, values: Tensor, reason: str, critic_updates: int) -> Tensor:
+        """Mark members whose value in `values` (M,) is not finite; return who is alive, (M,) bool."""
+        finite = values.isfinite()
+        fell = self.alive & ~finite
+        self._reason.masked_fill_(fell, REASONS.index(reason))
+        self._update.masked_fill_(fell, critic_updates)
+        self.alive = self.alive & finite
+        return self.alive
+
+    def any_alive(self) -> bool:
+        return bool(self.alive.any())
+
+    def divergences(self, batch_size: int) -> list[Divergence | None]:
+        """Per member, None while it is alive."""
+        return [
+            Divergence(update * batch_size / 1000, REASONS[reason]) if reason else None
+            for reason, update in zip(self._reason.tolist(), self._update.tolist(), strict=True)
+        ]
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"alive": self.alive, "reason": self._reason, "update": self._update}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self.alive = state["alive"].to(self.alive.device)
+        self._reason = state["reason"].to(self.alive.device)
+        self._update = state["update"].to(self.alive.device)

@@ -1,0 +1,157 @@
+"""A pack: M members of one shape, their networks, losses, optimisers and streams in stacked tensors.
+
+Hyperparameters that change no shape are tensors (M,), so the members of a pack need not share them.
+Training many small GANs as one program follows HFTA (Wang et al., MLSys 2021).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from study.config import TrialConfig
+from study.losses import LOSSES, GradientPenalty, WeightClipping
+from study.networks import build_critic, build_generator
+from study.networks.layers import record_statistics
+from study.training.divergence import DivergenceWatch
+from study.training.meter import Meter
+from study.training.optimisers import OPTIMISERS, Optimiser
+from study.training.streams import Streams, generator_for
+
+EVALUATION_BATCH = 256
+METERS = ("loss_d", "loss_g", "grad_norm_d", "grad_norm_g")
+
+
+class Pack:
+    """M members, one per (configuration, seed), on one device.
+
+    Attributes:
+        critic_updates, generator_updates: per member; all members are at the same count.
+    """
+
+    def __init__(
+        self,
+        configs: Sequence[TrialConfig],
+        seeds: Sequence[int],
+        study_seed: int,
+        sample_shape: tuple[int, ...],
+        device: torch.device,
+    ) -> None:
+        """Raises ValueError when the configurations differ in their shape key."""
+        if len({config.shape_key for config in configs}) != 1 or len(configs) != len(seeds):
+            raise ValueError("a pack needs one seed per configuration, and one shape key for all")
+        config = configs[0]
+        self.config, self.seeds, self.study_seed, self.device = config, seeds, study_seed, device
+
+        def initial(player: str) -> list[torch.Generator]:
+            return [generator_for(study_seed, seed, f"initial {player}") for seed in seeds]
+
+        def per_member(name: str) -> Tensor:
+            return torch.tensor([getattr(c, name) for c in configs], device=device)
+
+        self.generator: nn.Module = build_generator(
+            sample_shape, config.latent_dim, config.width, initial("generator")
+        ).to(device)
+        # A critic with a per-sample penalty must not mix samples (Gulrajani et al. 2017, section 4).
+        self.critic: nn.Module = build_critic(
+            sample_shape, config.width, initial("critic"), batch_norm=config.model != "wgan_gp"
+        ).to(device)
+        self.generator_parameters = list(self.generator.parameters())
+        self.critic_parameters = list(self.critic.parameters())
+
+        self.loss = LOSSES[config.model]
+        self.penalty = (
+            GradientPenalty(per_member("lambda_gp")) if config.lambda_gp is not None else None
+        )
+        self.clipping = (
+            WeightClipping(per_member("clip_value")) if config.clip_value is not None else None
+        )
+        optimiser = OPTIMISERS[config.optimizer]
+        beta1, beta2 = per_member("beta1"), per_member("beta2")
+        self.generator_optimiser: Optimiser = optimiser(
+            self.generator_parameters, per_member("lr_g"), beta1, beta2
+        )
+        self.critic_optimiser: Optimiser = optimiser(
+            self.critic_parameters, per_member("lr_d"), beta1, beta2
+        )
+        self.streams = Streams(study_seed, seeds, device)
+        self.watch = DivergenceWatch(len(seeds), device)
+        self.meters = {name: Meter(len(seeds), device) for name in METERS}
+        self.critic_updates = 0
+        self.generator_updates = 0
+        self.evaluations = 0
+        self.train_seconds = 0.0
+
+    @property
+    def kimg(self) -> float:
+        """Thousands of real images (or points) shown to each member's critic."""
+        return self.critic_updates * self.config.batch_size / 1000
+
+    @torch.no_grad()
+    def sample(self, n: int) -> Tensor:
+        """(M, n, ...) samples from each member's fixed evaluation latents.
+
+        Batch norm uses statistics re-estimated on fresh noise. Training streams are not touched.
+        """
+        evaluation = [
+            generator_for(self.study_seed, seed, "evaluation", self.device) for seed in self.seeds
+        ]
+
+        def latents(count: int) -> Tensor:
+            shape = (count, self.config.latent_dim)
+            return torch.stack(
+                [torch.randn(shape, generator=g, device=self.device) for g in evaluation]
+            )
+
+        fixed = latents(n)
+        self.generator.eval()
+        record_statistics(self.generator, latents(n))
+        samples = torch.cat([self.generator(z) for z in fixed.split(EVALUATION_BATCH, dim=1)], 1)
+        self.generator.train()
+        return samples
+
+    def check_parameters(self) -> None:
+        """Mark members that hold a non-finite parameter."""
+        for parameters, reason in (
+            (self.critic_parameters, "non-finite critic parameter"),
+            (self.generator_parameters, "non-finite generator parameter"),
+        ):
+            total = sum(p.detach().flatten(1).sum(1) * 0 for p in parameters)
+            assert isinstance(total, Tensor)
+            self.watch.check(total, reason, self.critic_updates)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that training from here depends on; loads with torch.load(weights_only=True)."""
+        return {
+            "generator": [p.detach() for p in self.generator_parameters],
+            "critic": [p.detach() for p in self.critic_parameters],
+            "generator_optimiser": self.generator_optimiser.state_dict(),
+            "critic_optimiser": self.critic_optimiser.state_dict(),
+            "streams": self.streams.state_dict(),
+            "watch": self.watch.state_dict(),
+            "meters": {name: meter.state_dict() for name, meter in self.meters.items()},
+            "critic_updates": self.critic_updates,
+            "generator_updates": self.generator_updates,
+            "evaluations": self.evaluations,
+            "train_seconds": self.train_seconds,
+        }
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for parameters, key in (
+            (self.generator_parameters, "generator"),
+            (self.critic_parameters, "critic"),
+        ):
+            for parameter, saved in zip(parameters, state[key], strict=True):
+                parameter.copy_(saved)
+        self.generator_optimiser.load_state_dict(state["generator_optimiser"])
+        self.critic_optimiser.load_state_dict(state["critic_optimiser"])
+        self.streams.load_state_dict(state["streams"])
+        self.watch.load_state_dict(state["watch"])
+        for name, meter in self.meters.items():
+            meter.load_state_dict(state["meters"][name])
+        self.critic_updates = state["critic_updates"]
+        self.generator_updates = state["generator_updates"]
+        self.evaluations = state["evaluations"]
+        self.train_seconds = state["train_seconds"]
