@@ -160,9 +160,7 @@ class TrialConfig:
 
 
 LIMITS: dict[str, Limits] = {f.name: f.metadata["limits"] for f in fields(TrialConfig)}
-TYPES = {
-    f.name: int if f.type is int else str if f.type is str else float for f in fields(TrialConfig)
-}
+TYPES = {f.name: int if f.type is int else str if f.type is str else float for f in fields(TrialConfig)}
 PER_MEMBER = ("lr_g", "lr_d", "beta1", "beta2", "clip_value", "lambda_gp")
 
 
@@ -190,9 +188,7 @@ def _check(name: str, value: Any, limits: Limits) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ConfigError(f"{name} = {value!r} is not a number; it must be {limits.describe()}")
     if kind is int and not float(value).is_integer():
-        raise ConfigError(
-            f"{name} = {value!r} is not a whole number; it must be {limits.describe()}"
-        )
+        raise ConfigError(f"{name} = {value!r} is not a whole number; it must be {limits.describe()}")
     if not math.isfinite(value) or not limits.contains(value):
         raise ConfigError(f"{name} = {value!r} is out of range: it must be {limits.describe()}")
     return kind(value)

@@ -1,4 +1,4 @@
-"""What one trial is to do: its identity, configuration, seeds, budget and objective."""
+"""What a trial, and a whole study, is to do. Both survive a round trip through JSON."""
 
 import math
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ AGGREGATES = ("mean", "median", "cvar")
 
 @dataclass(frozen=True, kw_only=True)
 class TrialPlan:
-    """A trial, ready to run anywhere: everything in it survives a round trip through JSON.
+    """A trial, ready to run anywhere.
 
     Attributes:
         seeds: member seeds; a trial trains one member per seed.
@@ -34,8 +34,8 @@ class TrialPlan:
     kimg: float
     eval_kimg: float
     metric: str
-    aggregate: str = "mean"
-    patience: float = 0.25
+    aggregate: str
+    patience: float
 
     def __post_init__(self) -> None:
         for name in ("kimg", "eval_kimg"):
@@ -45,16 +45,14 @@ class TrialPlan:
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise ConfigError(f"seeds = {self.seeds!r}: it must be one or more different seeds")
         if self.aggregate not in AGGREGATES:
-            raise ConfigError(
-                f"aggregate = {self.aggregate!r} is not one of {', '.join(AGGREGATES)}"
-            )
+            raise ConfigError(f"aggregate = {self.aggregate!r} is not one of {', '.join(AGGREGATES)}")
         if not 0 < self.patience <= 1:
             raise ConfigError(
                 f"patience = {self.patience!r} is out of range: it must be above 0 and at most 1"
             )
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "config": self.config.to_dict(), "seeds": list(self.seeds)}
+        return {**asdict(self), "seeds": list(self.seeds)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrialPlan":
@@ -62,3 +60,73 @@ class TrialPlan:
         known["config"] = TrialConfig.from_dict(known["config"])
         known["seeds"] = tuple(known["seeds"])
         return cls(**known)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyPlan:
+    """A study: its spaces, its budget, and how its trials are run.
+
+    Attributes:
+        spaces: each space's YAML document by its name, as read.
+        samplers, schedulers, trials: by space; what proposes its trials, what stops them early, and
+            how many there are.
+        seeds: members per trial.
+        concurrency: trials that run at the same time.
+    """
+
+    name: str
+    spaces: dict[str, Any]
+    dataset: str
+    metric: str
+    aggregate: str
+    samplers: dict[str, str]
+    schedulers: dict[str, str]
+    trials: dict[str, int]
+    seeds: int
+    kimg: float
+    eval_kimg: float
+    patience: float
+    seed: int
+    concurrency: int
+    cpus_per_trial: float
+    gpus_per_trial: float
+    wandb: str
+    wandb_project: str
+    address: str | None
+
+    @property
+    def total_trials(self) -> int:
+        return sum(self.trials.values())
+
+    def trial(self, space: str, number: int, hyperparameters: Mapping[str, Any]) -> TrialPlan:
+        """The plan of one trial of a space."""
+        return TrialPlan(
+            study=self.name,
+            space=space,
+            trial_id=trial_id(space, number),
+            config=TrialConfig.from_dict({**hyperparameters, "dataset": self.dataset}),
+            seeds=tuple(range(self.seeds)),
+            study_seed=self.seed,
+            kimg=self.kimg,
+            eval_kimg=self.eval_kimg,
+            metric=self.metric,
+            aggregate=self.aggregate,
+            patience=self.patience,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "StudyPlan":
+        return cls(**values)
+
+
+def trial_id(space: str, number: int) -> str:
+    """A trial's name: its space and its number in the space's Optuna study."""
+    return f"{space}-{number:05d}"
+
+
+def trial_number(trial_id: str) -> int:
+    """The inverse: 'wgan_gp-00012' -> 12."""
+    return int(trial_id.rpartition("-")[2])

@@ -19,10 +19,7 @@ class FrechetDistance:
         product = self._root @ covariance @ self._root
         trace = torch.linalg.eigvalsh(product).clamp(min=0).sqrt().sum()
         distance = (
-            (self.mean - mean).square().sum()
-            + self.covariance.trace()
-            + covariance.trace()
-            - 2 * trace
+            (self.mean - mean).square().sum() + self.covariance.trace() + covariance.trace() - 2 * trace
         )
         return max(float(distance), 0.0)
 

@@ -22,9 +22,7 @@ class ImageMetrics:
         assert dataset.labels is not None
         self.classifier = classifier
         self.modes = dataset.n_modes
-        self.real_shares = torch.bincount(dataset.labels.cpu(), minlength=self.modes) / len(
-            dataset.labels
-        )
+        self.real_shares = torch.bincount(dataset.labels.cpu(), minlength=self.modes) / len(dataset.labels)
         features, _ = classifier(dataset.held_out)
         self.fd = FrechetDistance(features.cpu())
 

@@ -27,9 +27,7 @@ def _levels(side: int) -> int:
 class DCGANGenerator(nn.Module):
     """(M, B, latent_dim) -> (M, B, C, side, side) in [-1, 1]."""
 
-    def __init__(
-        self, members: int, latent_dim: int, width: int, image_shape: tuple[int, ...]
-    ) -> None:
+    def __init__(self, members: int, latent_dim: int, width: int, image_shape: tuple[int, ...]) -> None:
         super().__init__()
         channels, side, _ = image_shape
         levels = _levels(side)
@@ -63,9 +61,7 @@ class DCGANGenerator(nn.Module):
 class DCGANCritic(nn.Module):
     """(M, B, C, side, side) -> scores (M, B)."""
 
-    def __init__(
-        self, members: int, width: int, image_shape: tuple[int, ...], *, batch_norm: bool
-    ) -> None:
+    def __init__(self, members: int, width: int, image_shape: tuple[int, ...], *, batch_norm: bool) -> None:
         super().__init__()
         channels, side, _ = image_shape
         levels = _levels(side)
@@ -76,9 +72,7 @@ class DCGANCritic(nn.Module):
         ]
         n_in = width
         for _ in range(levels - 1):
-            layers.append(
-                MemberConv2d(members, n_in, n_in * 2, bias=not batch_norm, init_std=INIT_STD)
-            )
+            layers.append(MemberConv2d(members, n_in, n_in * 2, bias=not batch_norm, init_std=INIT_STD))
             n_in *= 2
             if batch_norm:
                 layers.append(MemberBatchNorm2d(members, n_in, init_std=INIT_STD))

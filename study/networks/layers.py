@@ -33,7 +33,13 @@ class MemberLinear(nn.Module):
     """
 
     def __init__(
-        self, members: int, n_in: int, n_out: int, *, bias: bool = True, init_std: float | None = None
+        self,
+        members: int,
+        n_in: int,
+        n_out: int,
+        *,
+        bias: bool = True,
+        init_std: float | None = None,
     ) -> None:
         super().__init__()
         self.init_std = init_std
@@ -74,7 +80,7 @@ class MemberConv2d(nn.Module):
 
 
 class MemberConvTranspose2d(nn.Module):
-    """4x4 transposed convolution of stride 2 that doubles the side: (B, M*n_in, H, W) -> (B, M*n_out, 2H, 2W)."""
+    """4x4 transposed convolution, stride 2: (B, M*n_in, H, W) -> (B, M*n_out, 2H, 2W)."""
 
     def __init__(self, members: int, n_in: int, n_out: int, *, bias: bool, init_std: float) -> None:
         super().__init__()
@@ -130,9 +136,7 @@ class MemberBatchNorm2d(nn.Module):
 def initialise(network: nn.Module, generators: Sequence[torch.Generator]) -> None:
     """Draw every member's initial weights from its own generator (on the CPU), layer by layer."""
     for module in network.modules():
-        if isinstance(
-            module, MemberLinear | MemberConv2d | MemberConvTranspose2d | MemberBatchNorm2d
-        ):
+        if isinstance(module, MemberLinear | MemberConv2d | MemberConvTranspose2d | MemberBatchNorm2d):
             module.initialise(generators)
 
 

@@ -37,9 +37,8 @@ class DivergenceWatch:
         self._reason = torch.zeros(members, dtype=torch.int64, device=device)
         self._update = torch.zeros(members, dtype=torch.int64, device=device)
 
-    def check(self, values: Tensor, reason: str, critic_updates: int) -> Tensor:
-        """Mark members whose value in `values` (M,) is not finite; return who is alive, (M,) bool."""
-        finite = values.isfinite()
+    def check(self, finite: Tensor, reason: str, critic_updates: int) -> Tensor:
+        """Mark members that are not `finite` (M,) bool; return who is alive, (M,) bool."""
         fell = self.alive & ~finite
         self._reason.masked_fill_(fell, REASONS.index(reason))
         self._update.masked_fill_(fell, critic_updates)

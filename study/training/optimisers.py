@@ -30,9 +30,7 @@ def _like(values: Tensor, parameter: Tensor) -> Tensor:
 class Adam:
     """Adam (Kingma, Ba 2015, algorithm 1); lr, beta1, beta2 are (M,)."""
 
-    def __init__(
-        self, parameters: Sequence[Tensor], lr: Tensor, beta1: Tensor, beta2: Tensor
-    ) -> None:
+    def __init__(self, parameters: Sequence[Tensor], lr: Tensor, beta1: Tensor, beta2: Tensor) -> None:
         self.parameters = parameters
         self.lr, self.beta1, self.beta2 = lr, beta1, beta2
         self.m = [torch.zeros_like(p) for p in parameters]
@@ -70,9 +68,7 @@ class Adam:
 class RMSProp:
     """RMSProp (Hinton 2012, lecture 6e) as torch.optim.RMSprop has it: momentum beta1, alpha beta2."""
 
-    def __init__(
-        self, parameters: Sequence[Tensor], lr: Tensor, beta1: Tensor, beta2: Tensor
-    ) -> None:
+    def __init__(self, parameters: Sequence[Tensor], lr: Tensor, beta1: Tensor, beta2: Tensor) -> None:
         self.parameters = parameters
         self.lr, self.beta1, self.beta2 = lr, beta1, beta2
         self.momentum = [torch.zeros_like(p) for p in parameters]

@@ -61,20 +61,14 @@ class Pack:
         self.critic_parameters = list(self.critic.parameters())
 
         self.loss = LOSSES[config.model]
-        self.penalty = (
-            GradientPenalty(per_member("lambda_gp")) if config.lambda_gp is not None else None
-        )
-        self.clipping = (
-            WeightClipping(per_member("clip_value")) if config.clip_value is not None else None
-        )
+        self.penalty = GradientPenalty(per_member("lambda_gp")) if config.lambda_gp is not None else None
+        self.clipping = WeightClipping(per_member("clip_value")) if config.clip_value is not None else None
         optimiser = OPTIMISERS[config.optimizer]
         beta1, beta2 = per_member("beta1"), per_member("beta2")
         self.generator_optimiser: Optimiser = optimiser(
             self.generator_parameters, per_member("lr_g"), beta1, beta2
         )
-        self.critic_optimiser: Optimiser = optimiser(
-            self.critic_parameters, per_member("lr_d"), beta1, beta2
-        )
+        self.critic_optimiser: Optimiser = optimiser(self.critic_parameters, per_member("lr_d"), beta1, beta2)
         self.streams = Streams(study_seed, seeds, device)
         self.watch = DivergenceWatch(len(seeds), device)
         self.meters = {name: Meter(len(seeds), device) for name in METERS}
@@ -93,22 +87,21 @@ class Pack:
         """(M, n, ...) samples from each member's fixed evaluation latents.
 
         Batch norm uses statistics re-estimated on fresh noise. Training streams are not touched.
+        A member that yields a non-finite sample is marked as diverged.
         """
-        evaluation = [
-            generator_for(self.study_seed, seed, "evaluation", self.device) for seed in self.seeds
-        ]
+        evaluation = [generator_for(self.study_seed, seed, "evaluation", self.device) for seed in self.seeds]
 
         def latents(count: int) -> Tensor:
             shape = (count, self.config.latent_dim)
-            return torch.stack(
-                [torch.randn(shape, generator=g, device=self.device) for g in evaluation]
-            )
+            return torch.stack([torch.randn(shape, generator=g, device=self.device) for g in evaluation])
 
         fixed = latents(n)
         self.generator.eval()
         record_statistics(self.generator, latents(n))
         samples = torch.cat([self.generator(z) for z in fixed.split(EVALUATION_BATCH, dim=1)], 1)
         self.generator.train()
+        finite = samples.isfinite().flatten(1).all(1)
+        self.watch.check(finite, "non-finite sample", self.critic_updates)
         return samples
 
     def check_parameters(self) -> None:
@@ -117,9 +110,8 @@ class Pack:
             (self.critic_parameters, "non-finite critic parameter"),
             (self.generator_parameters, "non-finite generator parameter"),
         ):
-            total = sum(p.detach().flatten(1).sum(1) * 0 for p in parameters)
-            assert isinstance(total, Tensor)
-            self.watch.check(total, reason, self.critic_updates)
+            finite = torch.stack([p.isfinite().flatten(1).all(1) for p in parameters]).all(0)
+            self.watch.check(finite, reason, self.critic_updates)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that training from here depends on; loads with torch.load(weights_only=True)."""

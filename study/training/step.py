@@ -36,8 +36,8 @@ def critic_step(pack: Pack, real: Tensor, latents: Tensor, epsilon: Tensor | Non
     norms = gradient_norms(gradients)
 
     pack.critic_updates += 1
-    pack.watch.check(loss, "non-finite critic loss", pack.critic_updates)
-    alive = pack.watch.check(norms, "non-finite critic gradient", pack.critic_updates)
+    pack.watch.check(loss.isfinite(), "non-finite critic loss", pack.critic_updates)
+    alive = pack.watch.check(norms.isfinite(), "non-finite critic gradient", pack.critic_updates)
     pack.critic_optimiser.step(gradients, alive)
     if pack.clipping is not None:
         pack.clipping(pack.critic_parameters, alive)
@@ -53,8 +53,8 @@ def generator_step(pack: Pack, latents: Tensor) -> None:
     norms = gradient_norms(gradients)
 
     pack.generator_updates += 1
-    pack.watch.check(loss, "non-finite generator loss", pack.critic_updates)
-    alive = pack.watch.check(norms, "non-finite generator gradient", pack.critic_updates)
+    pack.watch.check(loss.isfinite(), "non-finite generator loss", pack.critic_updates)
+    alive = pack.watch.check(norms.isfinite(), "non-finite generator gradient", pack.critic_updates)
     pack.generator_optimiser.step(gradients, alive)
     pack.meters["loss_g"].add(loss, alive)
     pack.meters["grad_norm_g"].add(norms, alive)

@@ -51,10 +51,7 @@ class Streams:
     def epsilon(self, batch_size: int) -> Tensor:
         """(M, B) uniform in [0, 1): where the penalty's points lie between real and fake."""
         return torch.stack(
-            [
-                torch.rand(batch_size, generator=g, device=self.device)
-                for g in self._generators["penalty"]
-            ]
+            [torch.rand(batch_size, generator=g, device=self.device) for g in self._generators["penalty"]]
         )
 
     def state_dict(self) -> dict[str, list[Tensor]]:

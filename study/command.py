@@ -1,0 +1,105 @@
+"""What the command lines share: one sentence for a wrong command, and the exit statuses.
+
+0 the job was done; 1 no trial completed; 2 the command or a file it names is wrong; 130 interrupted.
+"""
+
+import argparse
+import math
+import signal
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from study.errors import UserError
+
+OK, NOTHING_COMPLETED, WRONG_COMMAND, INTERRUPTED = 0, 1, 2, 130
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults, but not None: those are told in the option's own words."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None or action.default is False:
+            return action.help
+        return super()._get_help_string(action)
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that says what is wrong in one sentence, and takes --lr_g for --lr-g."""
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(
+            formatter_class=_Help,
+            allow_abbrev=False,
+            **options,  # type: ignore[arg-type]
+        )
+
+    def error(self, message: str) -> NoReturn:
+        print(f"{self.prog}: {message}; see --help", file=sys.stderr)
+        sys.exit(WRONG_COMMAND)
+
+
+def run_command(main: Callable[[], int]) -> int:
+    """Run a command; a UserError becomes one line on stderr and status 2."""
+    try:
+        return main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG_COMMAND
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def terminate_as_interrupt() -> None:
+    """Let SIGTERM end a command as Ctrl-C does: a cluster's polite kill keeps what was done."""
+
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+
+
+def whole_at_least(least: int) -> Callable[[str], int]:
+    """An argparse type: a whole number of at least `least`."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least {least}")
+        return value
+
+    return parse
+
+
+def number(text: str, above: float = -math.inf, at_least: float = -math.inf) -> float:
+    """A finite number above a bound."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is not a number") from None
+    if not math.isfinite(value) or value <= above or value < at_least:
+        bound = f" above {above:g}" if above > -math.inf else f" of at least {at_least:g}"
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number{bound}")
+    return value
+
+
+def positive(text: str) -> float:
+    """An argparse type: a finite number above 0."""
+    return number(text, above=0)
+
+
+def not_negative(text: str) -> float:
+    """An argparse type: a finite number of at least 0."""
+    return number(text, at_least=0)
+
+
+def share(text: str) -> float:
+    """An argparse type: above 0 and at most 1."""
+    value = number(text, above=0)
+    if value > 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0 and at most 1")
+    return value

@@ -1,0 +1,34 @@
+"""Files that are written whole or not at all."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file beside `path`, force it to disk, then rename it over `path`."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    write(temporary)
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON; NaN and infinity are errors, as no other JSON reader would take them."""
+    text = json.dumps(value, indent=2, allow_nan=False)
+    write_whole(path, lambda temporary: _write_text(temporary, text + "\n"))
+
+
+def read_json(path: Path) -> Any:
+    """Raises ValueError naming the file when it isn't JSON."""
+    try:
+        return json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not readable JSON: {error}") from error
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text)

@@ -1,0 +1,104 @@
+"""What this machine has, and the defaults of a study that follow from it."""
+
+import os
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+# Chosen so that `python -m study.tune --space wgan_gp` ends within five minutes on two cores.
+KIMG = {"images": 60.0, "points": 600.0}
+EVALUATIONS = 9
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """Processors this process may use, and the machine's GPUs by name."""
+
+    cpus: int
+    cpu_name: str
+    memory_gib: float
+    gpus: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """A study's size where the user does not say; trials are per space."""
+
+    trials: int
+    seeds: int
+    concurrency: int
+    cpus_per_trial: float
+    gpus_per_trial: float
+
+
+def detect() -> Hardware:
+    """Look at the machine without importing torch."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return Hardware(
+        cpus=_cpus(),
+        cpu_name=_cpu_name(),
+        memory_gib=round(memory, 1),
+        gpus=_gpus(),
+    )
+
+
+def defaults(hardware: Hardware) -> Defaults:
+    """One thread per trial uses small networks' cores best; a GPU takes as many trials as fit."""
+    if hardware.gpus:
+        per_gpu = max(1, min(4, hardware.cpus // len(hardware.gpus)))
+        return Defaults(
+            trials=64,
+            seeds=4,
+            concurrency=per_gpu * len(hardware.gpus),
+            cpus_per_trial=1,
+            gpus_per_trial=1 / per_gpu,
+        )
+    return Defaults(
+        trials=max(8, min(8 * hardware.cpus, 64)),
+        seeds=2 if hardware.cpus < 8 else 4,
+        concurrency=hardware.cpus,
+        cpus_per_trial=1,
+        gpus_per_trial=0,
+    )
+
+
+def _cpus() -> int:
+    """Processors of this process: its affinity, and a container's quota where there is one."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = Path("/sys/fs/cgroup/cpu.max")
+    if quota.exists():
+        limit, period = quota.read_text().split()
+        if limit != "max":
+            cpus = min(cpus, max(1, int(limit) // int(period)))
+    return cpus
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return "unknown"
+
+
+def _gpus() -> tuple[str, ...]:
+    """Names of the NVIDIA GPUs that CUDA_VISIBLE_DEVICES leaves visible."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None and visible.strip() in ("", "-1"):
+        return ()
+    try:
+        found = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    names = tuple(found.stdout.split("\n")[:-1]) if found.returncode == 0 else ()
+    return names[: len(visible.split(","))] if visible else names

@@ -1,0 +1,261 @@
+"""The tables of a study, built from its trial folders: trials, runs (trial x seed), curves (x evaluation).
+
+python -m study.results results/<study>
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from study.command import Parser, run_command
+from study.config import LIMITS, TYPES, TrialConfig
+from study.errors import UserError
+from study.files import write_whole
+from study.metrics import METRICS, metrics_for
+from study.objective import evaluations
+from study.plan import TrialPlan
+from study.stability import aggregate, clamp_score, cvar, dispersion, drawdown, iqr, wilson_interval
+from study.study_folder import StudyFolder
+from study.trial_folder import Ending, Row, TrialFolder
+
+TABLES = ("trials", "runs", "curves")
+MEANS = ("loss_d", "loss_g", "grad_norm_d", "grad_norm_g")
+CLOCKS = ("critic_updates", "generator_updates", "train_seconds", "eval_seconds")
+COLLAPSED_SHARE = 0.5
+
+
+class Results:
+    """A study's records, each read once from its folder, and the tables made of them."""
+
+    def __init__(self, folder: StudyFolder) -> None:
+        self._folder = folder
+        self._records: dict[str, dict[str, list[Row]]] = {}
+        self.problems: list[str] = []
+
+    def add_all(self, *, include_unfinished: bool) -> None:
+        """Read every trial folder that has ended; unfinished ones count as interrupted, if asked."""
+        for trial_id, folder in self._folder.trials():
+            if trial_id not in self._records and (include_unfinished or has_ended(folder)):
+                self.add(trial_id)
+
+    def add(self, trial_id: str) -> None:
+        """Read one trial folder. What can't be read is a failed trial, and a problem to be told."""
+        folder = self._folder.trial(trial_id)
+        try:
+            plan, rows, ending = folder.plan(), folder.rows(), folder.ending()
+            self._records[trial_id] = {
+                "trials": [_trial_row(plan, rows, ending)],
+                "runs": _run_rows(plan, rows),
+                "curves": [{**_keys(plan), **row} for row in rows],
+            }
+        except (ValueError, KeyError, OSError) as error:
+            message = " ".join(str(error).split()) or repr(error)
+            self.problems.append(f"trial {trial_id} can't be read: {message}")
+            row = {"study": self._folder.name, "trial_id": trial_id, "error": message}
+            row |= {"state": "failed", "ended_by": "unreadable"}
+            self._records[trial_id] = {"trials": [row], "runs": [], "curves": []}
+
+    def trial_row(self, trial_id: str) -> Row:
+        """The trials-table row of one trial that was added."""
+        return self._records[trial_id]["trials"][0]
+
+    def best(self, metric: str) -> tuple[float, str] | None:
+        """The best objective so far and its trial."""
+        rows = [r for t in self._records.values() for r in t["trials"] if r.get("objective") is not None]
+        if not rows:
+            return None
+        choose = max if METRICS[metric].higher_is_better else min
+        row = choose(rows, key=lambda r: r["objective"])
+        return row["objective"], row["trial_id"]
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The three tables, with every column present and typed even when a table is empty."""
+        kinds = {
+            TrialConfig(dataset=row["dataset"]).kind
+            for record in self._records.values()
+            for row in record["trials"]
+            if row.get("dataset")
+        }
+        metrics = [name for name in METRICS if any(name in metrics_for(kind) for kind in kinds)]
+        frames = {}
+        for table in TABLES:
+            rows = [row for _, r in sorted(self._records.items()) for row in r[table]]
+            columns = _columns(table, metrics)
+            frame = pd.DataFrame(rows, columns=list(columns))
+            frames[table] = frame.astype(columns)
+        return frames
+
+    def write(self) -> dict[str, pd.DataFrame]:
+        """Write <study>/trials.parquet, runs.parquet and curves.parquet, each whole or not at all."""
+        tables = self.tables()
+        for name, frame in tables.items():
+            path = self._folder.path / f"{name}.parquet"
+            write_whole(path, lambda temporary, frame=frame: frame.to_parquet(temporary, index=False))
+        return tables
+
+
+def has_ended(folder: TrialFolder) -> bool:
+    """Whether a trial has its marker, readable or not."""
+    try:
+        return folder.ending() is not None
+    except ValueError:
+        return True
+
+
+def _keys(plan: TrialPlan) -> Row:
+    return {
+        "study": plan.study,
+        "space": plan.space,
+        "model": plan.config.model,
+        "dataset": plan.config.dataset,
+        "trial_id": plan.trial_id,
+    }
+
+
+def _trial_row(plan: TrialPlan, rows: Sequence[Row], ending: Ending | None) -> Row:
+    last = list(evaluations(rows).values())[-1] if rows else []
+    row: Row = {**_keys(plan), **plan.config.to_dict()}
+    row |= {
+        "state": ending.state if ending else "interrupted",
+        "ended_by": ending.ended_by if ending else "interrupt",
+        "kimg": last[0]["kimg"] if last else 0.0,
+        "metric": plan.metric,
+        "aggregate": plan.aggregate,
+        "objective": ending.objective if ending else None,
+        "n_seeds": len(plan.seeds),
+        "error": ending.error if ending else None,
+    }
+    if not last:
+        return row
+    failures = sum(member["diverged"] for member in last)
+    low, high = wilson_interval(failures, len(last))
+    row |= {"n_diverged": failures, "failure_rate": failures / len(last)}
+    row |= {"failure_rate_low": low, "failure_rate_high": high}
+    row |= {clock: last[0][clock] for clock in CLOCKS}
+    row["eval_seconds"] = sum(group[0]["eval_seconds"] for group in evaluations(rows).values())
+    for name in metrics_for(plan.config.kind):
+        higher = METRICS[name].higher_is_better
+        scores = [clamp_score(m[name], m[f"{name}_ceiling"], higher) for m in last]
+        row[name] = aggregate(scores, plan.aggregate, higher)
+        row[f"{name}_iqr"] = iqr(scores)
+        row[f"{name}_cvar"] = cvar(scores, higher)
+        row[f"{name}_floor"] = last[0][f"{name}_floor"]
+        row[f"{name}_ceiling"] = sum(m[f"{name}_ceiling"] for m in last) / len(last)
+    return row
+
+
+def _run_rows(plan: TrialPlan, rows: Sequence[Row]) -> list[Row]:
+    """One row per seed; a seed that was never evaluated has only its keys."""
+    runs = []
+    for seed in plan.seeds:
+        curve = [row for row in rows if row["seed"] == seed]
+        run: Row = {**_keys(plan), **plan.config.to_dict(), "seed": seed}
+        runs.append(run | (_run_figures(plan, curve) if curve else {}))
+    return runs
+
+
+def _run_figures(plan: TrialPlan, curve: Sequence[Row]) -> Row:
+    last, higher = curve[-1], METRICS[plan.metric].higher_is_better
+    scores = [row["score"] for row in curve]
+    scale = abs(last[f"{plan.metric}_ceiling"] - last[f"{plan.metric}_floor"])
+    coverage = last["mode_coverage"]
+    run: Row = {
+        "kimg": last["kimg"],
+        "score": last["score"],
+        "diverged": last["diverged"],
+        "diverged_at_kimg": last["diverged_at_kimg"],
+        "reason": last["reason"],
+        "collapsed": None if coverage is None else coverage <= COLLAPSED_SHARE * last["mode_coverage_floor"],
+        "dispersion": dispersion(scores, scale),
+        "drawdown": drawdown(scores, scale, higher),
+        **{clock: last[clock] for clock in CLOCKS},
+        **{name: last[name] for name in MEANS},
+    }
+    run["eval_seconds"] = sum(row["eval_seconds"] for row in curve)
+    for name in metrics_for(plan.config.kind):
+        seen = [row[name] for row in curve if row[name] is not None]
+        run[name] = last[name]
+        run[f"{name}_best"] = (max if METRICS[name].higher_is_better else min)(seen)
+        run[f"{name}_floor"] = last[f"{name}_floor"]
+        run[f"{name}_ceiling"] = last[f"{name}_ceiling"]
+    return run
+
+
+def _columns(table: str, metrics: Sequence[str]) -> dict[str, str]:
+    """Column names and pandas types of a table, in order."""
+    text, number, whole, flag = "string", "float64", "Int64", "boolean"
+    keys = dict.fromkeys(("study", "space", "model", "dataset", "trial_id"), text)
+    clocks = {c: whole if c.endswith("updates") else number for c in CLOCKS}
+    kinds = {str: text, int: whole, float: number}
+    hyperparameters = {name: kinds[TYPES[name]] for name in LIMITS if name not in keys}
+    divergence = {"diverged": flag, "diverged_at_kimg": number, "reason": text}
+
+    def of_metrics(*suffixes: str) -> dict[str, str]:
+        return {f"{name}{suffix}": number for name in metrics for suffix in suffixes}
+
+    if table == "trials":
+        return {
+            **keys,
+            **hyperparameters,
+            **{"state": text, "ended_by": text, "kimg": number, "objective": number},
+            **{"metric": text, "aggregate": text, "n_seeds": whole, "n_diverged": whole},
+            **dict.fromkeys(("failure_rate", "failure_rate_low", "failure_rate_high"), number),
+            **of_metrics("", "_iqr", "_cvar", "_floor", "_ceiling"),
+            **clocks,
+            "error": text,
+        }
+    if table == "runs":
+        return {
+            **keys,
+            **hyperparameters,
+            **{"seed": whole, "kimg": number, "score": number},
+            **divergence,
+            **{"collapsed": flag, "dispersion": number, "drawdown": number},
+            **of_metrics("", "_best", "_floor", "_ceiling"),
+            **dict.fromkeys(MEANS, number),
+            **clocks,
+        }
+    return {
+        **keys,
+        **{"seed": whole, "evaluation": whole, "kimg": number, "score": number},
+        **of_metrics("", "_floor", "_ceiling"),
+        **dict.fromkeys(MEANS, number),
+        **divergence,
+        **clocks,
+    }
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of study.results."""
+    p = Parser(prog="python -m study.results", description="Rebuild a study's tables.")
+    p.add_argument("folder", type=Path, help="the study's folder, results/<study>")
+    return p
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Rebuild the tables; trials that can't be read are named on stderr and kept as failed."""
+    options: Any = parser().parse_args(arguments)
+    folder = StudyFolder(options.folder)
+    if not folder.path.is_dir():
+        raise UserError(f"{folder.path} is no folder")
+    if not (folder.path / "study.json").is_file() and not any(folder.trials()):
+        raise UserError(f"{folder.path} is no study: it has neither study.json nor trials")
+    results = Results(folder)
+    results.add_all(include_unfinished=not folder.is_running())
+    tables = results.write()
+    for problem in results.problems:
+        print(problem, file=sys.stderr)
+    states = tables["trials"]["state"].value_counts()
+    print(f"{folder.path}: {len(tables['trials'])} trials", end="")
+    print("".join(f", {n} {state}" for state, n in states.items()))
+    for name, frame in tables.items():
+        print(f"  {name}.parquet: {len(frame)} rows, {len(frame.columns)} columns")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

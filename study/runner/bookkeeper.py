@@ -1,0 +1,186 @@
+"""Who is next, and what is written down when a trial reports or ends.
+
+Optuna, the trial folders, the tables, W&B and the screen hear of a trial from here and nowhere else.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.search import Searcher
+
+from study.console import Console
+from study.objective import objectives
+from study.plan import StudyPlan, TrialPlan, trial_id, trial_number
+from study.results import Results
+from study.runner.trainable import record_fault
+from study.search import Search
+from study.study_folder import StudyFolder
+from study.tracking import Tracker
+from study.trial import RUNNING
+from study.trial_folder import Ending
+
+
+class Bookkeeper(Callback):
+    """Keeps a running study's books; Ray Tune calls it in the driver."""
+
+    def __init__(
+        self,
+        plan: StudyPlan,
+        folder: StudyFolder,
+        searches: dict[str, Search],
+        results: Results,
+        tracker: Tracker,
+        console: Console,
+    ) -> None:
+        self.plan, self.folder, self.searches = plan, folder, searches
+        self.results, self.tracker, self.console = results, tracker, console
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Ray pickles its callbacks to restore them; a study resumes from its folder instead."""
+        return {}
+
+    def queue(self) -> Iterator[TrialPlan]:
+        """Trials to run: first those that were begun, then new ones, the spaces taking turns."""
+        begun = {space: search.running() for space, search in self.searches.items()}
+        for space, proposals in begun.items():
+            for proposal in proposals:
+                yield self.plan.trial(space, proposal.number, proposal.hyperparameters)
+        asked = {space: len(begun[space]) + len(search.finished()) for space, search in self.searches.items()}
+        for turn in range(max(self.plan.trials.values())):
+            for space, search in self.searches.items():
+                if asked[space] <= turn < self.plan.trials[space]:
+                    proposal = search.ask()
+                    asked[space] += 1
+                    yield self.plan.trial(space, proposal.number, proposal.hyperparameters)
+
+    def reconcile(self) -> int:
+        """Tell Optuna of trials whose end a kill kept from it; return how many trials have ended."""
+        ended = 0
+        for space, search in self.searches.items():
+            told = search.finished()
+            for proposal in search.running():
+                folder = self.folder.trial(trial_id(space, proposal.number))
+                ending = folder.ending()
+                if ending is not None:
+                    self._tell(space, proposal.number, ending)
+                    told.add(proposal.number)
+            ended += len(told)
+        return ended
+
+    def past(self) -> Iterator[tuple[str, str, list[tuple[int, float]]]]:
+        """Space, id and objectives of every trial that has ended, for a scheduler to learn from."""
+        for space, search in self.searches.items():
+            for number in sorted(search.finished()):
+                folder = self.folder.trial(trial_id(space, number))
+                yield space, trial_id(space, number), objectives(folder.plan(), folder.rows())
+
+    def _tell(self, space: str, number: int, ending: Ending) -> None:
+        """Optuna gets every evaluation that the folder holds, then the end."""
+        folder = self.folder.trial(trial_id(space, number))
+        if ending.state != "failed":
+            for evaluation, objective in objectives(folder.plan(), folder.rows()):
+                self.searches[space].report(number, evaluation, objective)
+        self.searches[space].tell(number, ending)
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        del iteration, trials, info
+        plan = trial.config["plan"]
+        name = plan["trial_id"]
+        self.tracker.start(name, {**plan, **plan["config"]}, tags=[plan["space"]])
+        self.console.started(name)
+
+    def on_trial_result(
+        self,
+        iteration: int,
+        trials: list[Any],
+        trial: Any,
+        result: dict[str, Any],
+        **info: Any,
+    ) -> None:
+        del iteration, trials, info
+        name, space = trial.config["plan"]["trial_id"], trial.config["space"]
+        self.searches[space].report(trial_number(name), result["evaluation"], result["objective"])
+        image = self.folder.path / result["image"] if result["image"] else None
+        self.tracker.log(name, result["summary"], step=result["evaluation"], image=image)
+        self.console.evaluated(name, result["kimg"], result["objective"])
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """The trial ended by itself, or the scheduler stopped it: then its marker is written here."""
+        del iteration, trials, info
+        name = trial.config["plan"]["trial_id"]
+        folder = self.folder.trial(name)
+        result = trial.last_result
+        if result["state"] == RUNNING:
+            folder.finish(
+                Ending(
+                    state="pruned",
+                    ended_by=self.plan.schedulers[trial.config["space"]],
+                    kimg=result["kimg"],
+                    objective=result["objective"],
+                )
+            )
+        self._ended(name, trial.config["space"])
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        del iteration, trials, info
+        name = trial.config["plan"]["trial_id"]
+        error = trial.get_error()
+        record_fault(self.folder.trial(name), f"{type(error).__name__}: {error}")
+        self._ended(name, trial.config["space"])
+
+    def _ended(self, name: str, space: str) -> None:
+        ending = self.folder.trial(name).ending()
+        assert ending is not None
+        self._tell(space, trial_number(name), ending)
+        self.results.add(name)
+        self.results.write()
+        row = self.results.trial_row(name)
+        self.tracker.finish(name, row, failed=ending.state == "failed")
+        self.console.ended(name, ending)
+
+
+class QueueSearcher(Searcher):
+    """Hands Ray Tune the bookkeeper's queue; what comes back goes to the bookkeeper, not here."""
+
+    def __init__(self, bookkeeper: Bookkeeper, threads: int) -> None:
+        super().__init__()
+        self._bookkeeper = bookkeeper
+        self._queue = bookkeeper.queue()
+        self._threads = threads
+
+    def __getstate__(self) -> dict[str, Any]:
+        """As for the bookkeeper."""
+        return {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+        """The next trial as a Ray Tune config; its config.json is on disk before Ray knows of it."""
+        del trial_id
+        plan = next(self._queue, None)
+        if plan is None:
+            return self.FINISHED
+        folder = self._bookkeeper.folder.trial(plan.trial_id)
+        if not folder.exists():
+            folder.create(plan)
+        return {
+            "plan": plan.to_dict(),
+            "space": plan.space,
+            "folder": str(folder.path.resolve()),
+            "threads": self._threads,
+            "history": objectives(plan, folder.rows()),
+        }
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: Any, **spec: Any) -> bool:
+        del metric, mode, config, spec
+        return True
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """The bookkeeper tells Optuna."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: a study resumes from its folder."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """See `save`."""

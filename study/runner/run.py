@@ -1,0 +1,161 @@
+"""Run a study from where its folder stands: Ray up, Tuner, Ray down, tables complete."""
+
+import logging
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import ray
+from ray import tune
+
+from study.console import Console
+from study.errors import UserError
+from study.hardware import Hardware
+from study.metrics import METRICS
+from study.metrics.evaluator import evaluator_for
+from study.plan import StudyPlan
+from study.results import Results
+from study.runner.bookkeeper import Bookkeeper, QueueSearcher
+from study.runner.schedulers import PerSpaceScheduler
+from study.runner.trainable import TrialTrainable
+from study.search import Search, open_journal
+from study.space import Space
+from study.study_folder import StudyFolder
+from study.tracking import Tracker
+
+SOCKET_BYTES = 107
+# The longest socket name that Ray makes below its temporary folder.
+SOCKET_EXAMPLE = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+TRACKER_SECONDS = 60.0
+TRACKER_SECONDS_INTERRUPTED = 8.0
+
+
+def check_socket_paths() -> None:
+    """Ray fails obscurely when its sockets' paths are over the system's 107 bytes: say so before."""
+    temporary = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()) / "ray"
+    length = len(os.fsencode(temporary / SOCKET_EXAMPLE))
+    if length > SOCKET_BYTES:
+        raise UserError(
+            f"the temporary folder {temporary.parent} is too long for Ray's sockets ({length} bytes, "
+            f"at most {SOCKET_BYTES}): set RAY_TMPDIR to a shorter one"
+        )
+
+
+def connect(address: str) -> Hardware:
+    """Join a running Ray cluster and say what it has. Raises UserError when there is none."""
+    _quiet_ray()
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = str(error).split("\n")[0]
+        raise UserError(f"there is no Ray cluster to join at {address!r}: {reason}") from error
+    resources = ray.cluster_resources()
+    return Hardware(
+        cpus=max(1, int(resources.get("CPU", 1))),
+        cpu_name="Ray cluster",
+        memory_gib=round(resources.get("memory", 0) / 2**30, 1),
+        gpus=("GPU",) * int(resources.get("GPU", 0)),
+    )
+
+
+def run_study(
+    plan: StudyPlan, folder: StudyFolder, spaces: list[Space], hardware: Hardware, console: Console
+) -> tuple[pd.DataFrame, bool]:
+    """Run all that is left to run. The caller holds the study's lock.
+
+    Returns:
+        The trials table, and whether every trial asked for has ended (False: interrupted).
+    """
+    journal = open_journal(folder.journal)
+    higher = METRICS[plan.metric].higher_is_better
+    searches = {s.name: Search(s, journal, plan.samplers[s.name], plan.seed, higher) for s in spaces}
+    results = Results(folder)
+    results.add_all(include_unfinished=False)
+    tracker = Tracker(plan.wandb, folder.path, plan.wandb_project, plan.name)
+    bookkeeper = Bookkeeper(plan, folder, searches, results, tracker, console)
+    total = plan.total_trials
+    finished = False
+    try:
+        ended = bookkeeper.reconcile()
+        console.already(ended, results.best(plan.metric))
+        results.write()
+        if ended < total:
+            _prepare(plan, folder, console)
+            with console:
+                _tune(plan, folder, spaces, hardware, bookkeeper, total - ended)
+        finished = sum(len(search.finished()) for search in searches.values()) >= total
+    finally:
+        tracker.close(TRACKER_SECONDS if finished else TRACKER_SECONDS_INTERRUPTED)
+        ray.shutdown()
+        shutil.rmtree(folder.ray, ignore_errors=True)
+        results.add_all(include_unfinished=True)
+        tables = results.write()
+        for problem in results.problems:
+            console.say(problem)
+    return tables["trials"], finished
+
+
+def _prepare(plan: StudyPlan, folder: StudyFolder, console: Console) -> None:
+    """Load the data and train the classifier once, here, before workers ask for them."""
+    import torch
+
+    console.say(f"preparing {plan.dataset} (its classifier is trained once and cached) ...")
+    evaluator = evaluator_for(plan.dataset, torch.device("cpu"))
+    facts: dict[str, Any] = {"floor": evaluator.floor}
+    if evaluator.classifier_accuracy is not None:
+        facts["classifier_accuracy"] = evaluator.classifier_accuracy
+        console.say(f"classifier: {evaluator.classifier_accuracy:.1%} right on held-out images")
+    folder.update(plan, **facts)
+
+
+def _tune(
+    plan: StudyPlan,
+    folder: StudyFolder,
+    spaces: list[Space],
+    hardware: Hardware,
+    bookkeeper: Bookkeeper,
+    samples: int,
+) -> None:
+    """Ray Tune's part: returns when all trials have ended, or after Ctrl-C."""
+    if not ray.is_initialized():
+        _quiet_ray()
+        ray.init(
+            num_cpus=max(hardware.cpus, int(plan.concurrency * plan.cpus_per_trial)),
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    mode = "max" if METRICS[plan.metric].higher_is_better else "min"
+    scheduler = PerSpaceScheduler(plan, spaces, mode)
+    for space, trial_id, history in bookkeeper.past():
+        scheduler.replay(space, trial_id, history)
+    threads = max(1, int(plan.cpus_per_trial))
+    tune.Tuner(
+        tune.with_resources(TrialTrainable, {"cpu": plan.cpus_per_trial, "gpu": plan.gpus_per_trial}),
+        tune_config=tune.TuneConfig(
+            metric="objective",
+            mode=mode,
+            search_alg=QueueSearcher(bookkeeper, threads),
+            scheduler=scheduler,
+            num_samples=samples,
+            # Hyperband pauses trials until their bracket is full; a limit would count the paused.
+            max_concurrent_trials=None if "hyperband" in plan.schedulers.values() else plan.concurrency,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name="tune", storage_path=str(folder.ray.resolve()), callbacks=[bookkeeper], verbose=0
+        ),
+    ).fit()
+
+
+def _quiet_ray() -> None:
+    """No banners, no usage report, no logger callbacks of Ray's own: the study has its tables."""
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)

@@ -1,0 +1,120 @@
+"""Early stopping: Ray's schedulers, one per space, so that spaces never compete with each other.
+
+Their time is the number of the evaluation, an integer that stands for a fixed number of kimg.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from ray.tune.schedulers import (
+    ASHAScheduler,
+    FIFOScheduler,
+    HyperBandScheduler,
+    TrialScheduler,
+)
+
+from study.plan import StudyPlan
+from study.space import Space
+
+History = Sequence[tuple[int, float]]
+
+
+def asha(space: Space, last: int, mode: str) -> TrialScheduler:
+    """Asynchronous successive halving (Li et al. 2020), one bracket."""
+    return ASHAScheduler(
+        time_attr="evaluation",
+        metric="objective",
+        mode=mode,
+        max_t=last,
+        grace_period=min(space.min_evaluations or 1, last),
+        reduction_factor=space.eta,
+    )
+
+
+def hyperband(space: Space, last: int, mode: str) -> TrialScheduler:
+    """Synchronous Hyperband (Li et al. 2018); trials wait, paused, for their bracket."""
+    return HyperBandScheduler(
+        time_attr="evaluation",
+        metric="objective",
+        mode=mode,
+        max_t=last,
+        reduction_factor=space.eta,
+    )
+
+
+def fifo(space: Space, last: int, mode: str) -> TrialScheduler:
+    """No early stopping."""
+    del space, last, mode
+    return FIFOScheduler()
+
+
+SCHEDULERS: dict[str, Callable[[Space, int, str], TrialScheduler]] = {
+    "asha": asha,
+    "hyperband": hyperband,
+    "fifo": fifo,
+}
+
+
+class PerSpaceScheduler(TrialScheduler):
+    """Sends each trial to the scheduler of its space.
+
+    A resumed study's past is replayed first: trials that ended before count in their rungs, and a
+    continued trial takes its earlier evaluations with it.
+    """
+
+    def __init__(self, plan: StudyPlan, spaces: Sequence[Space], mode: str) -> None:
+        super().__init__()
+        last = math.ceil(round(plan.kimg / plan.eval_kimg, 9))
+        self._of_space = {s.name: SCHEDULERS[plan.schedulers[s.name]](s, last, mode) for s in spaces}
+
+    def replay(self, space: str, trial_id: str, history: History) -> None:
+        """Count a trial that ended before this run."""
+        trial = SimpleNamespace(trial_id=trial_id)
+        scheduler = self._of_space[space]
+        if isinstance(scheduler, ASHAScheduler):
+            scheduler.on_trial_add(None, trial)
+            self._feed(scheduler, trial, history)
+            scheduler.on_trial_remove(None, trial)
+
+    @staticmethod
+    def _feed(scheduler: TrialScheduler, trial: Any, history: History) -> None:
+        for evaluation, objective in history:
+            result = {"evaluation": evaluation, "objective": objective}
+            scheduler.on_trial_result(None, trial, result)
+
+    def _for(self, trial: Any) -> TrialScheduler:
+        return self._of_space[trial.config["space"]]
+
+    def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
+        del metric, mode, spec
+        return True
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        scheduler = self._for(trial)
+        scheduler.on_trial_add(tune_controller, trial)
+        if isinstance(scheduler, ASHAScheduler):
+            self._feed(scheduler, trial, trial.config["history"])
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        self._for(trial).on_trial_error(tune_controller, trial)
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        return self._for(trial).on_trial_result(tune_controller, trial, result)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        self._for(trial).on_trial_complete(tune_controller, trial, result)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
+        self._for(trial).on_trial_remove(tune_controller, trial)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        for scheduler in self._of_space.values():
+            trial = scheduler.choose_trial_to_run(tune_controller)
+            if trial is not None:
+                return trial
+        return None
+
+    def debug_string(self) -> str:
+        return "\n".join(f"{k}: {s.debug_string()}" for k, s in self._of_space.items())

@@ -1,0 +1,52 @@
+"""Pictures of samples from fixed latents: one PNG per evaluation, a band per seed."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from study.data.dataset import Dataset
+from study.files import write_whole
+
+IMAGES_PER_SEED = 32
+IMAGES_PER_ROW = 16
+POINTS_SIDE = 256
+
+
+def save_samples(samples: Tensor, dataset: Dataset, path: Path) -> None:
+    """Draw samples (M, n, ...): a grid of 2 rows of 16 images per seed, or a density map per seed."""
+    picture = _image_grid(samples) if dataset.kind == "images" else _density(samples, dataset)
+    write_whole(path, lambda temporary: Image.fromarray(picture).save(temporary, format="PNG"))
+
+
+def _image_grid(samples: Tensor) -> np.ndarray:
+    """uint8 (H, W, 3); non-finite pixels are drawn black."""
+    from torchvision.utils import make_grid
+
+    images = samples[:, :IMAGES_PER_SEED].flatten(0, 1).float().cpu()
+    images = torch.where(images.isfinite(), images, -1.0)
+    grid = make_grid((images + 1) / 2, nrow=IMAGES_PER_ROW, padding=1, pad_value=0.5)
+    return (grid.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+
+
+def _density(samples: Tensor, dataset: Dataset) -> np.ndarray:
+    """uint8 (H, M*W, 3): samples in blue over the mode centres in grey; white is empty."""
+    assert dataset.centres is not None
+    centres = dataset.centres.cpu().numpy()
+    reach = np.abs(centres).max() * 1.5
+    bins = np.linspace(-reach, reach, POINTS_SIDE + 1)
+    panels = []
+    for points in samples.float().cpu().numpy():
+        points = points[np.isfinite(points).all(axis=1)]
+        panel = np.full((POINTS_SIDE, POINTS_SIDE, 3), 255, dtype=np.uint8)
+        rows, columns = (np.digitize(centres[:, axis], bins) - 1 for axis in (1, 0))
+        for dy in range(-3, 4):
+            for dx in range(-3, 4):
+                panel[rows + dy, columns + dx] = 200
+        counts, _, _ = np.histogram2d(points[:, 1], points[:, 0], bins=(bins, bins))
+        panel[counts > 0] = (31, 86, 170)
+        panel[[0, -1], :] = panel[:, [0, -1]] = 128
+        panels.append(panel[::-1])
+    return np.concatenate(panels, axis=1)

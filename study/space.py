@@ -1,0 +1,397 @@
+"""Search spaces: a Weights & Biases sweep configuration (YAML) read into Optuna's distributions.
+
+Every distribution of W&B's sweep schema that Optuna can express is understood; the others are
+refused by name.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from study.config import TYPES, ConfigError, TrialConfig, check_name, did_you_mean
+from study.errors import UserError
+
+FOLDERS = (Path("search_spaces"), Path(__file__).resolve().parents[1] / "search_spaces")
+METHODS = ("bayes", "random", "grid")
+SWEEP_KEYS = (
+    *("method", "metric", "parameters", "early_terminate", "run_cap", "program", "command", "name"),
+    *("description", "project", "entity", "controller", "job", "image_uri", "apiVersion", "kind"),
+    *("scheduler", "metrics"),
+)
+INEXPRESSIBLE = (
+    *("normal", "log_normal", "q_normal", "q_log_normal", "beta", "q_beta"),
+    "categorical_w_probabilities",
+)
+Spec = dict[str, Any]
+
+
+class SpaceError(UserError):
+    """A search space can't be read or says something that can't be done."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """One search space.
+
+    Attributes:
+        name: the file's stem.
+        document: the YAML as read.
+        distributions: what is searched; `constants`: what is fixed.
+        method: 'bayes', 'random' or 'grid'.
+        metric: name and goal as written; the name 'objective' stands for the dataset's default metric.
+        min_evaluations, eta: where successive halving first stops trials, and its factor; None
+            without `early_terminate`.
+        run_cap: the most trials the space wants; None for no limit.
+    """
+
+    name: str
+    document: dict[str, Any]
+    distributions: dict[str, BaseDistribution]
+    constants: dict[str, Any]
+    method: str
+    metric: str
+    goal: str
+    min_evaluations: float | None
+    eta: float
+    run_cap: int | None
+
+    def grid(self) -> dict[str, list[Any]]:
+        """Every value of every searched parameter; SpaceError when one has infinitely many."""
+        return {name: _values(self.name, name, d) for name, d in self.distributions.items()}
+
+
+def find_space(name_or_path: str) -> Path:
+    """The file of a space given by name (in search_spaces/) or by path."""
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml") or path.is_absolute() or len(path.parts) > 1:
+        if not path.is_file():
+            raise SpaceError(f"there is no search space file {name_or_path}")
+        return path
+    known = {p.stem: p for folder in reversed(FOLDERS) for p in sorted(folder.glob("*.yaml"))}
+    if name_or_path not in known:
+        raise SpaceError(f"unknown search space {name_or_path!r}{did_you_mean(name_or_path, known)}")
+    return known[name_or_path]
+
+
+def read_space(path: Path) -> Space:
+    """Raises SpaceError: not readable, not YAML (line and column), or not a space we can search."""
+    try:
+        document = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpaceError(f"{path}: can't be read: {error}") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise SpaceError(f"{path}{where}: this is not YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise SpaceError(f"{path}: this is not YAML: {' '.join(str(error).split())}") from error
+    return parse_space(path.stem, document)
+
+
+def parse_space(name: str, document: Any) -> Space:
+    """A sweep configuration as nested dicts -> Space. Raises SpaceError."""
+    if not isinstance(document, dict):
+        raise SpaceError(f"{name}: a search space is a mapping with method and parameters")
+    for key in document:
+        if key not in SWEEP_KEYS:
+            raise SpaceError(f"{name}: unknown key {key!r}{did_you_mean(key, SWEEP_KEYS)}")
+    for key in ("scheduler", "metrics"):
+        if key in document:
+            raise SpaceError(f"{name}: {key!r} is for W&B's own schedulers and is not supported here")
+    method = document.get("method")
+    if method not in METHODS:
+        raise SpaceError(f"{name}: method = {method!r} is not one of {', '.join(METHODS)}")
+    parameters = document.get("parameters")
+    if not isinstance(parameters, dict) or not parameters:
+        raise SpaceError(f"{name}: parameters must name at least one hyperparameter")
+
+    distributions: dict[str, BaseDistribution] = {}
+    constants: dict[str, Any] = {}
+    for parameter, spec in parameters.items():
+        where = f"{name}: {parameter}"
+        try:
+            check_name(parameter)
+        except ConfigError as error:
+            raise SpaceError(f"{name}: {error}") from error
+        if not isinstance(spec, dict):
+            raise SpaceError(f"{where}: write a mapping, such as {{value: {spec!r}}}")
+        if _distribution_name(where, spec) == "constant":
+            constants[parameter] = spec["value"]
+        else:
+            distributions[parameter] = _distribution(where, spec)
+            if TYPES[parameter] is int and isinstance(distributions[parameter], FloatDistribution):
+                raise SpaceError(
+                    f"{where} takes whole numbers: use int_uniform, q_uniform with a whole q, or values"
+                )
+    metric, goal = _metric(name, document.get("metric"))
+    min_evaluations, eta = _early_terminate(name, document.get("early_terminate"))
+    run_cap = document.get("run_cap")
+    if run_cap is not None and (not _is_int(run_cap) or run_cap < 1):
+        raise SpaceError(f"{name}: run_cap = {run_cap!r} must be a whole number of at least 1")
+    space = Space(
+        name=name,
+        document=document,
+        distributions=distributions,
+        constants=constants,
+        method=method,
+        metric=metric,
+        goal=goal,
+        min_evaluations=min_evaluations,
+        eta=eta,
+        run_cap=run_cap,
+    )
+    _check_corners(space)
+    return space
+
+
+def _check_corners(space: Space) -> None:
+    """Every extreme value of every parameter must make a valid configuration, for every model."""
+    if "model" not in space.constants and "model" not in space.distributions:
+        raise SpaceError(f"{space.name}: parameters must say which model, as model: {{value: wgan_gp}}")
+    if "dataset" in space.distributions:
+        raise SpaceError(
+            f"{space.name}: dataset: a study has one dataset; give it as a value or with --dataset"
+        )
+    extremes = {name: _extremes(d) for name, d in space.distributions.items()}
+    first = {name: values[0] for name, values in extremes.items()} | space.constants
+    for model in extremes.get("model", [first["model"]]):
+        for name, values in extremes.items():
+            for value in values if name != "model" else [model]:
+                try:
+                    TrialConfig.from_dict({**first, "model": model, name: value})
+                except ConfigError as error:
+                    raise SpaceError(f"{space.name}: {error}") from error
+        try:
+            TrialConfig.from_dict({**first, "model": model})
+        except ConfigError as error:
+            raise SpaceError(f"{space.name}: {error}") from error
+
+
+def _extremes(distribution: BaseDistribution) -> list[Any]:
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    return [distribution.low, distribution.high]
+
+
+def _values(space: str, name: str, distribution: BaseDistribution) -> list[Any]:
+    if isinstance(distribution, CategoricalDistribution):
+        return list(distribution.choices)
+    if isinstance(distribution, IntDistribution) and not distribution.log:
+        return list(range(distribution.low, distribution.high + 1, distribution.step))
+    if isinstance(distribution, FloatDistribution) and distribution.step is not None:
+        n = round((distribution.high - distribution.low) / distribution.step)
+        return [distribution.low + i * distribution.step for i in range(n + 1)]
+    raise SpaceError(f"{space}: {name}: a grid needs a finite list; give values, int_uniform or q_uniform")
+
+
+def _metric(name: str, spec: Any) -> tuple[str, str]:
+    if spec is None:
+        return "objective", "minimize"
+    if not isinstance(spec, dict) or not isinstance(spec.get("name"), str):
+        raise SpaceError(f"{name}: metric must have a name and a goal")
+    _check_keys(f"{name}: metric", spec, {"name", "goal"})
+    goal = spec.get("goal", "minimize")
+    if goal not in ("minimize", "maximize"):
+        raise SpaceError(f"{name}: metric: goal = {goal!r} is not one of minimize, maximize")
+    return spec["name"], goal
+
+
+def _early_terminate(name: str, spec: Any) -> tuple[float | None, float]:
+    """Where halving starts, in evaluations, and eta; W&B's iterations are our evaluations."""
+    if spec is None:
+        return None, 3.0
+    where = f"{name}: early_terminate"
+    if not isinstance(spec, dict) or spec.get("type") != "hyperband":
+        raise SpaceError(f"{where}: the only type is hyperband")
+    _check_keys(where, spec, {"type", "min_iter", "max_iter", "s", "eta", "strict"})
+    if spec.get("strict"):
+        raise SpaceError(f"{where}: strict is not supported")
+    eta = _number(where, spec, "eta", 3)
+    if not eta > 1:
+        raise SpaceError(f"{where}: eta = {eta!r} must be above 1")
+    if "min_iter" in spec:
+        start = _number(where, spec, "min_iter")
+    elif "max_iter" in spec and "s" in spec:
+        start = _number(where, spec, "max_iter") / eta ** _number(where, spec, "s")
+    else:
+        raise SpaceError(f"{where}: give min_iter, or max_iter and s")
+    if not start >= 1:
+        raise SpaceError(f"{where}: the first evaluation to stop at is {start:g}; it must be at least 1")
+    return start, eta
+
+
+def _distribution_name(where: str, spec: Spec) -> str:
+    """The distribution's name, inferred from the other keys where W&B does so."""
+    name = spec.get("distribution")
+    if "parameters" in spec:
+        raise SpaceError(f"{where}: nested parameters are not supported")
+    if name is None:
+        if "value" in spec:
+            name = "constant"
+        elif "values" in spec:
+            name = "categorical_w_probabilities" if "probabilities" in spec else "categorical"
+        elif "min" in spec and "max" in spec:
+            whole = _is_int(spec["min"]) and _is_int(spec["max"])
+            name = "int_uniform" if whole else "uniform"
+        else:
+            raise SpaceError(f"{where}: give value, values, or min and max")
+    if not isinstance(name, str):
+        raise SpaceError(f"{where}: distribution = {name!r} must be a name")
+    if name in INEXPRESSIBLE:
+        raise SpaceError(f"{where}: Optuna has no counterpart of the distribution {name!r}")
+    if name != "constant" and name not in _BUILDERS:
+        raise SpaceError(
+            f"{where}: unknown distribution {name!r}{did_you_mean(name, ['constant', *_BUILDERS])}"
+        )
+    if name == "constant":
+        _check_keys(where, spec, {"distribution", "value"})
+        if "value" not in spec:
+            raise SpaceError(f"{where}: a constant needs a value")
+    return name
+
+
+def _distribution(where: str, spec: Spec) -> BaseDistribution:
+    keys, build = _BUILDERS[_distribution_name(where, spec)]
+    _check_keys(where, spec, keys | {"distribution"})
+    try:
+        return build(where, spec)
+    except OverflowError as error:
+        raise SpaceError(
+            f"{where}: exp of these exponents overflows; to give values, use log_uniform_values"
+        ) from error
+
+
+def _categorical(where: str, spec: Spec) -> BaseDistribution:
+    values = spec.get("values")
+    if not isinstance(values, list) or not values:
+        raise SpaceError(f"{where}: values must be a list of at least one value")
+    for value in values:
+        if value is not None and not isinstance(value, bool | int | float | str):
+            raise SpaceError(f"{where}: values: {value!r} is no single value")
+    if len({(type(v), v) for v in values}) != len(values):
+        raise SpaceError(f"{where}: values has duplicates")
+    return CategoricalDistribution(values)
+
+
+def _int_uniform(where: str, spec: Spec) -> BaseDistribution:
+    low, high = _bounds(where, spec)
+    if not (_is_int(low) and _is_int(high)):
+        raise SpaceError(f"{where}: int_uniform needs whole min and max")
+    return IntDistribution(int(low), int(high))
+
+
+def _uniform(where: str, spec: Spec) -> BaseDistribution:
+    return FloatDistribution(*_bounds(where, spec))
+
+
+def _log_uniform_values(where: str, spec: Spec) -> BaseDistribution:
+    """Also inv_log_uniform_values: where 1/X is log-uniform, X is."""
+    low, high = _bounds(where, spec)
+    if not low > 0:
+        raise SpaceError(f"{where}: min = {low!r}: a logarithmic range must stay above 0")
+    return FloatDistribution(low, high, log=True)
+
+
+def _log_uniform(where: str, spec: Spec) -> BaseDistribution:
+    low, high = _bounds(where, spec)
+    return _log_range(where, math.exp(low), math.exp(high))
+
+
+def _inv_log_uniform(where: str, spec: Spec) -> BaseDistribution:
+    low, high = _bounds(where, spec)
+    return _log_range(where, math.exp(-high), math.exp(-low))
+
+
+def _log_range(where: str, low: float, high: float) -> BaseDistribution:
+    if not 0 < low < high:
+        raise SpaceError(f"{where}: exp of the exponents leaves no range: {low:g} to {high:g}")
+    return FloatDistribution(low, high, log=True)
+
+
+def _q_uniform(where: str, spec: Spec) -> BaseDistribution:
+    """Multiples of q between min and max."""
+    low, high = _bounds(where, spec)
+    q = _number(where, spec, "q", 1)
+    if not q > 0:
+        raise SpaceError(f"{where}: q = {q!r} must be above 0")
+    first, last = math.ceil(low / q - 1e-9), math.floor(high / q + 1e-9)
+    if last < first:
+        raise SpaceError(f"{where}: no multiple of q = {q!r} lies between {low!r} and {high!r}")
+    if _is_int(q):
+        return IntDistribution(first * int(q), last * int(q), step=int(q))
+    return FloatDistribution(first * q, last * q, step=q)
+
+
+def _q_log_uniform_values(where: str, spec: Spec) -> BaseDistribution:
+    low, high = _bounds(where, spec)
+    return _whole_log_range(where, low, high, _number(where, spec, "q", 1))
+
+
+def _q_log_uniform(where: str, spec: Spec) -> BaseDistribution:
+    low, high = _bounds(where, spec)
+    return _whole_log_range(where, math.exp(low), math.exp(high), _number(where, spec, "q", 1))
+
+
+def _whole_log_range(where: str, low: float, high: float, q: float) -> BaseDistribution:
+    first, last = math.ceil(low - 1e-9), math.floor(high + 1e-9)
+    if q != 1 or first < 1 or last < first:
+        raise SpaceError(
+            f"{where}: Optuna can express a quantised logarithmic range only with q = 1 and min >= 1"
+        )
+    return IntDistribution(first, last, log=True)
+
+
+_MIN_MAX = frozenset({"min", "max"})
+_BUILDERS: dict[str, tuple[frozenset[str], Callable[[str, Spec], BaseDistribution]]] = {
+    "categorical": (frozenset({"values"}), _categorical),
+    "int_uniform": (_MIN_MAX, _int_uniform),
+    "uniform": (_MIN_MAX, _uniform),
+    "log_uniform": (_MIN_MAX, _log_uniform),
+    "log_uniform_values": (_MIN_MAX, _log_uniform_values),
+    "inv_log_uniform": (_MIN_MAX, _inv_log_uniform),
+    "inv_log_uniform_values": (_MIN_MAX, _log_uniform_values),
+    "q_uniform": (_MIN_MAX | {"q"}, _q_uniform),
+    "q_log_uniform": (_MIN_MAX | {"q"}, _q_log_uniform),
+    "q_log_uniform_values": (_MIN_MAX | {"q"}, _q_log_uniform_values),
+}
+
+
+def _bounds(where: str, spec: Spec) -> tuple[float, float]:
+    low, high = _number(where, spec, "min"), _number(where, spec, "max")
+    if not low < high:
+        raise SpaceError(f"{where}: min = {low!r} must be below max = {high!r}")
+    return low, high
+
+
+def _number(where: str, spec: Spec, key: str, default: float | None = None) -> float:
+    value = spec.get(key, default)
+    if isinstance(value, str):
+        try:
+            suggestion = f"; to YAML {value} is text: write {float(value):.1e}"
+        except ValueError:
+            suggestion = ""
+        raise SpaceError(f"{where}: {key} = {value!r} is not a number{suggestion}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise SpaceError(f"{where}: {key} = {value!r} is not a finite number")
+    return value
+
+
+def _check_keys(where: str, spec: Spec, allowed: frozenset[str] | set[str]) -> None:
+    for key in spec:
+        if key not in allowed:
+            raise SpaceError(f"{where}: unknown key {key!r}{did_you_mean(key, sorted(allowed))}")
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,164 @@
+"""Train one configuration with several seeds, without Ray or Optuna; also a W&B sweep's program.
+
+python -m study.train --model wgan_gp --lr-g 1e-3 --lr-d 1e-3
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from study.command import (
+    INTERRUPTED,
+    NOTHING_COMPLETED,
+    OK,
+    Parser,
+    positive,
+    run_command,
+    share,
+    terminate_as_interrupt,
+    whole_at_least,
+)
+from study.config import DATASET_KINDS, LIMITS, TYPES, TrialConfig, did_you_mean
+from study.errors import UserError
+from study.hardware import EVALUATIONS, KIMG
+from study.metrics import DEFAULT_METRIC, METRICS, metrics_for
+from study.plan import AGGREGATES, TrialPlan
+from study.tracking import MODES, Tracker
+from study.trial_folder import TrialFolder
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of study.train; each hyperparameter as --lr-g or --lr_g."""
+    p = Parser(prog="python -m study.train", description=__doc__.split("\n\n")[0])
+    p.add_argument("--resume", type=Path, metavar="FOLDER", help="continue this trial's folder")
+    p.add_argument("--seeds", type=whole_at_least(1), default=2, help="members, one per seed")
+    p.add_argument("--seed", type=whole_at_least(0), default=0, help="every stream derives from it")
+    p.add_argument(
+        "--kimg",
+        type=positive,
+        help="thousands of real images per member (default: 60; 600 points)",
+    )
+    p.add_argument("--eval-kimg", type=positive, help="kimg between evaluations (default: a ninth)")
+    p.add_argument("--metric", help="scored metric (default: fd for images, w1 for points)")
+    p.add_argument("--aggregate", choices=AGGREGATES, default="mean", help="of the seeds' scores")
+    p.add_argument("--patience", type=share, default=1.0, help="see study.tune --help")
+    p.add_argument("--results", type=Path, default=Path("results"), help="folder of the results")
+    p.add_argument("--name", default="train", help="study that the trial is filed under")
+    p.add_argument("--threads", type=whole_at_least(1), help="CPU threads (default: torch's choice)")
+    p.add_argument(
+        "--wandb",
+        choices=MODES,
+        default="auto" if "WANDB_SWEEP_ID" in os.environ else "disabled",
+        help="log to W&B; auto under a sweep's agent",
+    )
+    group = p.add_argument_group("hyperparameters (defaults depend on model and data)")
+    for name, limits in LIMITS.items():
+        names = dict.fromkeys([f"--{name.replace('_', '-')}", f"--{name}"])
+        group.add_argument(
+            *names, dest=name, type=TYPES[name], metavar=TYPES[name].__name__.upper(),
+            help=f"{limits.help}; {limits.describe()}", default=argparse.SUPPRESS,
+        )  # fmt: skip
+    return p
+
+
+def plan_from(options: argparse.Namespace) -> TrialPlan:
+    """Validated options -> a plan. Raises UserError."""
+    chosen = {name: value for name, value in vars(options).items() if name in LIMITS}
+    config = TrialConfig.from_dict(chosen)
+    kind = DATASET_KINDS[config.dataset]
+    kimg = options.kimg or KIMG[kind]
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S-%f")
+    return TrialPlan(
+        study=check_study_name(options.name),
+        space="train",
+        trial_id=f"{config.model}-{config.dataset}-{stamp}",
+        config=config,
+        seeds=tuple(range(options.seeds)),
+        study_seed=options.seed,
+        kimg=kimg,
+        eval_kimg=options.eval_kimg or kimg / EVALUATIONS,
+        metric=check_metric(options.metric or DEFAULT_METRIC[kind], config.dataset),
+        aggregate=options.aggregate,
+        patience=options.patience,
+    )
+
+
+def check_metric(name: str, dataset: str) -> str:
+    """The metric's name, if the dataset has it. Raises UserError."""
+    kind = DATASET_KINDS[dataset]
+    if name not in METRICS:
+        raise UserError(f"unknown metric {name!r}{did_you_mean(name, metrics_for(kind))}")
+    if kind not in METRICS[name].kinds:
+        raise UserError(f"metric {name!r} is not for {kind}; {dataset} has {', '.join(metrics_for(kind))}")
+    return name
+
+
+def check_study_name(name: str) -> str:
+    """A study's name that stays inside the results folder. Raises UserError."""
+    if not name or name != Path(name).name or name.startswith(".") or "\\" in name:
+        raise UserError(f"study name {name!r} must be a plain folder name, without a path")
+    return name
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train, printing a line per evaluation."""
+    options: Any = parser().parse_args(arguments)
+    terminate_as_interrupt()
+    if options.resume:
+        folder = TrialFolder(options.resume)
+        try:
+            plan = folder.plan()
+        except (ValueError, OSError) as error:
+            raise UserError(f"{options.resume} is no trial's folder: {error}") from error
+        if folder.ending() is not None:
+            raise UserError(f"{options.resume} has ended: nothing is left to train")
+    else:
+        plan = plan_from(options)
+        folder = TrialFolder(options.results / plan.study / "trials" / plan.trial_id)
+        try:
+            folder.create(plan)
+        except OSError as error:
+            raise UserError(f"{folder.path} can't be written: {error.strerror}") from error
+    print(f"{folder.path}")
+    try:
+        return _train(plan, folder, options)
+    except KeyboardInterrupt:
+        print(f"interrupted; continue with: python -m study.train --resume {folder.path}")
+        return INTERRUPTED
+
+
+def _train(plan: TrialPlan, folder: TrialFolder, options: argparse.Namespace) -> int:
+    import torch
+
+    from study.trial import default_device, run
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    device = default_device()
+    print(f"{len(plan.seeds)} seeds of {plan.config.model} on {plan.config.dataset}, {device}")
+    tracker = Tracker(options.wandb, folder.path.parents[1], "gan-study", plan.study)
+    tracker.start(plan.trial_id, {**plan.to_dict(), **plan.config.to_dict()})
+    state, summary = "failed", {}
+    try:
+        for evaluation in run(plan, folder, device):
+            state, summary = evaluation.state, evaluation.summary()
+            tracker.log(plan.trial_id, summary, step=evaluation.evaluation, image=evaluation.image)
+            print(
+                f"kimg {evaluation.kimg:9.2f}  {plan.metric} {evaluation.objective:10.4f}  "
+                + "  ".join(f"{name} {value:.4g}" for name, value in summary.items() if name in METRICS),
+                f" diverged {summary['diverged_seeds']}/{len(plan.seeds)}",
+                flush=True,
+            )
+    finally:
+        tracker.finish(plan.trial_id, {**summary, "state": state}, failed=state == "failed")
+        tracker.close()
+    print(f"{state}: {folder.path}")
+    return OK if state == "completed" else NOTHING_COMPLETED
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -1,0 +1,194 @@
+"""One trial: train its pack, evaluate every member, write its folder. No Ray, Optuna or W&B."""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from study.data import load
+from study.metrics import METRICS
+from study.metrics.evaluator import Evaluator, evaluator_for
+from study.objective import objective
+from study.plan import TrialPlan
+from study.samples import save_samples
+from study.stability import clamp_score
+from study.training import checkpoint
+from study.training.loop import Progress, train
+from study.training.pack import METERS, Pack
+from study.trial_folder import Ending, Row, TrialFolder
+
+RUNNING = "running"
+CLOCKS = ("kimg", "critic_updates", "generator_updates", "train_seconds")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation of all members.
+
+    Attributes:
+        rows: one curve row per seed, as curves.jsonl holds them.
+        objective: aggregate of the members' scores, always finite.
+        state: 'running', or the state in which the trial has now ended.
+        ended_by: what ended it; '' while it runs.
+        image: the picture of samples.
+    """
+
+    evaluation: int
+    kimg: float
+    rows: list[Row]
+    objective: float
+    state: str
+    ended_by: str
+    image: Path | None
+
+    def summary(self) -> dict[str, float]:
+        """Figures for a log or a chart: the mean over the seeds that have not diverged."""
+        first = self.rows[0]
+        figures = {name: first[name] for name in CLOCKS} | {"objective": self.objective}
+        alive = [row for row in self.rows if not row["diverged"]]
+        for name in (*METRICS, *METERS):
+            values = [row[name] for row in alive if row.get(name) is not None]
+            if values:
+                figures[name] = sum(values) / len(values)
+        figures["diverged_seeds"] = len(self.rows) - len(alive)
+        return figures
+
+
+def default_device() -> torch.device:
+    """The first GPU that this process may use, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def run(plan: TrialPlan, folder: TrialFolder, device: torch.device) -> Iterator[Evaluation]:
+    """Run a trial from its last checkpoint, or from the start, yielding every evaluation.
+
+    When it ends by itself (budget, divergence, ceiling) its marker is written before the last
+    evaluation is yielded. A caller that stops listening earlier writes the marker, if any.
+
+    Raises:
+        filelock.Timeout: another process is training this trial.
+        RuntimeError: its checkpoint can't be read.
+    """
+    if not folder.exists():
+        folder.create(plan)
+    with folder.lock():
+        data = load(plan.config.dataset, device)
+        evaluator = evaluator_for(plan.config.dataset, device)
+        members = len(plan.seeds)
+        pack = Pack([plan.config] * members, plan.seeds, plan.study_seed, data.sample_shape, device)
+        if folder.checkpoint.exists():
+            checkpoint.load(pack, folder.checkpoint)
+        history = folder.keep_rows_before(pack.evaluations)
+        if history:
+            # Killed between the last checkpoint and the marker: nothing is left to train.
+            ended = _judge(plan, history, _is_finished(plan, pack))
+            if ended.state != RUNNING:
+                folder.finish(_ending(ended))
+                yield ended
+                return
+
+        for progress in train(pack, data.train, plan.kimg, plan.eval_kimg):
+            rows, image = _evaluate(pack, plan, progress, evaluator, history, folder)
+            history += rows
+            folder.append(rows)
+            checkpoint.save(pack, folder.checkpoint)
+            evaluation = _judge(plan, history, _is_finished(plan, pack), image)
+            if evaluation.state != RUNNING:
+                folder.finish(_ending(evaluation))
+            yield evaluation
+            if evaluation.state != RUNNING:
+                return
+
+
+def _is_finished(plan: TrialPlan, pack: Pack) -> bool:
+    return pack.kimg >= plan.kimg or not pack.watch.any_alive()
+
+
+def _evaluate(
+    pack: Pack,
+    plan: TrialPlan,
+    progress: Progress,
+    evaluator: Evaluator,
+    history: Sequence[Row],
+    folder: TrialFolder,
+) -> tuple[list[Row], Path]:
+    """Sample every member, draw the picture, and make one row per seed."""
+    start = time.perf_counter()
+    samples = pack.sample(evaluator.samples)
+    metrics = [evaluator(member) for member in samples]
+    image = folder.samples / f"{progress.evaluation:04d}.png"
+    save_samples(samples, load(plan.config.dataset, pack.device), image)
+    eval_seconds = time.perf_counter() - start
+
+    ceilings = {row["seed"]: row for row in history if row["evaluation"] == 0}
+    higher = METRICS[plan.metric].higher_is_better
+    rows = []
+    for k, seed in enumerate(plan.seeds):
+        divergence = pack.watch.divergences(plan.config.batch_size)[k]
+        values: dict[str, float | None] = dict(metrics[k] or {})
+        if divergence is not None:
+            values = dict.fromkeys(evaluator.names)
+        ceiling = ceilings.get(seed, values)
+        ceiling_score = ceiling[plan.metric]
+        if ceiling_score is None:
+            raise RuntimeError(f"seed {seed} has no finite {plan.metric} before training")
+        rows.append(
+            {
+                "seed": seed,
+                "evaluation": progress.evaluation,
+                "kimg": progress.kimg,
+                "critic_updates": progress.critic_updates,
+                "generator_updates": progress.generator_updates,
+                "train_seconds": progress.train_seconds,
+                "eval_seconds": eval_seconds,
+                **values,
+                **{f"{name}_floor": evaluator.floor[name] for name in evaluator.names},
+                **{f"{name}_ceiling": ceiling[name] for name in evaluator.names},
+                "score": clamp_score(values[plan.metric], ceiling_score, higher),
+                **{name: _none_if_nan(means[k]) for name, means in progress.means.items()},
+                "diverged": divergence is not None,
+                "diverged_at_kimg": divergence.kimg if divergence else None,
+                "reason": divergence.reason if divergence else None,
+            }
+        )
+    return rows, image
+
+
+def _judge(plan: TrialPlan, history: Sequence[Row], finished: bool, image: Path | None = None) -> Evaluation:
+    """What the trial has come to after the last evaluation in `history`."""
+    last = [row for row in history if row["evaluation"] == history[-1]["evaluation"]]
+    kimg = last[0]["kimg"]
+    state, ended_by = RUNNING, ""
+    if all(row["diverged"] for row in last):
+        state, ended_by = "diverged", "divergence"
+    elif finished:
+        state, ended_by = "completed", "budget"
+    elif kimg >= plan.patience * plan.kimg and not any(
+        row["score"] != row[f"{plan.metric}_ceiling"] for row in history
+    ):
+        state, ended_by = "pruned", "ceiling"
+    return Evaluation(
+        evaluation=last[0]["evaluation"],
+        kimg=kimg,
+        rows=last,
+        objective=objective(plan, last),
+        state=state,
+        ended_by=ended_by,
+        image=image,
+    )
+
+
+def _ending(evaluation: Evaluation) -> Ending:
+    return Ending(
+        state=evaluation.state,
+        ended_by=evaluation.ended_by,
+        kimg=evaluation.kimg,
+        objective=evaluation.objective,
+    )
+
+
+def _none_if_nan(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,288 @@
+"""Tune GANs: one study over one or more search spaces on one dataset.
+
+python -m study.tune --space wgan_gp
+"""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from study.command import (
+    INTERRUPTED,
+    NOTHING_COMPLETED,
+    OK,
+    Parser,
+    not_negative,
+    positive,
+    run_command,
+    share,
+    whole_at_least,
+)
+from study.config import DATASET_KINDS, did_you_mean
+from study.errors import UserError
+from study.hardware import EVALUATIONS, KIMG, Hardware, defaults, detect
+from study.metrics import DEFAULT_METRIC, METRICS
+from study.plan import AGGREGATES, StudyPlan
+from study.study_folder import StudyFolder, command_line
+from study.tracking import MODES
+from study.train import check_metric, check_study_name
+
+if TYPE_CHECKING:
+    from study.console import Console
+    from study.space import Space
+
+SAMPLERS = ("tpe", "random", "qmc", "grid")
+SAMPLER_OF_METHOD = {"bayes": "tpe", "random": "random", "grid": "grid"}
+SCHEDULERS = ("asha", "hyperband", "fifo")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of study.tune."""
+    p = Parser(prog="python -m study.tune", description=__doc__.split("\n\n")[0])
+    what = p.add_argument_group("what to study")
+    what.add_argument("--space", nargs="+", metavar="SPACE", help="names in search_spaces/, or YAML files")
+    what.add_argument("--dataset", help=f"one of {', '.join(DATASET_KINDS)} (default: digits)")
+    what.add_argument("--metric", help="what the objective is made of (default: the space's metric)")
+    what.add_argument("--aggregate", choices=AGGREGATES, default="mean", help="of the seeds' scores")
+    what.add_argument("--resume", type=Path, metavar="FOLDER", help="finish, or extend, this study")
+    size = p.add_argument_group("how much (defaults follow the hardware)")
+    size.add_argument("--trials", type=whole_at_least(1), help="trials of each space")
+    size.add_argument("--seeds", type=whole_at_least(1), help="members of each trial, one per seed")
+    size.add_argument("--kimg", type=positive, help="thousands of real images (points) per member")
+    size.add_argument("--eval-kimg", type=positive, help="kimg between evaluations (default: a ninth)")
+    size.add_argument("--seed", type=whole_at_least(0), default=0, help="every stream derives from it")
+    how = p.add_argument_group("how")
+    how.add_argument("--sampler", choices=SAMPLERS, help="default: by the space's method")
+    how.add_argument("--scheduler", choices=SCHEDULERS, help="default: by the space's early_terminate")
+    how.add_argument(
+        "--patience", type=share, default=0.25,
+        help="stop a trial in which no seed has ever beaten its untrained generator after this share "
+        "of its budget; 1 never does",
+    )  # fmt: skip
+    how.add_argument("--concurrency", type=whole_at_least(1), help="trials at the same time")
+    how.add_argument("--cpus-per-trial", type=positive, help="CPUs, and as many threads, a trial")
+    how.add_argument("--gpus-per-trial", type=not_negative, help="GPUs a trial; fractions share one")
+    how.add_argument("--address", help="join a running Ray cluster: 'auto' or host:port")
+    where = p.add_argument_group("where results go")
+    where.add_argument("--results", type=Path, default=Path("results"), help="folder of all studies")
+    where.add_argument("--name", help="study's name (default: spaces, dataset and time)")
+    where.add_argument(
+        "--wandb", choices=MODES, default="auto", help="auto: online if logged in, else offline"
+    )
+    where.add_argument("--wandb-project", default="gan-study", help="W&B project")
+    return p
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run or resume a study; the exit status is the command's."""
+    p = parser()
+    options: Any = p.parse_args(arguments)
+    if bool(options.space) == bool(options.resume):
+        p.error("give either --space, for a new study, or --resume, to finish one")
+    # Ray stops cleanly on SIGINT: let a cluster's polite kill, SIGTERM, do the same.
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    if options.resume:
+        return _resume(options, p)
+    return _start(options)
+
+
+def _start(options: argparse.Namespace) -> int:
+    from study.space import find_space, read_space
+
+    spaces = [read_space(find_space(name)) for name in options.space]
+    names = [space.name for space in spaces]
+    if len(set(names)) != len(names):
+        raise UserError(f"the spaces {', '.join(names)} need different names")
+    hardware = _hardware(options.address)
+    plan = plan_from(options, spaces, hardware)
+    folder = StudyFolder(options.results / plan.name)
+    _check_machine(options.address)
+    folder.create(plan, command_line(), hardware.to_dict())
+    return _run(plan, folder, spaces, hardware)
+
+
+def _resume(options: argparse.Namespace, p: argparse.ArgumentParser) -> int:
+    from study.space import parse_space
+
+    folder = StudyFolder(options.resume)
+    plan = folder.plan()
+    spaces = [parse_space(name, document) for name, document in plan.spaces.items()]
+    fixed = ("space", "dataset", "metric", "aggregate", "seeds", "kimg", "eval_kimg", "seed", "sampler",
+             "scheduler", "patience", "name")  # fmt: skip
+    changed = [name for name in fixed if getattr(options, name) != p.get_default(name)]
+    if changed:
+        flags = ", ".join("--" + name.replace("_", "-") for name in changed)
+        raise UserError(f"{flags} can't be changed by --resume: {folder.path} keeps what it began with")
+    hardware = _hardware(options.address)
+    plan = replace(
+        plan,
+        trials=_extended(plan, spaces, options.trials),
+        wandb=options.wandb if options.wandb != p.get_default("wandb") else plan.wandb,
+        **_how_to_run(options, hardware),
+    )
+    _check_machine(options.address)
+    return _run(plan, folder, spaces, hardware)
+
+
+def _extended(plan: StudyPlan, spaces: "Sequence[Space]", asked: int | None) -> dict[str, int]:
+    """Trials by space after --resume --trials: never fewer than there were."""
+    if asked is None:
+        return plan.trials
+    if asked < max(plan.trials.values()):
+        raise UserError(
+            f"--trials {asked} is below the {max(plan.trials.values())} per space that {plan.name} has"
+        )
+    return {s.name: _trials(s, plan.samplers[s.name], asked, asked) for s in spaces}
+
+
+def _check_machine(address: str | None) -> None:
+    """What would fail obscurely later fails here, before anything is made."""
+    if address is None:
+        from study.runner.run import check_socket_paths
+
+        check_socket_paths()
+
+
+def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: Hardware) -> StudyPlan:
+    """Options, spaces and hardware -> the study's plan. Raises UserError."""
+    dataset = _dataset(options.dataset, spaces)
+    kind = DATASET_KINDS[dataset]
+    machine = defaults(hardware)
+    kimg = options.kimg or KIMG[kind]
+    eval_kimg = options.eval_kimg or kimg / EVALUATIONS
+    if eval_kimg > kimg:
+        raise UserError(f"--eval-kimg {eval_kimg:g} is above the budget of {kimg:g} kimg")
+    samplers = {s.name: options.sampler or SAMPLER_OF_METHOD[s.method] for s in spaces}
+    automatic = f"{'+'.join(s.name for s in spaces)}-{dataset}-{datetime.now():%Y%m%d-%H%M%S}"
+    return StudyPlan(
+        name=check_study_name(automatic if options.name is None else options.name),
+        spaces={s.name: s.document for s in spaces},
+        dataset=dataset,
+        metric=_metric(options.metric, spaces, dataset),
+        aggregate=options.aggregate,
+        samplers=samplers,
+        schedulers={s.name: options.scheduler or ("asha" if s.min_evaluations else "fifo") for s in spaces},
+        trials={s.name: _trials(s, samplers[s.name], options.trials, machine.trials) for s in spaces},
+        seeds=options.seeds or machine.seeds,
+        kimg=kimg,
+        eval_kimg=eval_kimg,
+        patience=options.patience,
+        seed=options.seed,
+        wandb=options.wandb,
+        wandb_project=options.wandb_project,
+        **_how_to_run(options, hardware),
+    )
+
+
+def _how_to_run(options: argparse.Namespace, hardware: Hardware) -> dict[str, Any]:
+    """The part of a plan that a resumed study takes from its new command line and machine."""
+    machine = defaults(hardware)
+    gpus = options.gpus_per_trial
+    return {
+        "concurrency": options.concurrency or machine.concurrency,
+        "cpus_per_trial": options.cpus_per_trial or machine.cpus_per_trial,
+        "gpus_per_trial": machine.gpus_per_trial if gpus is None else gpus,
+        "address": options.address,
+    }
+
+
+def _trials(space: "Space", sampler: str, asked: int | None, default: int) -> int:
+    """Trials of one space: what was asked for, else its run_cap at most; never more than its grid."""
+    if sampler == "grid":
+        from study.search import grid_size
+
+        size = grid_size(space)
+        return min(asked or space.run_cap or size, size)
+    return asked or min(default, space.run_cap or default)
+
+
+def _dataset(asked: str | None, spaces: "Sequence[Space]") -> str:
+    fixed = {s.constants["dataset"] for s in spaces if "dataset" in s.constants}
+    if asked is not None and asked not in DATASET_KINDS:
+        raise UserError(f"unknown dataset {asked!r}{did_you_mean(asked, DATASET_KINDS)}")
+    if len(fixed | ({asked} if asked else set())) > 1:
+        raise UserError(f"the spaces (and --dataset) name different datasets: {', '.join(sorted(fixed))}")
+    return asked or (fixed.pop() if fixed else "digits")
+
+
+def _metric(asked: str | None, spaces: "Sequence[Space]", dataset: str) -> str:
+    """The metric asked for, or the one the spaces agree on, checked against the dataset."""
+    if asked is not None:
+        return check_metric(asked, dataset)
+    default = DEFAULT_METRIC[DATASET_KINDS[dataset]]
+    named = {default if s.metric == "objective" else s.metric for s in spaces}
+    if len(named) > 1:
+        raise UserError(f"the spaces have different metrics ({', '.join(sorted(named))}); choose --metric")
+    metric = check_metric(named.pop(), dataset)
+    for space in spaces:
+        goal = "maximize" if METRICS[metric].higher_is_better else "minimize"
+        if space.metric == metric and space.goal != goal:
+            raise UserError(f"{space.name}: metric: goal = {space.goal}, but {metric} is to {goal}")
+    return metric
+
+
+def _hardware(address: str | None) -> Hardware:
+    """The cluster's, when one is joined; this machine's otherwise."""
+    if address is None:
+        return detect()
+    from study.runner.run import connect
+
+    return connect(address)
+
+
+def _run(
+    plan: StudyPlan,
+    folder: StudyFolder,
+    spaces: "Sequence[Space]",
+    hardware: Hardware,
+) -> int:
+    """Run what is left, show the best trials, and turn the outcome into an exit status."""
+    from study.console import Console
+    from study.runner.run import run_study
+
+    console = Console(plan)
+    _announce(console, plan, folder, hardware)
+    with folder.lock():
+        try:
+            trials, finished = run_study(plan, folder, spaces, hardware, console)
+        except KeyboardInterrupt:
+            trials, finished = None, False
+        if trials is not None:
+            console.best_trials(trials, spaces)
+    console.say(f"results: {folder.path}")
+    if not finished:
+        console.say(f"interrupted; continue with: python -m study.tune --resume {folder.path}")
+        return INTERRUPTED
+    if trials is None or not (trials["state"] == "completed").any():
+        states = "" if trials is None else ", ".join(sorted(set(trials["state"])))
+        print(f"error: no trial completed (they ended as: {states})", file=sys.stderr)
+        return NOTHING_COMPLETED
+    return OK
+
+
+def _announce(console: "Console", plan: StudyPlan, folder: StudyFolder, hardware: Hardware) -> None:
+    gpus = f", {len(hardware.gpus)} x {hardware.gpus[0]}" if hardware.gpus else ", no GPU"
+    console.say(f"study {plan.name} on {plan.dataset} -> {folder.path}")
+    console.say(f"hardware: {hardware.cpus} CPUs ({hardware.cpu_name}), {hardware.memory_gib:g} GiB{gpus}")
+    for space, n in plan.trials.items():
+        console.say(
+            f"{space}: {n} trials by {plan.samplers[space]}, stopped early by {plan.schedulers[space]}"
+        )
+    console.say(
+        f"each trial: {plan.seeds} seeds, {plan.kimg:g} kimg, evaluated every {plan.eval_kimg:.4g} kimg; "
+        f"objective: {plan.aggregate} {plan.metric}"
+    )
+    console.say(
+        f"{plan.concurrency} trials at a time, {plan.cpus_per_trial:g} CPU"
+        + (f" and {plan.gpus_per_trial:g} GPU each" if plan.gpus_per_trial else " each")
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

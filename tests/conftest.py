@@ -1,0 +1,100 @@
+"""For all tests: one thread, a private cache folder, and packs tiny enough to train in milliseconds."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from study.config import MODELS, TrialConfig
+from study.data import load
+from study.data.dataset import Dataset
+from study.metrics.classifier import Classifier, load_classifier
+from study.training.pack import Pack
+
+CPU = torch.device("cpu")
+STUDY_SEED = 7
+TINY: dict[str, dict[str, Any]] = {
+    "images": {"dataset": "digits", "width": 2, "latent_dim": 8, "batch_size": 8},
+    "points": {"dataset": "ring8", "width": 16, "latent_dim": 2, "batch_size": 16},
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _private_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One torch thread (the same bits everywhere), and no test reads or fills the user's cache."""
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GAN_STUDY_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def digits() -> Dataset:
+    return load("digits", CPU)
+
+
+@pytest.fixture(scope="session")
+def classifier(digits: Dataset) -> Classifier:
+    """The classifier of digits; its ten seconds of training are spent once per session."""
+    return load_classifier(digits)
+
+
+@pytest.fixture(
+    params=list(product(MODELS, TINY)), ids=lambda case: "-".join(case), scope="session"
+)
+def case(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """Every (model, kind of data)."""
+    model, kind = request.param
+    return model, kind
+
+
+@pytest.fixture(scope="session")
+def training_data() -> Callable[[str], Tensor]:
+    """The training samples of the tiny dataset of a kind."""
+    return lambda kind: load(TINY[kind]["dataset"], CPU).train
+
+
+@pytest.fixture(scope="session")
+def make_pack(training_data: Callable[[str], Tensor]) -> Callable[..., Pack]:
+    """A tiny pack; `per_member` holds each member's own hyperparameters."""
+
+    def make(
+        model: str,
+        kind: str,
+        seeds: Sequence[int] = (0, 1, 2, 3),
+        per_member: Sequence[Mapping[str, float]] = (),
+        **overrides: Any,
+    ) -> Pack:
+        configs = [
+            TrialConfig.from_dict({"model": model, **TINY[kind], **overrides, **own})
+            for own in (per_member or [{}] * len(seeds))
+        ]
+        return Pack(configs, seeds, STUDY_SEED, tuple(training_data(kind).shape[1:]), CPU)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def member_state() -> Callable[[Pack, int], dict[str, bytes]]:
+    """The bits of one member's parameters, optimiser state and meters, by name."""
+
+    def read(pack: Pack, member: int) -> dict[str, bytes]:
+        state = pack.state_dict()
+        bits: dict[str, bytes] = {}
+
+        def collect(name: str, value: Any) -> None:
+            if isinstance(value, Tensor):
+                bits[name] = value[member].contiguous().numpy().tobytes()
+                return
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            for key, part in items:
+                collect(f"{name}.{key}", part)
+
+        for part in ("generator", "critic", "generator_optimiser", "critic_optimiser", "meters"):
+            collect(part, state[part])
+        return bits
+
+    return read

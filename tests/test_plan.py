@@ -1,0 +1,127 @@
+"""A plan says all that a trial or a study needs, in JSON, or is refused."""
+
+import json
+import math
+from typing import Any
+
+import pytest
+
+from study.config import ConfigError, TrialConfig
+from study.plan import AGGREGATES, StudyPlan, TrialPlan, trial_id, trial_number
+
+PLAN: dict[str, Any] = {
+    "study": "first",
+    "space": "wgan_gp",
+    "trial_id": "00003",
+    "config": TrialConfig(dataset="ring8", lr_g=3e-4),
+    "seeds": (0, 1, 5),
+    "study_seed": 11,
+    "kimg": 12.8,
+    "eval_kimg": 1.6,
+    "metric": "w1",
+    "aggregate": "cvar",
+    "patience": 0.5,
+}
+
+
+def test_a_plan_survives_json() -> None:
+    plan = TrialPlan(**PLAN)
+    assert TrialPlan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
+
+
+@pytest.mark.parametrize("name", ["kimg", "eval_kimg"])
+@pytest.mark.parametrize("value", [0, -1.0, math.nan, math.inf])
+def test_a_budget_is_finite_and_positive(name: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=rf"^{name} = {value!r} is out of range: .* above 0"):
+        TrialPlan(**{**PLAN, name: value})
+
+
+@pytest.mark.parametrize("seeds", [(), (1, 2, 1)])
+def test_seeds_are_one_or_more_and_different(seeds: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match="^seeds = .*one or more different seeds"):
+        TrialPlan(**{**PLAN, "seeds": seeds})
+
+
+def test_an_unknown_aggregate_names_the_known() -> None:
+    with pytest.raises(ConfigError, match="^aggregate = 'max' is not one of mean, median, cvar$"):
+        TrialPlan(**{**PLAN, "aggregate": "max"})
+
+
+@pytest.mark.parametrize("aggregate", AGGREGATES)
+def test_every_aggregate_is_accepted(aggregate: str) -> None:
+    assert TrialPlan(**{**PLAN, "aggregate": aggregate}).aggregate == aggregate
+
+
+@pytest.mark.parametrize("patience", [0, -0.1, 1.1, math.nan])
+def test_patience_is_a_share(patience: float) -> None:
+    with pytest.raises(ConfigError, match="^patience = .*above 0 and at most 1"):
+        TrialPlan(**{**PLAN, "patience": patience})
+
+
+def test_patience_one_is_allowed() -> None:
+    assert TrialPlan(**{**PLAN, "patience": 1}).patience == 1
+
+
+def test_a_wrong_hyperparameter_in_a_saved_plan_is_named() -> None:
+    values = TrialPlan(**PLAN).to_dict()
+    values["config"]["lr_gg"] = 1.0
+    with pytest.raises(ConfigError, match="'lr_gg'; did you mean lr_g"):
+        TrialPlan.from_dict(values)
+
+
+STUDY: dict[str, Any] = {
+    "name": "first",
+    "spaces": {"wgan_gp": {"parameters": {"lr_g": {"min": 1e-5, "max": 1e-2}}}},
+    "dataset": "grid25",
+    "metric": "hq",
+    "aggregate": "median",
+    "sampler": "tpe",
+    "scheduler": "asha",
+    "min_evaluations": 2.0,
+    "eta": 3.0,
+    "trials": 8,
+    "seeds": 3,
+    "kimg": 10.0,
+    "eval_kimg": 2.5,
+    "patience": 0.3,
+    "seed": 17,
+    "concurrency": 2,
+    "cpus_per_trial": 1.0,
+    "gpus_per_trial": 0.0,
+    "wandb": "disabled",
+    "wandb_project": "gans",
+    "address": None,
+}
+
+
+def test_a_study_survives_json() -> None:
+    plan = StudyPlan(**STUDY)
+    assert StudyPlan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
+
+
+def test_a_studys_trial_takes_its_budget_and_the_seeds_from_zero() -> None:
+    trial = StudyPlan(**STUDY).trial("wgan_gp", 12, {"model": "dcgan", "lr_g": 1e-3})
+    assert trial == TrialPlan(
+        study="first",
+        space="wgan_gp",
+        trial_id="wgan_gp-00012",
+        config=TrialConfig(model="dcgan", lr_g=1e-3, dataset="grid25"),
+        seeds=(0, 1, 2),
+        study_seed=17,
+        kimg=10.0,
+        eval_kimg=2.5,
+        metric="hq",
+        aggregate="median",
+        patience=0.3,
+    )
+
+
+@pytest.mark.parametrize(("space", "number"), [("wgan_gp", 0), ("my-own", 7), ("a", 123456)])
+def test_a_trials_name_holds_its_number(space: str, number: int) -> None:
+    assert trial_number(trial_id(space, number)) == number
+    assert trial_id(space, number).startswith(f"{space}-")
+
+
+def test_names_sort_as_their_numbers() -> None:
+    names = [trial_id("a", n) for n in (2, 10, 99, 100, 9999)]
+    assert sorted(names) == names
