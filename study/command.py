@@ -95,11 +95,3 @@ def positive(text: str) -> float:
 def not_negative(text: str) -> float:
     """An argparse type: a finite number of at least 0."""
     return number(text, at_least=0)
-
-
-def share(text: str) -> float:
-    """An argparse type: above 0 and at most 1."""
-    value = number(text, above=0)
-    if value > 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0 and at most 1")
-    return value

@@ -21,8 +21,6 @@ class TrialPlan:
         eval_kimg: kimg between evaluations.
         metric: the metric that each member's score is read from.
         aggregate: how the seeds' scores become the objective: mean, median or cvar.
-        patience: the share of the budget after which a trial in which no seed has ever scored
-            better than its untrained generator is stopped; 1 switches the rule off.
     """
 
     study: str
@@ -35,7 +33,6 @@ class TrialPlan:
     eval_kimg: float
     metric: str
     aggregate: str
-    patience: float
 
     def __post_init__(self) -> None:
         for name in ("kimg", "eval_kimg"):
@@ -46,10 +43,6 @@ class TrialPlan:
             raise ConfigError(f"seeds = {self.seeds!r}: it must be one or more different seeds")
         if self.aggregate not in AGGREGATES:
             raise ConfigError(f"aggregate = {self.aggregate!r} is not one of {', '.join(AGGREGATES)}")
-        if not 0 < self.patience <= 1:
-            raise ConfigError(
-                f"patience = {self.patience!r} is out of range: it must be above 0 and at most 1"
-            )
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "seeds": list(self.seeds)}
@@ -85,7 +78,6 @@ class StudyPlan:
     seeds: int
     kimg: float
     eval_kimg: float
-    patience: float
     seed: int
     concurrency: int
     cpus_per_trial: float
@@ -111,7 +103,6 @@ class StudyPlan:
             eval_kimg=self.eval_kimg,
             metric=self.metric,
             aggregate=self.aggregate,
-            patience=self.patience,
         )
 
     def to_dict(self) -> dict[str, Any]:

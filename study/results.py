@@ -6,6 +6,7 @@ python -m study.results results/<study>
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ class Results:
         tables = self.tables()
         for name, frame in tables.items():
             path = self._folder.path / f"{name}.parquet"
-            write_whole(path, lambda temporary, frame=frame: frame.to_parquet(temporary, index=False))
+            write_whole(path, partial(frame.to_parquet, index=False))
         return tables
 
 

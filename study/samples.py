@@ -12,6 +12,7 @@ from study.files import write_whole
 
 IMAGES_PER_SEED = 32
 IMAGES_PER_ROW = 16
+SMALLEST_SIDE = 48  # smaller images are enlarged, pixel by pixel
 POINTS_SIDE = 256
 
 
@@ -28,7 +29,9 @@ def _image_grid(samples: Tensor) -> np.ndarray:
     images = samples[:, :IMAGES_PER_SEED].flatten(0, 1).float().cpu()
     images = torch.where(images.isfinite(), images, -1.0)
     grid = make_grid((images + 1) / 2, nrow=IMAGES_PER_ROW, padding=1, pad_value=0.5)
-    return (grid.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    pixels = (grid.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    scale = max(1, SMALLEST_SIDE // images.shape[-1])
+    return pixels.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def _density(samples: Tensor, dataset: Dataset) -> np.ndarray:

@@ -61,7 +61,7 @@ class Space:
     method: str
     metric: str
     goal: str
-    min_evaluations: float | None
+    min_evaluations: int | None
     eta: float
     run_cap: int | None
 
@@ -207,7 +207,7 @@ def _metric(name: str, spec: Any) -> tuple[str, str]:
     return spec["name"], goal
 
 
-def _early_terminate(name: str, spec: Any) -> tuple[float | None, float]:
+def _early_terminate(name: str, spec: Any) -> tuple[int | None, float]:
     """Where halving starts, in evaluations, and eta; W&B's iterations are our evaluations."""
     if spec is None:
         return None, 3.0
@@ -228,7 +228,7 @@ def _early_terminate(name: str, spec: Any) -> tuple[float | None, float]:
         raise SpaceError(f"{where}: give min_iter, or max_iter and s")
     if not start >= 1:
         raise SpaceError(f"{where}: the first evaluation to stop at is {start:g}; it must be at least 1")
-    return start, eta
+    return math.ceil(start), eta
 
 
 def _distribution_name(where: str, spec: Spec) -> str:

@@ -33,7 +33,7 @@ def aggregate(scores: Sequence[float], how: str, higher_is_better: bool) -> floa
     """The seeds' scores as one objective: 'mean', 'median' or 'cvar'."""
     if how == "cvar":
         return cvar(scores, higher_is_better)
-    return float({"mean": np.mean, "median": np.median}[how](scores))
+    return float(np.median(scores) if how == "median" else np.mean(scores))
 
 
 def iqr(values: Sequence[float]) -> float:

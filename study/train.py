@@ -18,7 +18,6 @@ from study.command import (
     Parser,
     positive,
     run_command,
-    share,
     terminate_as_interrupt,
     whole_at_least,
 )
@@ -40,12 +39,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--kimg",
         type=positive,
-        help="thousands of real images per member (default: 60; 600 points)",
+        help="thousands of real images per member (default: 45; 600 points)",
     )
     p.add_argument("--eval-kimg", type=positive, help="kimg between evaluations (default: a ninth)")
     p.add_argument("--metric", help="scored metric (default: fd for images, w1 for points)")
     p.add_argument("--aggregate", choices=AGGREGATES, default="mean", help="of the seeds' scores")
-    p.add_argument("--patience", type=share, default=1.0, help="see study.tune --help")
     p.add_argument("--results", type=Path, default=Path("results"), help="folder of the results")
     p.add_argument("--name", default="train", help="study that the trial is filed under")
     p.add_argument("--threads", type=whole_at_least(1), help="CPU threads (default: torch's choice)")
@@ -83,7 +81,6 @@ def plan_from(options: argparse.Namespace) -> TrialPlan:
         eval_kimg=options.eval_kimg or kimg / EVALUATIONS,
         metric=check_metric(options.metric or DEFAULT_METRIC[kind], config.dataset),
         aggregate=options.aggregate,
-        patience=options.patience,
     )
 
 

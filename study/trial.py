@@ -65,7 +65,7 @@ def default_device() -> torch.device:
 def run(plan: TrialPlan, folder: TrialFolder, device: torch.device) -> Iterator[Evaluation]:
     """Run a trial from its last checkpoint, or from the start, yielding every evaluation.
 
-    When it ends by itself (budget, divergence, ceiling) its marker is written before the last
+    When it ends by itself (budget or divergence) its marker is written before the last
     evaluation is yielded. A caller that stops listening earlier writes the marker, if any.
 
     Raises:
@@ -166,10 +166,6 @@ def _judge(plan: TrialPlan, history: Sequence[Row], finished: bool, image: Path 
         state, ended_by = "diverged", "divergence"
     elif finished:
         state, ended_by = "completed", "budget"
-    elif kimg >= plan.patience * plan.kimg and not any(
-        row["score"] != row[f"{plan.metric}_ceiling"] for row in history
-    ):
-        state, ended_by = "pruned", "ceiling"
     return Evaluation(
         evaluation=last[0]["evaluation"],
         kimg=kimg,

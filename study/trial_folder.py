@@ -32,7 +32,7 @@ class Ending:
 
     Attributes:
         state: 'completed', 'pruned', 'diverged' or 'failed'.
-        ended_by: 'budget', 'divergence', 'ceiling', 'fault', or the scheduler's name.
+        ended_by: 'budget', 'divergence', 'fault', or the scheduler's name.
         objective: aggregate of the seeds' last scores; None when nothing was evaluated.
         error: the traceback of a fault.
     """

@@ -21,7 +21,6 @@ from study.command import (
     not_negative,
     positive,
     run_command,
-    share,
     whole_at_least,
 )
 from study.config import DATASET_KINDS, did_you_mean
@@ -60,11 +59,6 @@ def parser() -> argparse.ArgumentParser:
     how = p.add_argument_group("how")
     how.add_argument("--sampler", choices=SAMPLERS, help="default: by the space's method")
     how.add_argument("--scheduler", choices=SCHEDULERS, help="default: by the space's early_terminate")
-    how.add_argument(
-        "--patience", type=share, default=0.25,
-        help="stop a trial in which no seed has ever beaten its untrained generator after this share "
-        "of its budget; 1 never does",
-    )  # fmt: skip
     how.add_argument("--concurrency", type=whole_at_least(1), help="trials at the same time")
     how.add_argument("--cpus-per-trial", type=positive, help="CPUs, and as many threads, a trial")
     how.add_argument("--gpus-per-trial", type=not_negative, help="GPUs a trial; fractions share one")
@@ -172,7 +166,6 @@ def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: 
         seeds=options.seeds or machine.seeds,
         kimg=kimg,
         eval_kimg=eval_kimg,
-        patience=options.patience,
         seed=options.seed,
         wandb=options.wandb,
         wandb_project=options.wandb_project,
@@ -239,7 +232,7 @@ def _hardware(address: str | None) -> Hardware:
 def _run(
     plan: StudyPlan,
     folder: StudyFolder,
-    spaces: "Sequence[Space]",
+    spaces: "list[Space]",
     hardware: Hardware,
 ) -> int:
     """Run what is left, show the best trials, and turn the outcome into an exit status."""

@@ -71,9 +71,7 @@ def test_a_checkpoint_between_two_critic_updates_keeps_the_meters(
     assert resumed.meters["loss_d"].read_and_reset() == whole.meters["loss_d"].read_and_reset()
 
 
-def test_the_dead_stay_dead_after_a_resume(
-    make_pack: MakePack, training_data: Data, tmp_path: Path
-) -> None:
+def test_the_dead_stay_dead_after_a_resume(make_pack: MakePack, training_data: Data, tmp_path: Path) -> None:
     data = training_data("points")
     whole, resumed = make_pack("wgan_gp", "points"), make_pack("wgan_gp", "points")
     with torch.no_grad():
@@ -138,9 +136,7 @@ def test_code_in_a_checkpoint_is_not_run(make_pack: MakePack, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
-def test_a_truncated_file_is_refused_by_name(
-    share: float, make_pack: MakePack, tmp_path: Path
-) -> None:
+def test_a_truncated_file_is_refused_by_name(share: float, make_pack: MakePack, tmp_path: Path) -> None:
     path, pack = tmp_path / "pack.pt", make_pack("dcgan", "points")
     checkpoint.save(pack, path)
     whole = path.read_bytes()

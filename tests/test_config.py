@@ -150,7 +150,11 @@ def test_the_ends_of_a_range_belong_to_it(name: str, value: float) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("model", "wgan-gp", "model = 'wgan-gp' is not one of dcgan, wgan_cp, wgan_gp; did you mean wgan_gp?"),
+        (
+            "model",
+            "wgan-gp",
+            "model = 'wgan-gp' is not one of dcgan, wgan_cp, wgan_gp; did you mean wgan_gp?",
+        ),
         ("dataset", "ring9", "dataset = 'ring9' is not one of digits, ring8, grid25; did you mean ring8?"),
         ("optimizer", "sgd", "optimizer = 'sgd' is not one of adam, rmsprop"),
         ("model", 3, "model = 3 is not one of dcgan, wgan_cp, wgan_gp"),

@@ -30,9 +30,7 @@ def kill(pack: Pack, *members: int) -> None:
     pack.watch.check(finite, "non-finite critic loss", pack.critic_updates)
 
 
-def test_progress_comes_at_zero_at_each_interval_and_at_the_end(
-    make_pack: MakePack, points: Tensor
-) -> None:
+def test_progress_comes_at_zero_at_each_interval_and_at_the_end(make_pack: MakePack, points: Tensor) -> None:
     # An iteration shows 4 * 10 samples: 0.04 kimg.
     pack = make_pack("wgan_gp", "points", n_critic=4, batch_size=10)
     progress = list(train(pack, points, kimg=0.52, eval_kimg=0.2))
@@ -71,7 +69,7 @@ def test_kimg_counts_real_samples(
 
     def counting(pack: Pack, real: Tensor, *rest: Tensor) -> None:
         shown.append(real.shape[1])
-        step_of_critic(pack, real, *rest)  # type: ignore[arg-type]
+        step_of_critic(pack, real, *rest)
 
     step_of_critic = step.critic_step
     monkeypatch.setattr(step, "critic_step", counting)
@@ -131,9 +129,7 @@ def test_train_seconds_leave_out_what_the_caller_does(
     assert seconds == [0, 2, 4, 5]
 
 
-def test_a_pack_without_survivors_stops_early_and_says_finished(
-    make_pack: MakePack, points: Tensor
-) -> None:
+def test_a_pack_without_survivors_stops_early_and_says_finished(make_pack: MakePack, points: Tensor) -> None:
     pack = make_pack("wgan_gp", "points", lr_d=1e6, lr_g=1e6)
     progress = list(train(pack, points, kimg=1e6, eval_kimg=1e5))
     assert [p.finished for p in progress] == [False, True]
@@ -217,7 +213,6 @@ def test_a_caller_that_stops_listening_can_go_on_later(
     expected = list(train(whole, points, 0.12, 0.04))
     progress = train(parts, points, 0.12, 0.04)
     seen = [next(progress), next(progress)]
-    progress.close()
     seen += train(parts, points, 0.12, 0.04)
 
     def without_clock(p: Progress) -> dict[str, object]:

@@ -123,9 +123,7 @@ def test_a_members_loss_ignores_the_others(model: str) -> None:
 
 def penalty_of(critic: nn.Module, shape: tuple[int, ...], weights: Sequence[float]) -> Tensor:
     members, batch = shape[:2]
-    epsilon = torch.rand(
-        members, batch, generator=torch.Generator().manual_seed(4), dtype=torch.float64
-    )
+    epsilon = torch.rand(members, batch, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
     penalty = GradientPenalty(torch.tensor(weights, dtype=torch.float64))
     value = penalty(critic, normal(*shape, seed=5), normal(*shape, seed=6), epsilon)
     assert isinstance(value, Tensor)

@@ -1,7 +1,7 @@
 """Stacked networks are M textbook networks that know nothing of each other."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -12,14 +12,6 @@ from study.networks.layers import MemberBatchNorm2d, record_statistics
 
 IMAGE = (1, 16, 16)
 LATENT, WIDTH, BATCH = 5, 3, 4
-
-
-@pytest.fixture
-def double() -> Iterator[None]:
-    """Networks are built in float64, so that two implementations agree to 1e-10 or not at all."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def streams(*seeds: int) -> list[torch.Generator]:
@@ -34,9 +26,7 @@ def generator(shape: tuple[int, ...], *seeds: int, width: int = WIDTH) -> nn.Mod
     return build_generator(shape, LATENT, width, streams(*seeds))
 
 
-def critic(
-    shape: tuple[int, ...], *seeds: int, batch_norm: bool = True, width: int = WIDTH
-) -> nn.Module:
+def critic(shape: tuple[int, ...], *seeds: int, batch_norm: bool = True, width: int = WIDTH) -> nn.Module:
     return build_critic(shape, width, streams(*seeds), batch_norm=batch_norm)
 
 

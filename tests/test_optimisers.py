@@ -39,7 +39,7 @@ def theirs(kind: Any, parameters: list[Tensor], k: int) -> torch.optim.Optimizer
 
 
 def test_optimisers_have_the_names_of_the_configuration() -> None:
-    assert OPTIMISERS == {"adam": Adam, "rmsprop": RMSProp}
+    assert {"adam": Adam, "rmsprop": RMSProp} == OPTIMISERS
 
 
 # In float64 the two agree but for rounding. In float32 theirs computes 1 - beta2 in double precision

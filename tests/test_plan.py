@@ -38,12 +38,12 @@ def test_a_budget_is_finite_and_positive(name: str, value: float) -> None:
 
 @pytest.mark.parametrize("seeds", [(), (1, 2, 1)])
 def test_seeds_are_one_or_more_and_different(seeds: tuple[int, ...]) -> None:
-    with pytest.raises(ConfigError, match="^seeds = .*one or more different seeds"):
+    with pytest.raises(ConfigError, match=r"^seeds = .*one or more different seeds"):
         TrialPlan(**{**PLAN, "seeds": seeds})
 
 
 def test_an_unknown_aggregate_names_the_known() -> None:
-    with pytest.raises(ConfigError, match="^aggregate = 'max' is not one of mean, median, cvar$"):
+    with pytest.raises(ConfigError, match=r"^aggregate = 'max' is not one of mean, median, cvar$"):
         TrialPlan(**{**PLAN, "aggregate": "max"})
 
 
@@ -54,7 +54,7 @@ def test_every_aggregate_is_accepted(aggregate: str) -> None:
 
 @pytest.mark.parametrize("patience", [0, -0.1, 1.1, math.nan])
 def test_patience_is_a_share(patience: float) -> None:
-    with pytest.raises(ConfigError, match="^patience = .*above 0 and at most 1"):
+    with pytest.raises(ConfigError, match=r"^patience = .*above 0 and at most 1"):
         TrialPlan(**{**PLAN, "patience": patience})
 
 
@@ -75,11 +75,9 @@ STUDY: dict[str, Any] = {
     "dataset": "grid25",
     "metric": "hq",
     "aggregate": "median",
-    "sampler": "tpe",
-    "scheduler": "asha",
-    "min_evaluations": 2.0,
-    "eta": 3.0,
-    "trials": 8,
+    "samplers": {"wgan_gp": "tpe", "dcgan": "random"},
+    "schedulers": {"wgan_gp": "asha", "dcgan": "none"},
+    "trials": {"wgan_gp": 8, "dcgan": 3},
     "seeds": 3,
     "kimg": 10.0,
     "eval_kimg": 2.5,
@@ -97,6 +95,10 @@ STUDY: dict[str, Any] = {
 def test_a_study_survives_json() -> None:
     plan = StudyPlan(**STUDY)
     assert StudyPlan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
+
+
+def test_a_studys_trials_are_those_of_its_spaces() -> None:
+    assert StudyPlan(**STUDY).total_trials == 11
 
 
 def test_a_studys_trial_takes_its_budget_and_the_seeds_from_zero() -> None:

@@ -103,7 +103,7 @@ def test_indices_reach_every_sample_and_no_other() -> None:
 def test_epsilon_is_uniform_between_zero_and_one() -> None:
     epsilon = Streams(7, [0, 1], CPU).epsilon(10_000).double()
     assert epsilon.shape == (2, 10_000)
-    assert 0 <= float(epsilon.min())
+    assert float(epsilon.min()) >= 0
     assert float(epsilon.max()) < 1
     # Mean 1/2 with standard error 1/sqrt(12 n); second moment 1/3 with standard error sqrt(4/45/n).
     assert float(epsilon.mean()) == pytest.approx(1 / 2, abs=5 / (12 * 20_000) ** 0.5)

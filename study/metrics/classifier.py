@@ -32,7 +32,7 @@ class Classifier:
         fingerprint: of the data it was trained on.
     """
 
-    network: nn.Module
+    network: nn.Sequential
     accuracy: float
     fingerprint: str
 
@@ -98,6 +98,7 @@ def _train(dataset: Dataset, network: nn.Sequential) -> tuple[nn.Module, float]:
         for layer in network:
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+                assert layer.bias is not None
                 nn.init.zeros_(layer.bias)
     optimiser = torch.optim.Adam(network.parameters())
     steps = EPOCHS * (len(images) // BATCH)

@@ -1,4 +1,4 @@
-"""Who is still alive: the first non-finite number of each member, found on the device.
+"""Who is still alive: the first non-finite (or exploded) number of each member, found on the device.
 
 Divergence is a result. The member is frozen at the update that showed it and recorded with the
 reason; nothing here reads a value back to the host until someone asks.
@@ -18,7 +18,13 @@ REASONS = (
     "non-finite critic parameter",
     "non-finite generator parameter",
     "non-finite sample",
+    "exploded critic parameters",
+    "exploded generator parameters",
 )
+
+# Root mean square of a player's parameters. They start below 0.2 and stay near 1; at 1,000 times that
+# a saturated generator or a normalised critic may go on with finite numbers for ever, learning nothing.
+EXPLODED_RMS = 1e3
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ def _train_until(pack: Pack, data: Tensor, kimg: float) -> None:
         unchecked += updates_per_iteration
         if unchecked + updates_per_iteration > CHECK_EVERY_UPDATES:
             unchecked = 0
+            pack.check_parameters()
             if not pack.watch.any_alive():
                 break
     pack.check_parameters()

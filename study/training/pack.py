@@ -14,7 +14,7 @@ from study.config import TrialConfig
 from study.losses import LOSSES, GradientPenalty, WeightClipping
 from study.networks import build_critic, build_generator
 from study.networks.layers import record_statistics
-from study.training.divergence import DivergenceWatch
+from study.training.divergence import EXPLODED_RMS, DivergenceWatch
 from study.training.meter import Meter
 from study.training.optimisers import OPTIMISERS, Optimiser
 from study.training.streams import Streams, generator_for
@@ -104,14 +104,19 @@ class Pack:
         self.watch.check(finite, "non-finite sample", self.critic_updates)
         return samples
 
+    @torch.no_grad()
     def check_parameters(self) -> None:
-        """Mark members that hold a non-finite parameter."""
-        for parameters, reason in (
-            (self.critic_parameters, "non-finite critic parameter"),
-            (self.generator_parameters, "non-finite generator parameter"),
+        """Mark members that hold a non-finite parameter, or whose parameters have exploded."""
+        for player, parameters in (
+            ("critic", self.critic_parameters),
+            ("generator", self.generator_parameters),
         ):
-            finite = torch.stack([p.isfinite().flatten(1).all(1) for p in parameters]).all(0)
-            self.watch.check(finite, reason, self.critic_updates)
+            flat = [p.flatten(1) for p in parameters]
+            finite = torch.stack([p.isfinite().all(1) for p in flat]).all(0)
+            self.watch.check(finite, f"non-finite {player} parameter", self.critic_updates)
+            squares = torch.stack([p.double().square().sum(1) for p in flat]).sum(0)
+            rms = (squares / sum(p.shape[1] for p in flat)).sqrt()
+            self.watch.check(rms <= EXPLODED_RMS, f"exploded {player} parameters", self.critic_updates)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that training from here depends on; loads with torch.load(weights_only=True)."""

@@ -1,0 +1,128 @@
+"""What a machine has, and the size of a study that follows from it."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from study import hardware
+from study.hardware import Defaults, Hardware, defaults, detect
+
+
+def machine(cpus: int, gpus: int = 0) -> Hardware:
+    return Hardware(cpus=cpus, cpu_name="test", memory_gib=8.0, gpus=("H100",) * gpus)
+
+
+@pytest.mark.parametrize(
+    ("cpus", "expected"),
+    [
+        (1, Defaults(trials=8, seeds=2, concurrency=1, cpus_per_trial=1, gpus_per_trial=0)),
+        (2, Defaults(trials=16, seeds=2, concurrency=2, cpus_per_trial=1, gpus_per_trial=0)),
+        (8, Defaults(trials=64, seeds=4, concurrency=8, cpus_per_trial=1, gpus_per_trial=0)),
+        (64, Defaults(trials=64, seeds=4, concurrency=64, cpus_per_trial=1, gpus_per_trial=0)),
+    ],
+)
+def test_defaults_without_a_gpu(cpus: int, expected: Defaults) -> None:
+    assert defaults(machine(cpus)) == expected
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "concurrency", "share"),
+    [
+        (16, 1, 4, 0.25),  # at most four trials share a GPU
+        (2, 1, 2, 0.5),  # a trial needs a CPU to feed it
+        (1, 1, 1, 1.0),
+        (64, 8, 32, 0.25),
+        (8, 4, 8, 0.5),
+        (4, 8, 8, 1.0),  # fewer CPUs than GPUs: one trial each
+    ],
+)
+def test_defaults_with_gpus(cpus: int, gpus: int, concurrency: int, share: float) -> None:
+    chosen = defaults(machine(cpus, gpus))
+    assert (chosen.concurrency, chosen.gpus_per_trial) == (concurrency, share)
+    assert chosen.concurrency * chosen.gpus_per_trial <= gpus
+    assert chosen.cpus_per_trial == 1
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 3, 7, 8, 32, 64, 256])
+def test_trials_never_ask_for_more_cpus_than_there_are(cpus: int) -> None:
+    chosen = defaults(machine(cpus))
+    assert chosen.concurrency * chosen.cpus_per_trial <= cpus
+
+
+def test_detecting_this_machine() -> None:
+    found = detect()
+    assert found.cpus >= 1
+    assert 0.1 < found.memory_gib < 1e6
+    assert found.cpu_name
+    assert found.to_dict()["cpus"] == found.cpus
+
+
+def test_processors_are_those_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {3, 5, 7}, raising=False)
+    monkeypatch.setattr(Path, "exists", lambda _: False)
+    assert hardware._cpus() == 3
+
+
+@pytest.mark.parametrize(
+    ("quota", "cpus"),
+    [
+        ("max 100000", 8),
+        ("200000 100000", 2),
+        ("150000 100000", 1),
+        ("50000 100000", 1),
+        ("9900000 100000", 8),
+    ],
+)
+def test_a_containers_quota_counts(quota: str, cpus: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(Path, "exists", lambda _: True)
+    monkeypatch.setattr(Path, "read_text", lambda _: quota + "\n")
+    assert hardware._cpus() == cpus
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    def smi(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        assert command[0] == "nvidia-smi"
+        return subprocess.CompletedProcess(command, 0, stdout="H100 A\nH100 B\n")
+
+    monkeypatch.setattr(subprocess, "run", smi)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize(
+    ("visible", "count"), [(None, 2), ("0,1", 2), ("1", 1), ("", 0), ("-1", 0), (" ", 0)]
+)
+def test_gpus_are_those_left_visible(
+    visible: str | None, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert len(hardware._gpus()) == count
+
+
+def test_no_driver_means_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(*_: Any, **__: Any) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(subprocess, "run", absent)
+    assert hardware._gpus() == ()
+
+
+def test_a_driver_without_a_device_means_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 9, stdout="NVIDIA-SMI has failed\n")
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(subprocess, "run", failing)
+    assert hardware._gpus() == ()
+
+
+def test_looking_at_the_machine_does_not_import_torch() -> None:
+    code = "import study.hardware, sys; study.hardware.detect(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -1,0 +1,171 @@
+"""Imports go one way, and each framework stays in the files that need it."""
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+STUDY = ROOT / "study"
+
+# What may import what: a layer knows those before it, never those after. Modules of `study` without
+# a place here (small helpers) are looked through: what they import counts as their importer's.
+LAYERS = [
+    {"errors", "seeds", "config", "plan"},
+    {"data", "networks", "losses"},
+    {"training"},
+    {"metrics"},
+    {"trial"},
+    {"search", "space", "samplers", "runner", "results", "tracking"},
+    {"tune", "train"},
+]
+RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
+
+ALLOWED = {  # frameworks, and the only parts of `study` that may import them
+    "ray": {"runner"},
+    "optuna": {"search", "samplers", "space"},
+    "wandb": {"tracking"},
+}
+WITHOUT_FRAMEWORKS = {"data", "networks", "losses", "training", "metrics", "trial"}
+
+
+def name_of(path: Path) -> str:
+    """'study/data/digits.py' -> 'study.data.digits', 'study/data/__init__.py' -> 'study.data'."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in sorted(STUDY.rglob("*.py"))}
+
+
+def part_of(module: str) -> str:
+    """The file or folder of `study` that a module is in: 'study.data.digits' -> 'data'."""
+    return [*module.split("."), ""][1]
+
+
+def is_for_types_only(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) in (
+        "TYPE_CHECKING",
+        "typing.TYPE_CHECKING",
+    )
+
+
+def nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those of `if TYPE_CHECKING:`; imports inside functions count."""
+    for child in ast.iter_child_nodes(tree):
+        if not is_for_types_only(child):
+            yield child
+            yield from nodes(child)
+
+
+def imports_of(path: Path) -> set[str]:
+    """Dotted names of the modules that a file imports."""
+    found: set[str] = set()
+    for node in nodes(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import hides where it goes"
+            assert node.module is not None
+            submodules = {f"{node.module}.{alias.name}" for alias in node.names} & set(MODULES)
+            found |= submodules or {node.module}
+    return found
+
+
+IMPORTS = {module: imports_of(path) for module, path in MODULES.items()}
+WITHIN = {module: {name for name in names if name in MODULES} for module, names in IMPORTS.items()}
+
+
+def reached(module: str) -> set[str]:
+    """Modules of `study` that a module depends on, directly or through others."""
+    found: set[str] = set()
+    todo = [module]
+    while todo:
+        for name in WITHIN[todo.pop()] - found:
+            found.add(name)
+            todo.append(name)
+    return found
+
+
+def frameworks(names: set[str]) -> set[str]:
+    return {name.split(".")[0] for name in names} & set(ALLOWED)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_go_one_way(module: str) -> None:
+    own = RANK.get(part_of(module))
+    if own is None:
+        return
+    upwards = {name for name in reached(module) if RANK.get(part_of(name), -1) > own}
+    assert not upwards, f"{module} depends on {sorted(upwards)}, which come after it"
+
+
+@pytest.mark.parametrize("part", ["data", "networks", "losses"])
+def test_data_networks_and_losses_do_not_know_each_other(part: str) -> None:
+    others = {"data", "networks", "losses"} - {part}
+    for module in MODULES:
+        if part_of(module) == part:
+            assert not {part_of(name) for name in reached(module)} & others, module
+
+
+def test_no_two_modules_need_each_other() -> None:
+    # A package's __init__ and its own files may name each other: they are one unit.
+    units = {
+        module: {name for name in names if not module.startswith(name + ".")}
+        for module, names in WITHIN.items()
+    }
+    TopologicalSorter(units).prepare()  # raises CycleError, which names the modules
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_framework_is_imported_where_it_belongs(module: str) -> None:
+    for framework in frameworks(IMPORTS[module]):
+        assert part_of(module) in ALLOWED[framework], f"{module} imports {framework}"
+
+
+@pytest.mark.parametrize("part", sorted(WITHOUT_FRAMEWORKS))
+def test_a_trial_needs_no_framework(part: str) -> None:
+    for module in MODULES:
+        if part_of(module) == part:
+            for name in {module} | reached(module):
+                assert not frameworks(IMPORTS[name]), f"{module} depends on {name}"
+
+
+def test_analysis_reads_tables_and_trains_nothing() -> None:
+    for path in sorted((ROOT / "analysis").rglob("*.py")):
+        names = {name.split(".")[0] for name in imports_of(path)}
+        assert not names & {"torch", "ray"}, path
+
+
+def test_this_test_sees_the_source() -> None:
+    """It would pass without a word if it looked in the wrong place."""
+    assert "study.training.pack" in MODULES
+    assert "torch" in IMPORTS["study.training.pack"]
+    assert {"study.config", "study.losses", "study.seeds"} <= reached("study.training.step")
+    assert all(part_of(name) for name in MODULES if name != "study")
+
+
+CHEAP = ["study.config", "study.plan", "study.metrics", "study.results", "study.space"]
+
+
+@pytest.mark.parametrize("module", CHEAP)
+def test_importing_it_is_cheap(module: str) -> None:
+    """--help must answer within a second, so what it imports loads none of the heavy packages."""
+    if module not in MODULES:
+        pytest.skip(f"{module} does not exist yet")
+    heavy = ["torch", "ray", "wandb"] + ([] if module == "study.space" else ["optuna"])
+    program = f"import sys, {module}; print(*(set({heavy!r}) & sys.modules.keys()))"
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout.split() == []
