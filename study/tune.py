@@ -108,7 +108,7 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser) -> int:
     plan = folder.plan()
     spaces = [parse_space(name, document) for name, document in plan.spaces.items()]
     fixed = ("space", "dataset", "metric", "aggregate", "seeds", "kimg", "eval_kimg", "seed", "sampler",
-             "scheduler", "patience", "name")  # fmt: skip
+             "scheduler", "name")  # fmt: skip
     changed = [name for name in fixed if getattr(options, name) != p.get_default(name)]
     if changed:
         flags = ", ".join("--" + name.replace("_", "-") for name in changed)

@@ -15,7 +15,6 @@ from study.command import (
     not_negative,
     positive,
     run_command,
-    share,
     terminate_as_interrupt,
     whole_at_least,
 )
@@ -84,8 +83,6 @@ def test_sigterm_ends_as_ctrl_c_does() -> None:
         (positive, "3", 3.0),
         (not_negative, "0", 0.0),
         (not_negative, "0.25", 0.25),
-        (share, "1", 1.0),
-        (share, "0.25", 0.25),
     ],
 )
 def test_a_number_within_its_range_is_read(kind: Type, text: str, value: float) -> None:
@@ -107,8 +104,6 @@ def test_a_number_within_its_range_is_read(kind: Type, text: str, value: float) 
         (positive, "ten", "ten is not a number"),
         (not_negative, "-0.1", "-0.1 is not a finite number of at least 0"),
         (not_negative, "nan", "nan is not a finite number of at least 0"),
-        (share, "0", "0 is not a finite number above 0"),
-        (share, "1.01", "1.01 is not a number above 0 and at most 1"),
     ],
 )
 def test_a_number_outside_its_range_is_refused(kind: Type, text: str, words: str) -> None:

@@ -206,6 +206,19 @@ def test_a_parameter_that_no_loss_shows_is_found_at_the_evaluation(
     assert (divergence.kimg, divergence.reason) == (0.02, "non-finite critic parameter")
 
 
+def test_an_explosion_is_seen_within_a_hundred_updates(make_pack: MakePack, points: Tensor) -> None:
+    # A shift of 1e6 leaves every loss and gradient finite.
+    pack = make_pack("dcgan", "points", batch_size=10)
+    with torch.no_grad():
+        pack.generator_parameters[-1][2] = 1e6
+    *_, last = train(pack, points, kimg=3.0, eval_kimg=3.0)
+    divergence = last.divergences[2]
+    assert last.divergences[:2] + last.divergences[3:] == [None] * 3
+    assert divergence is not None
+    assert divergence.reason == "exploded generator parameters"
+    assert divergence.kimg <= 0.5  # fifty of the hundred updates are the critic's
+
+
 def test_a_caller_that_stops_listening_can_go_on_later(
     make_pack: MakePack, points: Tensor, member_state: MemberState
 ) -> None:

@@ -20,7 +20,6 @@ PLAN = TrialPlan(
     eval_kimg=1.0,
     metric="w1",
     aggregate="mean",
-    patience=1.0,
 )
 
 

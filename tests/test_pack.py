@@ -302,12 +302,41 @@ def test_a_parameter_that_is_not_finite_is_found(
     assert [d.reason if d else "" for d in divergences] == ["", "", reason, ""]
 
 
-def test_large_parameters_are_finite(make_pack: MakePack) -> None:
+@pytest.mark.parametrize("player", ["critic", "generator"])
+@pytest.mark.parametrize(("rms", "reason"), [(999.0, ""), (1001.0, "exploded {} parameters")])
+def test_parameters_of_a_root_mean_square_above_a_thousand_have_exploded(
+    rms: float, reason: str, player: str, make_pack: MakePack
+) -> None:
+    # Half of the numbers +a, the other half -a/2: their mean square is a^2 (1 + 1/4)/2.
+    pack = make_pack("dcgan", "points")
+    own = [p.detach()[1].view(-1) for p in getattr(pack, f"{player}_parameters")]
+    values = torch.full((sum(p.numel() for p in own),), rms / math.sqrt(5 / 8))
+    values[: len(values) // 2] *= -0.5
+    for p, part in zip(own, values.split([p.numel() for p in own]), strict=True):
+        p.copy_(part)
+    pack.check_parameters()
+    found = [d.reason if d else "" for d in pack.watch.divergences(8)]
+    assert found == ["", reason.format(player), "", ""]
+
+
+def test_huge_parameters_have_exploded_and_are_finite(make_pack: MakePack) -> None:
+    # Their squares overflow in float32.
     pack = make_pack("dcgan", "points")
     with torch.no_grad():
         pack.critic_parameters[0][1] = 1e30
     pack.check_parameters()
-    assert pack.watch.alive.all()
+    found = [d.reason if d else "" for d in pack.watch.divergences(8)]
+    assert found == ["", "exploded critic parameters", "", ""]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_sample_that_is_not_finite_ends_its_member(value: float, make_pack: MakePack) -> None:
+    pack = make_pack("wgan_gp", "points")
+    with torch.no_grad():
+        pack.generator_parameters[-1][3, 0, 1] = value
+    pack.sample(10)
+    found = [d.reason if d else "" for d in pack.watch.divergences(8)]
+    assert found == ["", "", "", "non-finite sample"]
 
 
 def test_the_largest_beta2_that_a_configuration_takes_can_be_trained(

@@ -20,7 +20,6 @@ PLAN: dict[str, Any] = {
     "eval_kimg": 1.6,
     "metric": "w1",
     "aggregate": "cvar",
-    "patience": 0.5,
 }
 
 
@@ -52,16 +51,6 @@ def test_every_aggregate_is_accepted(aggregate: str) -> None:
     assert TrialPlan(**{**PLAN, "aggregate": aggregate}).aggregate == aggregate
 
 
-@pytest.mark.parametrize("patience", [0, -0.1, 1.1, math.nan])
-def test_patience_is_a_share(patience: float) -> None:
-    with pytest.raises(ConfigError, match=r"^patience = .*above 0 and at most 1"):
-        TrialPlan(**{**PLAN, "patience": patience})
-
-
-def test_patience_one_is_allowed() -> None:
-    assert TrialPlan(**{**PLAN, "patience": 1}).patience == 1
-
-
 def test_a_wrong_hyperparameter_in_a_saved_plan_is_named() -> None:
     values = TrialPlan(**PLAN).to_dict()
     values["config"]["lr_gg"] = 1.0
@@ -81,7 +70,6 @@ STUDY: dict[str, Any] = {
     "seeds": 3,
     "kimg": 10.0,
     "eval_kimg": 2.5,
-    "patience": 0.3,
     "seed": 17,
     "concurrency": 2,
     "cpus_per_trial": 1.0,
@@ -114,7 +102,6 @@ def test_a_studys_trial_takes_its_budget_and_the_seeds_from_zero() -> None:
         eval_kimg=2.5,
         metric="hq",
         aggregate="median",
-        patience=0.3,
     )
 
 

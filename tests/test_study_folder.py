@@ -26,7 +26,6 @@ PLAN = StudyPlan(
     seeds=2,
     kimg=3.0,
     eval_kimg=1.0,
-    patience=1.0,
     seed=0,
     concurrency=2,
     cpus_per_trial=1.0,

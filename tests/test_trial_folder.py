@@ -24,7 +24,6 @@ PLAN = TrialPlan(
     eval_kimg=0.5,
     metric="w1",
     aggregate="cvar",
-    patience=0.25,
 )
 ENDINGS = [
     Ending(state="completed", ended_by="budget", kimg=2.0, objective=0.125),
@@ -87,7 +86,6 @@ def test_a_damaged_plan_is_a_value_error_with_its_name(folder: TrialFolder, cont
         ("config", {"lr_g": 0}),
         ("config", {"colour": "red"}),
         ("aggregate", "max"),
-        ("patience", None),
     ],
 )
 def test_a_plan_with_a_wrong_value_is_a_value_error(folder: TrialFolder, key: str, value: object) -> None:

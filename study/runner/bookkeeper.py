@@ -13,6 +13,7 @@ from study.console import Console
 from study.objective import objectives
 from study.plan import StudyPlan, TrialPlan, trial_id, trial_number
 from study.results import Results
+from study.runner.interruption import Interruption
 from study.runner.trainable import record_fault
 from study.search import Search
 from study.study_folder import StudyFolder
@@ -32,9 +33,11 @@ class Bookkeeper(Callback):
         results: Results,
         tracker: Tracker,
         console: Console,
+        interruption: Interruption,
     ) -> None:
         self.plan, self.folder, self.searches = plan, folder, searches
         self.results, self.tracker, self.console = results, tracker, console
+        self.interruption = interruption
 
     def __getstate__(self) -> dict[str, Any]:
         """Ray pickles its callbacks to restore them; a study resumes from its folder instead."""
@@ -82,6 +85,11 @@ class Bookkeeper(Callback):
             for evaluation, objective in objectives(folder.plan(), folder.rows()):
                 self.searches[space].report(number, evaluation, objective)
         self.searches[space].tell(number, ending)
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Between two steps of Ray's loop no file is half written: the moment to stop."""
+        del iteration, trials, info
+        self.interruption.check()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         del iteration, trials, info

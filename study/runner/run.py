@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from study.metrics.evaluator import evaluator_for
 from study.plan import StudyPlan
 from study.results import Results
 from study.runner.bookkeeper import Bookkeeper, QueueSearcher
+from study.runner.interruption import Interruption
 from study.runner.schedulers import PerSpaceScheduler
 from study.runner.trainable import TrialTrainable
 from study.search import Search, open_journal
@@ -30,7 +32,7 @@ SOCKET_BYTES = 107
 # The longest socket name that Ray makes below its temporary folder.
 SOCKET_EXAMPLE = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 TRACKER_SECONDS = 60.0
-TRACKER_SECONDS_INTERRUPTED = 8.0
+TRACKER_SECONDS_INTERRUPTED = 5.0
 
 
 def check_socket_paths() -> None:
@@ -75,7 +77,8 @@ def run_study(
     results = Results(folder)
     results.add_all(include_unfinished=False)
     tracker = Tracker(plan.wandb, folder.path, plan.wandb_project, plan.name)
-    bookkeeper = Bookkeeper(plan, folder, searches, results, tracker, console)
+    interruption = Interruption(console)
+    bookkeeper = Bookkeeper(plan, folder, searches, results, tracker, console, interruption)
     total = plan.total_trials
     finished = False
     try:
@@ -84,7 +87,7 @@ def run_study(
         results.write()
         if ended < total:
             _prepare(plan, folder, console)
-            with console:
+            with console, interruption, suppress(KeyboardInterrupt):
                 _tune(plan, folder, spaces, hardware, bookkeeper, total - ended)
         finished = sum(len(search.finished()) for search in searches.values()) >= total
     finally:
@@ -128,6 +131,7 @@ def _tune(
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
+    bookkeeper.interruption.check()
     mode = "max" if METRICS[plan.metric].higher_is_better else "min"
     scheduler = PerSpaceScheduler(plan, spaces, mode)
     for space, trial_id, history in bookkeeper.past():
@@ -155,6 +159,7 @@ def _quiet_ray() -> None:
     """No banners, no usage report, no logger callbacks of Ray's own: the study has its tables."""
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
