@@ -17,11 +17,11 @@ from study.config import LIMITS, TYPES, TrialConfig
 from study.errors import UserError
 from study.files import write_whole
 from study.metrics import METRICS, metrics_for
-from study.objective import evaluations
+from study.objective import evaluations, objectives
 from study.plan import TrialPlan
 from study.stability import aggregate, clamp_score, cvar, dispersion, drawdown, iqr, wilson_interval
 from study.study_folder import StudyFolder
-from study.trial_folder import Ending, Row, TrialFolder
+from study.trial_folder import Ending, Row
 
 TABLES = ("trials", "runs", "curves")
 MEANS = ("loss_d", "loss_g", "grad_norm_d", "grad_norm_g")
@@ -35,12 +35,13 @@ class Results:
     def __init__(self, folder: StudyFolder) -> None:
         self._folder = folder
         self._records: dict[str, dict[str, list[Row]]] = {}
+        self._objectives: dict[str, list[tuple[int, float]]] = {}
         self.problems: list[str] = []
 
     def add_all(self, *, include_unfinished: bool) -> None:
         """Read every trial folder that has ended; unfinished ones count as interrupted, if asked."""
         for trial_id, folder in self._folder.trials():
-            if trial_id not in self._records and (include_unfinished or has_ended(folder)):
+            if trial_id not in self._records and (include_unfinished or folder.ending() is not None):
                 self.add(trial_id)
 
     def add(self, trial_id: str) -> None:
@@ -53,12 +54,17 @@ class Results:
                 "runs": _run_rows(plan, rows),
                 "curves": [{**_keys(plan), **row} for row in rows],
             }
+            self._objectives[trial_id] = objectives(plan, rows)
         except (ValueError, KeyError, OSError) as error:
             message = " ".join(str(error).split()) or repr(error)
             self.problems.append(f"trial {trial_id} can't be read: {message}")
             row = {"study": self._folder.name, "trial_id": trial_id, "error": message}
             row |= {"state": "failed", "ended_by": "unreadable"}
             self._records[trial_id] = {"trials": [row], "runs": [], "curves": []}
+
+    def objectives(self, trial_id: str) -> list[tuple[int, float]]:
+        """(evaluation, objective) of one trial that was added; empty when it can't be read."""
+        return self._objectives.get(trial_id, [])
 
     def trial_row(self, trial_id: str) -> Row:
         """The trials-table row of one trial that was added."""
@@ -97,14 +103,6 @@ class Results:
             path = self._folder.path / f"{name}.parquet"
             write_whole(path, partial(frame.to_parquet, index=False))
         return tables
-
-
-def has_ended(folder: TrialFolder) -> bool:
-    """Whether a trial has its marker, readable or not."""
-    try:
-        return folder.ending() is not None
-    except ValueError:
-        return True
 
 
 def _keys(plan: TrialPlan) -> Row:

@@ -32,7 +32,7 @@ class Ending:
 
     Attributes:
         state: 'completed', 'pruned', 'diverged' or 'failed'.
-        ended_by: 'budget', 'divergence', 'fault', or the scheduler's name.
+        ended_by: 'budget', 'divergence', 'fault', 'unreadable', or the scheduler's name.
         objective: aggregate of the seeds' last scores; None when nothing was evaluated.
         error: the traceback of a fault.
     """
@@ -128,16 +128,18 @@ class TrialFolder:
     def ending(self) -> Ending | None:
         """How the trial ended; None while it runs or when it was interrupted.
 
-        Raises:
-            ValueError: a marker can't be read.
+        A marker that can't be read says so: the trial is failed, ended by 'unreadable'.
         """
         for name in dict.fromkeys(MARKERS.values()):
             path = self.path / name
             if path.exists():
                 try:
                     return Ending(**read_json(path))
-                except TypeError as error:
-                    raise ValueError(f"{path} is not a trial's ending: {error}") from error
+                except (TypeError, ValueError) as error:
+                    message = f"{path} is not a trial's ending: {error}"
+                    return Ending(
+                        state="failed", ended_by="unreadable", kimg=0.0, objective=None, error=message
+                    )
         return None
 
 

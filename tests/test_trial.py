@@ -5,6 +5,7 @@ import math
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -211,17 +212,20 @@ class Killed(BaseException):
     """Stands for a SIGKILL: nothing catches it."""
 
 
-@pytest.mark.parametrize("at", [0, 2, 4])
+BEFORE_ROWS, BEFORE_CHECKPOINT, BEFORE_MARKER = (
+    "study.trial.save_samples",
+    "study.trial.checkpoint.save",
+    "study.trial_folder.TrialFolder.finish",
+)
+
+
 @pytest.mark.parametrize(
-    "moment", ["study.trial.save_samples", "study.trial.checkpoint.save", "study.trial_folder.TrialFolder.finish"]
-)  # fmt: skip
+    ("moment", "at"),
+    [*product([BEFORE_ROWS, BEFORE_CHECKPOINT], [0, 2, 4]), (BEFORE_MARKER, 4)],
+)
 def test_a_kill_between_two_writes_doubles_nothing(
     moment: str, at: int, folder: TrialFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before the rows, between rows and checkpoint, between checkpoint and marker."""
-    if moment.endswith("finish") and at < 4:
-        pytest.skip("only the last evaluation writes a marker")
-
     def kill(*_: object) -> None:
         raise Killed
 

@@ -46,10 +46,10 @@ class Bookkeeper(Callback):
     def queue(self) -> Iterator[TrialPlan]:
         """Trials to run: first those that were begun, then new ones, the spaces taking turns."""
         begun = {space: search.running() for space, search in self.searches.items()}
+        asked = {space: len(begun[space]) + len(search.finished()) for space, search in self.searches.items()}
         for space, proposals in begun.items():
             for proposal in proposals:
                 yield self.plan.trial(space, proposal.number, proposal.hyperparameters)
-        asked = {space: len(begun[space]) + len(search.finished()) for space, search in self.searches.items()}
         for turn in range(max(self.plan.trials.values())):
             for space, search in self.searches.items():
                 if asked[space] <= turn < self.plan.trials[space]:
@@ -75,14 +75,13 @@ class Bookkeeper(Callback):
         """Space, id and objectives of every trial that has ended, for a scheduler to learn from."""
         for space, search in self.searches.items():
             for number in sorted(search.finished()):
-                folder = self.folder.trial(trial_id(space, number))
-                yield space, trial_id(space, number), objectives(folder.plan(), folder.rows())
+                name = trial_id(space, number)
+                yield space, name, self.results.objectives(name)
 
     def _tell(self, space: str, number: int, ending: Ending) -> None:
         """Optuna gets every evaluation that the folder holds, then the end."""
-        folder = self.folder.trial(trial_id(space, number))
         if ending.state != "failed":
-            for evaluation, objective in objectives(folder.plan(), folder.rows()):
+            for evaluation, objective in self.results.objectives(trial_id(space, number)):
                 self.searches[space].report(number, evaluation, objective)
         self.searches[space].tell(number, ending)
 
@@ -140,8 +139,8 @@ class Bookkeeper(Callback):
     def _ended(self, name: str, space: str) -> None:
         ending = self.folder.trial(name).ending()
         assert ending is not None
-        self._tell(space, trial_number(name), ending)
         self.results.add(name)
+        self._tell(space, trial_number(name), ending)
         self.results.write()
         row = self.results.trial_row(name)
         self.tracker.finish(name, row, failed=ending.state == "failed")

@@ -1,0 +1,364 @@
+"""Bad input: one clear sentence on stderr, exit status 2, and nothing created."""
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from study import train, tune
+from study.command import run_command
+
+VALID = """
+method: random
+parameters:
+  model: {value: wgan_gp}
+  lr_g: {distribution: log_uniform_values, min: 1.0e-5, max: 1.0e-2}
+"""
+Refuse = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An empty folder to be in; no study starts, and the commands' signal handler is taken back."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(tune, "_run", lambda *_: pytest.fail("the command was not refused"))
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def everything() -> dict[str, bytes | None]:
+    """Each path below the current folder, with its content."""
+    return {str(p): p.read_bytes() if p.is_file() else None for p in sorted(Path().rglob("*"))}
+
+
+@pytest.fixture
+def refuse(capsys: pytest.CaptureFixture[str]) -> Refuse:
+    """Run a command that must be refused; its sentence."""
+
+    def run(*arguments: str, main: Callable[[list[str]], int] = tune.main) -> str:
+        before = everything()
+        try:
+            status = run_command(lambda: main(list(arguments)))
+        except SystemExit as end:
+            assert isinstance(end.code, int)
+            status = end.code
+        out, err = capsys.readouterr()
+        assert status == 2
+        assert out == ""
+        assert err.endswith("\n")
+        assert err.count("\n") == 1
+        assert len(err.strip()) > 20
+        assert "Traceback" not in err
+        assert everything() == before
+        return err
+
+    return run
+
+
+def space(text: str = VALID, name: str = "mine.yaml") -> str:
+    Path(name).write_text(text)
+    return name
+
+
+# The issue's list
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"), [("wgan_pg", "wgan_gp"), ("wgangp", "wgan_gp"), ("dcgn", "dcgan"), ("qqq", "dcgan")]
+)
+def test_an_unknown_space(name: str, nearest: str, refuse: Refuse) -> None:
+    message = refuse("--space", name)
+    assert f"unknown search space '{name}'" in message
+    assert nearest in message
+
+
+def test_a_space_file_that_is_not_there(refuse: Refuse) -> None:
+    assert "there is no search space file absent.yaml" in refuse("--space", "absent.yaml")
+
+
+def test_a_space_that_is_a_folder(refuse: Refuse) -> None:
+    Path("folder.yaml").mkdir()
+    assert "folder.yaml" in refuse("--space", "folder.yaml")
+
+
+def test_yaml_that_does_not_parse(refuse: Refuse) -> None:
+    message = refuse("--space", space("method: random\nparameters: {model: {value: wgan_gp}\nrun_cap: 3\n"))
+    assert "mine.yaml, line 3, column 1: this is not YAML" in message
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("beta1: {distribution: unifrom, min: 0, max: 0.9}", "unknown distribution 'unifrom'"),
+        ("beta1: {distribution: normal, mu: 0.5, sigma: 0.1}", "distribution 'normal'"),
+        ("beta1: {min: 0, maxx: 0.9}", "beta1"),
+        ("beta1: {min: 0, max: 0.9, step: 0.1}", "unknown key 'step'"),
+        ("learning_rate: {value: 0.1}", "unknown hyperparameter 'learning_rate'"),
+        ("beta1: {min: 0.9, max: 0.9}", "min = 0.9 must be below max = 0.9"),
+        ("beta1: {min: 0.9, max: 0.1}", "min = 0.9 must be below max = 0.1"),
+        ("lr_d: {distribution: log_uniform_values, min: 0, max: 0.1}", "must stay above 0"),
+        ("lr_d: {distribution: log_uniform_values, min: 1e-5, max: 0.1}", "write 1.0e-05"),
+        ("beta2: {values: []}", "at least one value"),
+        ("beta2: {values: }", "at least one value"),
+        ("beta1: {min: 0.0, max: 1.0}", "beta1 = 1.0 is out of range"),
+        ("dataset: {value: mnist}", "dataset = 'mnist'"),
+    ],
+)
+def test_a_bad_parameter(line: str, words: str, refuse: Refuse) -> None:
+    message = refuse("--space", space(f"{VALID}  {line}\n"))
+    assert words in message
+    assert "mine" in message
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("metod: bayes", "unknown key 'metod'"),
+        ("run_cap: none", "run_cap = 'none'"),
+        ("early_terminate: {type: envelope}", "hyperband"),
+        ("metric: {name: loss}", "unknown metric 'loss'"),
+        ("metric: {name: modes_covered, goal: minimize}", "modes_covered is to maximize"),
+        ("metric: {name: w1, goal: minimize}", "w1"),  # digits are images
+    ],
+)
+def test_a_bad_sweep(line: str, words: str, refuse: Refuse) -> None:
+    assert words in refuse("--space", space(f"{VALID}{line}\n"))
+
+
+def test_one_bad_space_among_good_ones(refuse: Refuse) -> None:
+    assert "mine" in refuse("--space", "dcgan", space("method: bayes"), "wgan_gp")
+
+
+def test_the_same_space_twice(refuse: Refuse) -> None:
+    assert "need different names" in refuse("--space", "wgan_gp", "wgan_gp")
+
+
+def test_spaces_of_different_datasets(refuse: Refuse) -> None:
+    other = space(f"{VALID}  dataset: {{value: grid25}}\n")
+    message = refuse("--space", other, "--dataset", "ring8")
+    assert "different datasets" in message
+    assert "grid25" in message
+    assert "ring8" in message
+
+
+def test_spaces_with_different_metrics(refuse: Refuse) -> None:
+    other = space(f"{VALID}metric: {{name: mode_kl, goal: minimize}}\n")
+    assert "choose --metric" in refuse("--space", "wgan_gp", other)
+
+
+def test_a_grid_without_end(refuse: Refuse) -> None:
+    assert "lr_g: a grid needs a finite list" in refuse("--space", space(), "--sampler", "grid")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--dataset", "mnist"], ["unknown dataset 'mnist'", "digits"]),
+        (["--dataset", "ring"], ["unknown dataset 'ring'", "ring8"]),
+        (["--metric", "fid"], ["unknown metric 'fid'", "fd"]),
+        (["--metric", "fd", "--dataset", "ring8"], ["'fd' is not for points", "w1"]),
+        (["--metric", "w1"], ["'w1' is not for images", "fd"]),
+        (["--trials", "0"], ["--trials", "0 is not a whole number of at least 1"]),
+        (["--trials", "-4"], ["--trials", "-4"]),
+        (["--trials", "1.5"], ["--trials", "1.5"]),
+        (["--seeds", "0"], ["--seeds", "0"]),
+        (["--seed", "-1"], ["--seed", "-1"]),
+        (["--kimg", "-1"], ["--kimg", "-1 is not a finite number above 0"]),
+        (["--kimg", "0"], ["--kimg", "0"]),
+        (["--kimg", "nan"], ["--kimg", "nan"]),
+        (["--eval-kimg", "-1"], ["--eval-kimg", "-1"]),
+        (["--kimg", "1", "--eval-kimg", "2"], ["--eval-kimg 2 is above the budget of 1 kimg"]),
+        (["--concurrency", "0"], ["--concurrency", "0"]),
+        (["--cpus-per-trial", "0"], ["--cpus-per-trial", "0"]),
+        (["--gpus-per-trial", "-1"], ["--gpus-per-trial", "-1"]),
+        (["--sampler", "cmaes"], ["--sampler", "tpe"]),
+        (["--scheduler", "pbt"], ["--scheduler", "asha"]),
+        (["--aggregate", "max"], ["--aggregate", "cvar"]),
+        (["--wandb", "on"], ["--wandb", "offline"]),
+        (["--trails", "3"], ["--trails"]),
+        (["--tri", "3"], ["--tri"]),
+    ],
+)
+def test_a_wrong_option(arguments: list[str], words: list[str], refuse: Refuse) -> None:
+    message = refuse("--space", "wgan_gp", *arguments)
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize("arguments", [[], ["--space", "wgan_gp", "--resume", "results/x"], ["--space"]])
+def test_neither_or_both_of_space_and_resume(arguments: list[str], refuse: Refuse) -> None:
+    assert "--space" in refuse(*arguments)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../x", "..", ".", "", "a/b", "/tmp/x", "a/../../x", ".hidden", "x/", "a\\b"],
+)
+def test_a_name_that_is_no_plain_folder_name(name: str, refuse: Refuse) -> None:
+    assert "must be a plain folder name" in refuse("--space", "wgan_gp", f"--name={name}")
+
+
+def test_a_name_too_long_for_the_disk(refuse: Refuse) -> None:
+    assert "can't be written" in refuse("--space", "wgan_gp", "--name", "x" * 300)
+
+
+@pytest.mark.parametrize("results", ["file/results", "file"])
+def test_a_results_folder_that_cannot_be_written(results: str, refuse: Refuse) -> None:
+    Path("file").touch()
+    message = refuse("--space", "wgan_gp", "--results", results, "--name", "x")
+    assert "can't be written: Not a directory" in message
+
+
+def test_a_study_that_exists(refuse: Refuse) -> None:
+    Path("results/mine").mkdir(parents=True)
+    message = refuse("--space", "wgan_gp", "--name", "mine")
+    assert "results/mine exists already" in message
+    assert "--resume results/mine" in message
+
+
+@pytest.mark.parametrize("more", [[], ["--name", "mine"]])
+def test_a_temporary_folder_too_long_for_sockets(
+    more: list[str], refuse: Refuse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp/" + "x" * 60)
+    message = refuse("--space", "wgan_gp", *more)
+    assert "too long for Ray's sockets" in message
+    assert "set RAY_TMPDIR to a shorter one" in message
+
+
+# Resuming what is no study
+
+
+def test_resuming_what_is_not_there(refuse: Refuse) -> None:
+    assert "results/absent is no study" in refuse("--resume", "results/absent")
+
+
+def test_resuming_a_folder_that_is_no_study(refuse: Refuse) -> None:
+    Path("folder").mkdir()
+    assert "folder is no study: it has no study.json" in refuse("--resume", "folder")
+
+
+def test_resuming_a_file(refuse: Refuse) -> None:
+    Path("file").touch()
+    assert "file is no study" in refuse("--resume", "file")
+
+
+PLAN = {
+    "name": "mine",
+    "spaces": {"a": {"method": "random", "parameters": {"model": {"value": "wgan_gp"}}}},
+    "dataset": "ring8",
+    "metric": "w1",
+    "aggregate": "mean",
+    "samplers": {"a": "random"},
+    "schedulers": {"a": "fifo"},
+    "trials": {"a": 3},
+    "seeds": 2,
+    "kimg": 3.0,
+    "eval_kimg": 1.0,
+    "seed": 0,
+    "concurrency": 2,
+    "cpus_per_trial": 1.0,
+    "gpus_per_trial": 0.0,
+    "wandb": "disabled",
+    "wandb_project": "gan-study",
+    "address": None,
+}
+
+
+def study(plan: object) -> str:
+    Path("results/mine").mkdir(parents=True)
+    Path("results/mine/study.json").write_text(json.dumps({"plan": plan}))
+    return "results/mine"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", "{}", '{"plan": {}}', '{"plan": [1]}', "\x00"])
+def test_resuming_a_damaged_study(content: str, refuse: Refuse) -> None:
+    folder = study({})
+    Path(folder, "study.json").write_text(content)
+    assert "results/mine" in refuse("--resume", folder)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("spaces", 3),
+        ("spaces", {"a": {"method": "random"}}),
+        ("samplers", {"a": "cmaes"}),
+        ("schedulers", {"a": "pbt"}),
+        ("metric", "loss"),
+        ("dataset", "mnist"),
+        ("trials", 3),
+        ("kimg", None),
+        ("colour", "red"),
+    ],
+)
+def test_resuming_a_study_whose_plan_makes_no_sense(field: str, value: object, refuse: Refuse) -> None:
+    refuse("--resume", study({**PLAN, field: value}))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--kimg", "5"],
+        ["--seeds", "3"],
+        ["--dataset", "grid25"],
+        ["--metric", "hq"],
+        ["--sampler", "tpe"],
+        ["--scheduler", "asha"],
+        ["--seed", "1"],
+        ["--aggregate", "cvar"],
+        ["--eval-kimg", "0.5"],
+        ["--name", "other"],
+    ],
+)
+def test_changing_what_a_study_began_with(arguments: list[str], refuse: Refuse) -> None:
+    message = refuse("--resume", study(PLAN), *arguments)
+    assert f"{arguments[0]} can't be changed by --resume" in message
+
+
+def test_asking_for_fewer_trials_than_there_are(refuse: Refuse) -> None:
+    assert "--trials 2 is below the 3 per space" in refuse("--resume", study(PLAN), "--trials", "2")
+
+
+def test_resuming_with_a_temporary_folder_too_long(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp/" + "x" * 60)
+    assert "too long for Ray's sockets" in refuse("--resume", study(PLAN))
+
+
+# study.train
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--lr-g", "-1"], ["lr_g = -1.0 is out of range"]),
+        (["--lr-g", "nan"], ["lr_g = nan is out of range"]),
+        (["--lr_g=fast"], ["--lr-g", "fast"]),
+        (["--beta1", "1"], ["beta1 = 1.0 is out of range", "below 1"]),
+        (["--model", "wgan"], ["model = 'wgan'", "dcgan"]),
+        (["--model", "wgan_gp", "--clip-value", "0.1"], ["wgan_gp has no use for clip_value"]),
+        (["--dataset", "mnist"], ["dataset = 'mnist'", "digits"]),
+        (["--metric", "fid"], ["unknown metric 'fid'", "fd"]),
+        (["--metric", "fd", "--dataset", "ring8"], ["'fd' is not for points"]),
+        (["--batch-size", "1.5"], ["--batch-size"]),
+        (["--batch-size", "1"], ["batch_size = 1", "at least 2"]),
+        (["--kimg", "0"], ["--kimg", "0"]),
+        (["--seeds", "0"], ["--seeds", "0"]),
+        (["--threads", "0"], ["--threads", "0"]),
+        (["--learning-rate", "1"], ["--learning-rate"]),
+        (["--name", "../x"], ["must be a plain folder name"]),
+        (["--results", "file"], ["can't be written"]),
+        (["--resume", "absent"], ["absent is no trial's folder"]),
+        (["--resume", "file"], ["file is no trial's folder"]),
+    ],
+)
+def test_a_wrong_option_of_train(arguments: list[str], words: list[str], refuse: Refuse) -> None:
+    Path("file").touch()
+    message = refuse(*arguments, main=train.main)
+    for word in words:
+        assert word in message

@@ -1,0 +1,260 @@
+"""study.train: one configuration without Ray, Optuna or W&B; a line per evaluation; a trial folder."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from study import results, train
+from study.command import run_command
+from study.config import LIMITS
+from study.metrics import points
+from study.metrics.evaluator import evaluator_for
+from study.trial_folder import TrialFolder
+
+TINY = ["--dataset", "ring8", "--width", "8", "--batch-size", "32", "--kimg", "0.64", "--eval-kimg", "0.32"]
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cheap_transport() -> Iterator[None]:
+    """Optimal transport between 50 points instead of 1,000: the rest of an evaluation is the real one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(points, "TRANSPORT_POINTS", 50)
+        evaluator_for.cache_clear()
+        yield
+    evaluator_for.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A folder of its own; the command's signal handler is taken back."""
+    monkeypatch.chdir(tmp_path)
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def run(*arguments: str) -> int:
+    return run_command(lambda: train.main([*TINY, *arguments]))
+
+
+def only_trial(study: str = "train") -> TrialFolder:
+    (path,) = Path("results", study, "trials").iterdir()
+    return TrialFolder(path)
+
+
+def options(*arguments: str) -> dict[str, Any]:
+    """The configuration that a command line stands for."""
+    return train.plan_from(train.parser().parse_args(arguments)).config.to_dict()
+
+
+# The command line
+
+
+@pytest.mark.parametrize("name", ["lr_g", "lr_d", "beta1", "beta2", "n_critic", "batch_size", "lambda_gp"])
+def test_a_hyperparameter_is_taken_in_every_spelling(name: str) -> None:
+    """A W&B agent writes --lr_g=0.001, a person --lr-g 0.001."""
+    value = "3" if name in ("n_critic", "batch_size") else "0.25"
+    dashed = name.replace("_", "-")
+    spellings = [[f"--{name}={value}"], [f"--{dashed}={value}"], [f"--{name}", value], [f"--{dashed}", value]]
+    assert {options(*spelling)[name] for spelling in spellings} == {float(value)}
+
+
+def test_an_exponent_is_a_number() -> None:
+    assert options("--lr_g=1e-4")["lr_g"] == options("--lr-g", "0.0001")["lr_g"] == 1e-4
+
+
+def test_every_hyperparameter_is_an_option() -> None:
+    offered = {option for action in train.parser()._actions for option in action.option_strings}
+    for name in LIMITS:
+        assert {f"--{name}", f"--{name.replace('_', '-')}"} <= offered
+
+
+def test_a_space_can_be_handed_over_by_an_agent() -> None:
+    """What `wandb agent` makes of search_spaces/wgan_cp.yaml: one --key=value per parameter."""
+    given = {
+        "model": "wgan_cp", "optimizer": "rmsprop", "lr_g": 0.00012345, "lr_d": 3.2e-05, "beta1": 0.4,
+        "beta2": 0.99, "n_critic": 5, "batch_size": 64, "clip_value": 0.031,
+    }  # fmt: skip
+    found = options(*(f"--{name}={value}" for name, value in given.items()))
+    assert {name: found[name] for name in given} == given
+
+
+@pytest.mark.parametrize(("sweep", "mode"), [(None, "disabled"), ("abc", "auto")])
+def test_tracking_is_on_under_a_sweeps_agent_only(
+    sweep: str | None, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WANDB_SWEEP_ID", raising=False)
+    if sweep:
+        monkeypatch.setenv("WANDB_SWEEP_ID", sweep)
+    assert train.parser().parse_args([]).wandb == mode
+
+
+@pytest.mark.parametrize(("dataset", "metric"), [("digits", "fd"), ("ring8", "w1"), ("grid25", "w1")])
+def test_defaults_follow_the_data(dataset: str, metric: str) -> None:
+    plan = train.plan_from(train.parser().parse_args(["--dataset", dataset]))
+    assert plan.metric == metric
+    assert plan.eval_kimg == plan.kimg / 9
+    assert (plan.seeds, plan.space) == ((0, 1), "train")
+
+
+# A run
+
+
+def test_a_run_prints_a_line_per_evaluation(capsys: Capture) -> None:
+    assert run("--n-critic", "1") == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    folder = only_trial()
+    lines = out.splitlines()
+    assert str(folder.path) in lines[0]
+    assert str(folder.path) in lines[-1]
+    assert lines[-1].startswith("completed")
+    evaluations = [line for line in lines if line.startswith("kimg")]
+    assert [float(line.split()[1]) for line in evaluations] == [0, 0.32, 0.64]
+    assert all("w1" in line and "modes_covered" in line and "diverged 0/2" in line for line in evaluations)
+
+
+def test_a_run_leaves_the_folder_of_a_trial() -> None:
+    assert run("--lr_g=3e-4", "--seeds", "3", "--seed", "5", "--name", "mine") == 0
+    folder = only_trial("mine")
+    plan, ending = folder.plan(), folder.ending()
+    assert (plan.study, plan.seeds, plan.study_seed) == ("mine", (0, 1, 2), 5)
+    assert (plan.config.lr_g, plan.config.width) == (3e-4, 8)
+    assert plan.trial_id == folder.path.name
+    assert ending is not None
+    assert (ending.state, ending.ended_by) == ("completed", "budget")
+    assert len(folder.rows()) == 9
+    assert len(list(folder.samples.glob("*.png"))) == 3
+
+
+def test_runs_of_one_name_are_trials_of_one_study() -> None:
+    assert run() == run("--model", "dcgan") == 0
+    assert results.main(["results/train"]) == 0
+    trials = pd.read_parquet("results/train/trials.parquet")
+    assert sorted(trials["model"]) == ["dcgan", "wgan_gp"]
+    assert set(trials["state"]) == {"completed"}
+
+
+def test_a_run_that_diverges_is_status_one(capsys: Capture) -> None:
+    assert run("--lr-g", "1e6", "--lr-d", "1e6", "--kimg", "100", "--eval-kimg", "50") == 1
+    assert capsys.readouterr().out.splitlines()[-1].startswith("diverged")
+    ending = only_trial().ending()
+    assert ending is not None
+    assert ending.state == "diverged"
+
+
+def without_seconds(folder: TrialFolder) -> list[dict[str, Any]]:
+    return [{k: v for k, v in row.items() if not k.endswith("seconds")} for row in folder.rows()]
+
+
+def test_an_interrupted_run_goes_on(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("--name", "whole") == 0
+
+    def interrupting(text: str, *_: object, **__: object) -> None:
+        if text.startswith("kimg      0.32"):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.print", interrupting)
+        assert train.main([*TINY, "--name", "cut"]) == 130
+    folder = only_trial("cut")
+    assert folder.ending() is None
+    capsys.readouterr()
+    assert run_command(lambda: train.main(["--resume", str(folder.path)])) == 0
+    assert "kimg      0.00" not in capsys.readouterr().out
+    assert without_seconds(folder) == without_seconds(only_trial("whole"))
+
+
+def test_an_interrupt_prints_how_to_go_on(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("study.trial.run", interrupt)
+    assert run() == 130
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.endswith(f"python -m study.train --resume {only_trial().path}")
+
+
+def test_an_ended_run_is_not_resumed(capsys: Capture) -> None:
+    assert run() == 0
+    folder = only_trial()
+    before = (folder.path / "curves.jsonl").read_bytes()
+    assert run_command(lambda: train.main(["--resume", str(folder.path)])) == 2
+    assert "has ended" in capsys.readouterr().err
+    assert (folder.path / "curves.jsonl").read_bytes() == before
+
+
+def test_a_damaged_marker_is_a_user_error(capsys: Capture) -> None:
+    assert run() == 0
+    (only_trial().path / "DONE").write_text("{")
+    assert run_command(lambda: train.main(["--resume", str(only_trial().path)])) == 2
+    assert "DONE" in capsys.readouterr().err
+
+
+# As a process
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    started = []
+
+    def popen(*command: str) -> subprocess.Popen[str]:
+        started.append(
+            subprocess.Popen(
+                [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+        )
+        return started[-1]
+
+    yield popen
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_training_imports_neither_ray_nor_optuna_nor_wandb(
+    start: Callable[..., subprocess.Popen[str]],
+) -> None:
+    code = (
+        "import sys\n"
+        "from study.train import main\n"
+        f"status = main({[*TINY, '--kimg', '0.1', '--eval-kimg', '0.1', '--seeds', '1']})\n"
+        "print('IMPORTED', {'ray', 'optuna', 'wandb'} & set(sys.modules))\n"
+        "sys.exit(status)\n"
+    )
+    process = start("-c", code)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert out.splitlines()[-1] == "IMPORTED set()"
+    assert err == ""
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_keeps_what_was_done(
+    kind: signal.Signals, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    process = start("-m", "study.train", *TINY, "--kimg", "1000", "--eval-kimg", "0.32")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if re.match(r"kimg +0\.3", line):
+            break
+    began = time.monotonic()
+    os.kill(process.pid, kind)
+    out, err = process.communicate(timeout=60)
+    assert time.monotonic() - began < 15
+    assert (process.returncode, err) == (130, "")
+    folder = only_trial()
+    assert f"python -m study.train --resume {folder.path}" in out
+    assert folder.ending() is None
+    assert folder.checkpoint.is_file()
+    assert len(folder.rows()) >= 4
