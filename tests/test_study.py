@@ -386,7 +386,7 @@ def cmdline(pid: int) -> bytes:
 
 
 def test_a_space_that_diverges_ends_early_and_is_status_one(start: Start, tmp_path: Path) -> None:
-    (tmp_path / "wild.yaml").write_text(SMALL_NETWORKS.format(low="1.0e3", high="1.0e4"))
+    (tmp_path / "wild.yaml").write_text(SMALL_NETWORKS.format(low="1000.0", high="10000.0"))
     command = start("--space", "wild.yaml", *TINY, "--kimg", "100", "--trials", "3", "--name", "wild")
     assert command.wait() == 1
     study = StudyFolder(tmp_path / "results" / "wild")

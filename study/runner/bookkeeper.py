@@ -38,6 +38,7 @@ class Bookkeeper(Callback):
         self.plan, self.folder, self.searches = plan, folder, searches
         self.results, self.tracker, self.console = results, tracker, console
         self.interruption = interruption
+        self._started: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         """Ray pickles its callbacks to restore them; a study resumes from its folder instead."""
@@ -94,8 +95,10 @@ class Bookkeeper(Callback):
         del iteration, trials, info
         plan = trial.config["plan"]
         name = plan["trial_id"]
-        self.tracker.start(name, {**plan, **plan["config"]}, tags=[plan["space"]])
-        self.console.started(name)
+        if name not in self._started:  # Ray says it again of a trial that was paused
+            self._started.add(name)
+            self.tracker.start(name, {**plan, **plan["config"]}, tags=[plan["space"]])
+            self.console.started(name)
 
     def on_trial_result(
         self,

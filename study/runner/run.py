@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import socket
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -31,6 +32,7 @@ from study.tracking import Tracker
 SOCKET_BYTES = 107
 # The longest socket name that Ray makes below its temporary folder.
 SOCKET_EXAMPLE = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+CONNECT_SECONDS = 5.0
 TRACKER_SECONDS = 60.0
 TRACKER_SECONDS_INTERRUPTED = 5.0
 
@@ -49,6 +51,10 @@ def check_socket_paths() -> None:
 def connect(address: str) -> Hardware:
     """Join a running Ray cluster and say what it has. Raises UserError when there is none."""
     _quiet_ray()
+    _check_listening(address)
+    if (Path.home() / ".ray" / "auth_token").exists():
+        # `ray start` asks for the token whenever there is one; a client has to be told to send it.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -61,6 +67,17 @@ def connect(address: str) -> Hardware:
         memory_gib=round(resources.get("memory", 0) / 2**30, 1),
         gpus=("GPU",) * int(resources.get("GPU", 0)),
     )
+
+
+def _check_listening(address: str) -> None:
+    """Ray itself would try a dead host:port for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or "://" in address:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(f"there is no Ray cluster to join at {address!r}: {error}") from error
 
 
 def run_study(
@@ -137,6 +154,11 @@ def _tune(
     for space, trial_id, history in bookkeeper.past():
         scheduler.replay(space, trial_id, history)
     threads = max(1, int(plan.cpus_per_trial))
+    limit: int | None = plan.concurrency
+    if scheduler.largest_bracket:
+        # Trials wait, paused, for their bracket to fill: it must be asked for ahead, without a limit.
+        limit = None
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(scheduler.largest_bracket)
     tune.Tuner(
         tune.with_resources(TrialTrainable, {"cpu": plan.cpus_per_trial, "gpu": plan.gpus_per_trial}),
         tune_config=tune.TuneConfig(
@@ -145,8 +167,7 @@ def _tune(
             search_alg=QueueSearcher(bookkeeper, threads),
             scheduler=scheduler,
             num_samples=samples,
-            # Hyperband pauses trials until their bracket is full; a limit would count the paused.
-            max_concurrent_trials=None if "hyperband" in plan.schedulers.values() else plan.concurrency,
+            max_concurrent_trials=limit,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(

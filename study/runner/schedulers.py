@@ -62,12 +62,20 @@ class PerSpaceScheduler(TrialScheduler):
 
     A resumed study's past is replayed first: trials that ended before count in their rungs, and a
     continued trial takes its earlier evaluations with it.
+
+    Attributes:
+        largest_bracket: trials in Hyperband's largest bracket; 0 where no space uses it.
     """
 
     def __init__(self, plan: StudyPlan, spaces: Sequence[Space], mode: str) -> None:
         super().__init__()
         last = math.ceil(round(plan.kimg / plan.eval_kimg, 9))
         self._of_space = {s.name: SCHEDULERS[plan.schedulers[s.name]](s, last, mode) for s in spaces}
+
+        hyperband_etas = [s.eta for s in spaces if plan.schedulers[s.name] == "hyperband"]
+        self.largest_bracket = max(
+            (round(eta ** math.floor(math.log(last, eta) + 1e-9)) for eta in hyperband_etas), default=0
+        )
 
     def replay(self, space: str, trial_id: str, history: History) -> None:
         """Count a trial that ended before this run."""
