@@ -96,7 +96,6 @@ def _start(options: argparse.Namespace) -> int:
     hardware = _hardware(options.address)
     plan = plan_from(options, spaces, hardware)
     folder = StudyFolder(options.results / plan.name)
-    _check_machine(options.address)
     folder.create(plan, command_line(), hardware.to_dict())
     return _run(plan, folder, spaces, hardware)
 
@@ -120,7 +119,6 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser) -> int:
         wandb=options.wandb if options.wandb != p.get_default("wandb") else plan.wandb,
         **_how_to_run(options, hardware),
     )
-    _check_machine(options.address)
     return _run(plan, folder, spaces, hardware)
 
 
@@ -133,14 +131,6 @@ def _extended(plan: StudyPlan, spaces: "Sequence[Space]", asked: int | None) -> 
             f"--trials {asked} is below the {max(plan.trials.values())} per space that {plan.name} has"
         )
     return {s.name: _trials(s, plan.samplers[s.name], asked, asked) for s in spaces}
-
-
-def _check_machine(address: str | None) -> None:
-    """What would fail obscurely later fails here, before anything is made."""
-    if address is None:
-        from study.runner.run import check_socket_paths
-
-        check_socket_paths()
 
 
 def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: Hardware) -> StudyPlan:
@@ -221,7 +211,10 @@ def _metric(asked: str | None, spaces: "Sequence[Space]", dataset: str) -> str:
 
 
 def _hardware(address: str | None) -> Hardware:
-    """The cluster's, when one is joined; this machine's otherwise."""
+    """The cluster's, when one is joined; this machine's otherwise. Raises UserError."""
+    from study.runner.environment import prepare
+
+    prepare(address)
     if address is None:
         return detect()
     from study.runner.run import connect

@@ -15,7 +15,7 @@ from study.command import run_command
 from study.config import LIMITS, TrialConfig
 from study.metrics import METRICS, metrics_for
 from study.plan import StudyPlan, TrialPlan
-from study.results import TABLES, Results, has_ended, main
+from study.results import TABLES, Results, main
 from study.stability import wilson_interval
 from study.study_folder import StudyFolder
 from study.trial_folder import Ending, Row, TrialFolder
@@ -202,8 +202,6 @@ def test_every_evaluation_of_every_seed_is_a_row(add: Add, study: StudyFolder) -
         ("curves.jsonl", '{"seed": 0, "evaluation": 0, "kimg": 0.0}\n'),
         ("curves.jsonl", '{"seed": 0, "evaluation": [], "kimg": 0.0}\n'),
         ("curves.jsonl", b"\xff\n"),
-        ("DONE", "{"),
-        ("DONE", "[]"),
     ],
 )
 def test_a_damaged_trial_is_a_failed_row_and_a_problem_told(
@@ -225,6 +223,20 @@ def test_a_damaged_trial_is_a_failed_row_and_a_problem_told(
     assert "\n" not in problem
 
 
+@pytest.mark.parametrize("content", ["{", "[]", '{"state": "completed"}'])
+def test_a_damaged_marker_is_a_failed_row_with_its_curves(
+    content: str, add: Add, study: StudyFolder
+) -> None:
+    folder = add("a-00000", rows([1.0, 0.6], [1.0, 0.7]), ended("completed"))
+    (folder.path / "DONE").write_text(content)
+    found = tables(study, include_unfinished=False)
+    (trial,) = found["trials"].to_dict("records")
+    assert (trial["state"], trial["ended_by"]) == ("failed", "unreadable")
+    assert "DONE is not a trial's ending" in trial["error"]
+    assert math.isnan(trial["objective"])
+    assert (len(found["runs"]), len(found["curves"])) == (2, 4)
+
+
 def test_unfinished_trials_of_a_running_study_are_left_out(add: Add, study: StudyFolder) -> None:
     every_fate(add, study)
     trials = tables(study, include_unfinished=False)["trials"]
@@ -232,11 +244,13 @@ def test_unfinished_trials_of_a_running_study_are_left_out(add: Add, study: Stud
     assert len(trials) == 5
 
 
-def test_a_marker_that_cannot_be_read_is_still_an_end(add: Add) -> None:
-    folder = add("a-00000", rows([1.0], [1.0]))
-    assert not has_ended(folder)
-    (folder.path / "DONE").write_text("{")
-    assert has_ended(folder)
+def test_the_objectives_of_a_trial_are_known(add: Add, study: StudyFolder) -> None:
+    every_fate(add, study)
+    results = Results(study)
+    results.add_all(include_unfinished=True)
+    assert results.objectives("a-00000") == [(0, 1.0), (1, pytest.approx(0.65)), (2, 0.5)]
+    assert results.objectives("a-00002") == [(0, 1.0), (1, 1.0)]
+    assert results.objectives("b-00003") == []  # it can't be read
 
 
 # Columns

@@ -193,10 +193,13 @@ def test_the_markers_are_those_of_the_design() -> None:
 
 @pytest.mark.parametrize("marker", ["DONE", "DIVERGED", "FAILED"])
 @pytest.mark.parametrize("content", ["", "{", "[]", "3", "null", "{}", '{"state": "completed"}', '{"x": 1}'])
-def test_a_damaged_marker_is_a_value_error(folder: TrialFolder, marker: str, content: str) -> None:
+def test_a_damaged_marker_ends_a_trial_as_failed(folder: TrialFolder, marker: str, content: str) -> None:
     (folder.path / marker).write_text(content)
-    with pytest.raises(ValueError, match=marker):
-        folder.ending()
+    ending = folder.ending()
+    assert ending is not None
+    assert (ending.state, ending.ended_by, ending.objective) == ("failed", "unreadable", None)
+    assert ending.error is not None
+    assert f"{marker} is not a trial's ending" in ending.error
 
 
 def test_a_second_process_waits_for_the_first(folder: TrialFolder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,16 +3,14 @@
 import logging
 import os
 import shutil
-import socket
-import tempfile
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import ray
 from ray import tune
 
+from study.config import DATASET_KINDS
 from study.console import Console
 from study.errors import UserError
 from study.hardware import Hardware
@@ -29,32 +27,12 @@ from study.space import Space
 from study.study_folder import StudyFolder
 from study.tracking import Tracker
 
-SOCKET_BYTES = 107
-# The longest socket name that Ray makes below its temporary folder.
-SOCKET_EXAMPLE = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
-CONNECT_SECONDS = 5.0
 TRACKER_SECONDS = 60.0
 TRACKER_SECONDS_INTERRUPTED = 5.0
 
 
-def check_socket_paths() -> None:
-    """Ray fails obscurely when its sockets' paths are over the system's 107 bytes: say so before."""
-    temporary = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()) / "ray"
-    length = len(os.fsencode(temporary / SOCKET_EXAMPLE))
-    if length > SOCKET_BYTES:
-        raise UserError(
-            f"the temporary folder {temporary.parent} is too long for Ray's sockets ({length} bytes, "
-            f"at most {SOCKET_BYTES}): set RAY_TMPDIR to a shorter one"
-        )
-
-
 def connect(address: str) -> Hardware:
     """Join a running Ray cluster and say what it has. Raises UserError when there is none."""
-    _quiet_ray()
-    _check_listening(address)
-    if (Path.home() / ".ray" / "auth_token").exists():
-        # `ray start` asks for the token whenever there is one; a client has to be told to send it.
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -67,17 +45,6 @@ def connect(address: str) -> Hardware:
         memory_gib=round(resources.get("memory", 0) / 2**30, 1),
         gpus=("GPU",) * int(resources.get("GPU", 0)),
     )
-
-
-def _check_listening(address: str) -> None:
-    """Ray itself would try a dead host:port for minutes."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or "://" in address:
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise UserError(f"there is no Ray cluster to join at {address!r}: {error}") from error
 
 
 def run_study(
@@ -122,7 +89,9 @@ def _prepare(plan: StudyPlan, folder: StudyFolder, console: Console) -> None:
     """Load the data and train the classifier once, here, before workers ask for them."""
     import torch
 
-    console.say(f"preparing {plan.dataset} (its classifier is trained once and cached) ...")
+    trained = " (its classifier is trained once, then cached)"
+    images = DATASET_KINDS[plan.dataset] == "images"
+    console.say(f"preparing {plan.dataset}{trained if images else ''} ...")
     evaluator = evaluator_for(plan.dataset, torch.device("cpu"))
     facts: dict[str, Any] = {"floor": evaluator.floor}
     if evaluator.classifier_accuracy is not None:
@@ -141,7 +110,6 @@ def _tune(
 ) -> None:
     """Ray Tune's part: returns when all trials have ended, or after Ctrl-C."""
     if not ray.is_initialized():
-        _quiet_ray()
         ray.init(
             num_cpus=max(hardware.cpus, int(plan.concurrency * plan.cpus_per_trial)),
             include_dashboard=False,
@@ -174,14 +142,3 @@ def _tune(
             name="tune", storage_path=str(folder.ray.resolve()), callbacks=[bookkeeper], verbose=0
         ),
     ).fit()
-
-
-def _quiet_ray() -> None:
-    """No banners, no usage report, no logger callbacks of Ray's own: the study has its tables."""
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)

@@ -1,0 +1,61 @@
+"""Ray's environment variables, set before Ray is imported: some are read only then."""
+
+import logging
+import os
+import socket
+import tempfile
+from pathlib import Path
+
+from study.errors import UserError
+
+CONNECT_SECONDS = 5.0
+SOCKET_BYTES = 107
+# The longest socket name that Ray makes below its temporary folder.
+SOCKET_EXAMPLE = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+SETTINGS = {  # no banner, usage report or logger callbacks of Ray's own: the study has its tables
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+}
+
+
+def prepare(address: str | None) -> None:
+    """Set Ray up for a local study, or for joining the cluster at `address`.
+
+    Raises:
+        UserError: what would fail obscurely later: sockets' paths too long, nobody listening.
+    """
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    if address is None:
+        _check_socket_paths()
+        return
+    _check_listening(address)
+    if (Path.home() / ".ray" / "auth_token").exists():
+        # `ray start` asks for the token whenever there is one; a client has to be told to send it.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
+def _check_socket_paths() -> None:
+    temporary = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()) / "ray"
+    length = len(os.fsencode(temporary / SOCKET_EXAMPLE))
+    if length > SOCKET_BYTES:
+        raise UserError(
+            f"the temporary folder {temporary.parent} is too long for Ray's sockets ({length} bytes, "
+            f"at most {SOCKET_BYTES}): set RAY_TMPDIR to a shorter one"
+        )
+
+
+def _check_listening(address: str) -> None:
+    """Ray itself would try a dead host:port for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or "://" in address:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(f"there is no Ray cluster to join at {address!r}: {error}") from error
