@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from difflib import get_close_matches
+from numbers import Real
 from typing import Any
 
 from study.errors import UserError
@@ -128,6 +129,7 @@ class TrialConfig:
     )
 
     def __post_init__(self) -> None:
+        # model and dataset come first: the other defaults go by them.
         for name, limits in LIMITS.items():
             value = getattr(self, name)
             default = limits.default
@@ -185,13 +187,17 @@ def _check(name: str, value: Any, limits: Limits) -> Any:
                 f"{name} = {value!r} is not {limits.describe()}{_nearest(value, limits.choices)}"
             )
         return value
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise ConfigError(f"{name} = {value!r} is not a number; it must be {limits.describe()}")
-    if kind is int and not float(value).is_integer():
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if kind is int and math.isfinite(number) and not number.is_integer():
         raise ConfigError(f"{name} = {value!r} is not a whole number; it must be {limits.describe()}")
-    if not math.isfinite(value) or not limits.contains(value):
+    if not math.isfinite(number) or not limits.contains(number):
         raise ConfigError(f"{name} = {value!r} is out of range: it must be {limits.describe()}")
-    return kind(value)
+    return kind(number)
 
 
 def _nearest(value: object, choices: tuple[str, ...]) -> str:

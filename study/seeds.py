@@ -5,9 +5,11 @@ every trial (common random numbers), on every machine and in every Python proces
 """
 
 import hashlib
+from numbers import Integral
 
 
 def derive_seed(*identity: int | str) -> int:
     """A 63-bit seed that depends on every part of `identity`, on their order, and on nothing else."""
-    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in identity)
+    parts = (f"int:{int(p)}" if isinstance(p, Integral) else f"str:{p}" for p in identity)
+    text = "\x1f".join(parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1

@@ -16,7 +16,7 @@ from study.plan import TrialPlan
 from study.samples import save_samples
 from study.stability import clamp_score
 from study.training import checkpoint
-from study.training.loop import Progress, train
+from study.training.loop import Progress, is_finished, train
 from study.training.pack import METERS, Pack
 from study.trial_folder import Ending, Row, TrialFolder
 
@@ -81,10 +81,10 @@ def run(plan: TrialPlan, folder: TrialFolder, device: torch.device) -> Iterator[
         pack = Pack([plan.config] * members, plan.seeds, plan.study_seed, data.sample_shape, device)
         if folder.checkpoint.exists():
             checkpoint.load(pack, folder.checkpoint)
-        history = folder.keep_rows_before(pack.evaluations)
+        history = folder.keep_rows_before(pack.next_evaluation)
         if history:
             # Killed between the last checkpoint and the marker: nothing is left to train.
-            ended = _judge(plan, history, _is_finished(plan, pack))
+            ended = _judge(plan, history, is_finished(pack, plan.kimg))
             if ended.state != RUNNING:
                 folder.finish(_ending(ended))
                 yield ended
@@ -95,16 +95,12 @@ def run(plan: TrialPlan, folder: TrialFolder, device: torch.device) -> Iterator[
             history += rows
             folder.append(rows)
             checkpoint.save(pack, folder.checkpoint)
-            evaluation = _judge(plan, history, _is_finished(plan, pack), image)
+            evaluation = _judge(plan, history, is_finished(pack, plan.kimg), image)
             if evaluation.state != RUNNING:
                 folder.finish(_ending(evaluation))
             yield evaluation
             if evaluation.state != RUNNING:
                 return
-
-
-def _is_finished(plan: TrialPlan, pack: Pack) -> bool:
-    return pack.kimg >= plan.kimg or not pack.watch.any_alive()
 
 
 def _evaluate(

@@ -61,6 +61,20 @@ def test_held_out_points_are_no_training_points(name: str) -> None:
     assert not set(map(tuple, dataset.train.tolist())) & set(map(tuple, dataset.held_out.tolist()))
 
 
+@pytest.mark.parametrize("name", ["ring8", "grid25"])
+def test_held_out_points_are_drawn_on_their_own(name: str) -> None:
+    dataset = DATASETS[name]()
+    assert dataset.centres is not None
+    n = len(dataset.held_out)
+    first, second = (
+        torch.cdist(points[:n], dataset.centres).argmin(1) for points in (dataset.train, dataset.held_out)
+    )
+    # The modes of two independent draws agree by chance alone, once in K.
+    share = 1 / dataset.n_modes
+    agreeing = float((first == second).double().mean())
+    assert agreeing == pytest.approx(share, abs=5 * math.sqrt(share * (1 - share) / n))
+
+
 def doubled(image: np.ndarray) -> np.ndarray:
     """Bilinear doubling by hand: pixel 2i mixes neighbours i-1, i as 1:3; pixel 2i+1 mixes i, i+1 as 3:1."""
     for axis in (0, 1):

@@ -40,7 +40,7 @@ def test_a_file_appears_under_its_name_only_when_it_is_whole(tmp_path: Path) -> 
     write_whole(path, write)
     assert seen == ["before", "before"]
     assert path.read_text() == "whole"
-    assert os.listdir(tmp_path) == ["file.txt"]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_fault_while_writing_leaves_the_old_file(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def untrained(
 
     def train(dataset: Dataset, network: nn.Sequential) -> tuple[nn.Sequential, float]:
         trained.append(dataset.fingerprint())
-        return network, 0.5
+        return 0.5
 
     return train
 

@@ -28,7 +28,7 @@ SWEEP = {
 }
 METRIC = {"name", "goal", "target", "impute", "impute_while_running"}
 HYPERBAND = {"type", "min_iter", "max_iter", "s", "eta", "strict"}
-PARAMETER: dict[str | None, set[str]] = {  # required keys by distribution; None: none given
+PARAMETER = {  # by distribution, of those that are used
     "log_uniform_values": {"distribution", "min", "max"},
     "uniform": {"distribution", "min", "max"},
 }
@@ -128,7 +128,7 @@ def test_the_file_is_a_wandb_sweep(document: dict[str, Any]) -> None:
         assert re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", name)
         if set(spec) == {"value"} or (set(spec) == {"values"} and len(spec["values"]) >= 1):
             continue
-        assert set(spec) == PARAMETER[spec.get("distribution")]
+        assert set(spec) == PARAMETER[spec["distribution"]]
         assert all(isinstance(spec[end], float) for end in ("min", "max"))
 
 

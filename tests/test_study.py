@@ -1,4 +1,8 @@
-"""Whole studies through the command line: they end, are told truthfully, and survive any interruption."""
+"""Whole studies: they end, tell the truth, and survive interruptions and damage.
+
+First with the real trials and books but a loop in this process in place of Ray; then, marked `study`,
+through the command line.
+"""
 
 import os
 import signal
@@ -6,23 +10,39 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
 import pandas as pd
 import pytest
+import torch
+import yaml
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
+from ray.tune.schedulers import TrialScheduler
 
+from study import tune
+from study.console import Console
 from study.files import read_json
-from study.results import TABLES
+from study.metrics import METRICS, points
+from study.metrics.evaluator import evaluator_for
+from study.plan import StudyPlan
+from study.results import TABLES, Results
+from study.runner import trainable
+from study.runner.bookkeeper import Bookkeeper, QueueSearcher
+from study.runner.interruption import Interruption
+from study.runner.schedulers import PerSpaceScheduler
+from study.runner.trainable import TrialTrainable
+from study.search import Search, open_journal
+from study.space import parse_space
 from study.study_folder import StudyFolder
+from study.tracking import Tracker
+from study.trial import run
 from study.trial_folder import TrialFolder
-
-pytestmark = [pytest.mark.study, pytest.mark.timeout(280)]
 
 STATES = {
     "completed": TrialState.COMPLETE,
@@ -31,16 +51,451 @@ STATES = {
     "failed": TrialState.FAIL,
 }
 TINY = ["--dataset", "ring8", "--seeds", "2", "--wandb", "disabled"]
-SMALL_NETWORKS = """
-method: random
-parameters:
-  model: {{value: wgan_gp}}
-  width: {{value: 8}}
-  batch_size: {{value: 32}}
-  n_critic: {{value: 1}}
-  lr_g: {{distribution: log_uniform_values, min: {low}, max: {high}}}
-  lr_d: {{distribution: log_uniform_values, min: {low}, max: {high}}}
-"""
+
+
+def small(low: float = 1e-4, high: float = 1e-2, **more: Any) -> dict[str, Any]:
+    """A space of small networks."""
+    lr = {"distribution": "log_uniform_values", "min": low, "max": high}
+    fixed = {"model": "wgan_gp", "width": 8, "batch_size": 32, "n_critic": 1, **more}
+    parameters = {name: {"value": value} for name, value in fixed.items()}
+    return {"method": "random", "parameters": {**parameters, "lr_g": lr, "lr_d": lr}}
+
+
+def journal(study: StudyFolder, space: str) -> list[FrozenTrial]:
+    """A space's trials as Optuna itself reads them."""
+    storage = JournalStorage(JournalFileBackend(str(study.journal)))
+    return optuna.load_study(study_name=space, storage=storage).trials
+
+
+def table(study: StudyFolder, name: str) -> pd.DataFrame:
+    return pd.read_parquet(study.path / f"{name}.parquet")
+
+
+def states(study: StudyFolder) -> dict[str, str]:
+    """The state of each trial, as the table has it."""
+    trials = table(study, "trials")
+    return dict(zip(trials["trial_id"], trials["state"], strict=True))
+
+
+def check_books(study: StudyFolder, asked: dict[str, int], evaluations: int | None = None) -> None:
+    """Folders, tables and journal tell of the same trials, as many as were asked for, each once."""
+    trials, runs, curves = (table(study, name) for name in TABLES)
+    names = [f"{space}-{number:05d}" for space in sorted(asked) for number in range(asked[space])]
+    assert [name for name, _ in study.trials()] == names
+    assert trials["trial_id"].tolist() == names
+    assert trials["space"].value_counts().to_dict() == asked
+    assert [tuple(pair) for pair in runs[["trial_id", "seed"]].to_numpy()] == [
+        (name, seed) for name in names for seed in (0, 1)
+    ]
+    state = states(study)
+    for name, seed in {*zip(curves["trial_id"], curves["seed"], strict=True)}:
+        rows = curves[(curves["trial_id"] == name) & (curves["seed"] == seed)]
+        assert rows["evaluation"].tolist() == list(range(len(rows)))
+        assert rows["kimg"].is_monotonic_increasing
+        if evaluations and state[name] == "completed":
+            assert len(rows) == evaluations
+    for space, count in asked.items():
+        told = journal(study, space)
+        assert len(told) == count
+        for trial in told:
+            check_trial(study, trial, trials[trials["space"] == space].iloc[trial.number])
+
+
+def check_trial(study: StudyFolder, told: FrozenTrial, row: Any) -> None:
+    """One trial in the journal, in the table and in its folder."""
+    folder = study.trial(row["trial_id"])
+    ending = folder.ending()
+    assert ending is not None
+    assert (row["state"], row["ended_by"]) == (ending.state, ending.ended_by)
+    assert told.state == STATES[row["state"]]
+    for name, value in told.params.items():
+        assert row[name] == value
+    if row["state"] == "failed":
+        assert row["error"] == ending.error
+        assert told.value is None
+        return
+    assert row["kimg"] == ending.kimg
+    assert told.value == row["objective"] == ending.objective
+    rows = folder.rows()
+    scores = {e: [r["score"] for r in rows if r["evaluation"] == e] for e in {r["evaluation"] for r in rows}}
+    means = {evaluation: sum(both) / len(both) for evaluation, both in scores.items()}
+    assert told.intermediate_values == pytest.approx(means, rel=1e-12)
+
+
+# In this process
+
+
+@pytest.fixture
+def cheap_transport() -> Iterator[None]:
+    """Optimal transport between 50 points instead of 1,000: the rest of an evaluation is the real one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(points, "TRANSPORT_POINTS", 50)
+        evaluator_for.cache_clear()
+        yield
+    evaluator_for.cache_clear()
+
+
+def plan(trials: int = 3, kimg: float = 0.64, **spaces: dict[str, Any]) -> StudyPlan:
+    spaces = spaces or {"a": small()}
+    return StudyPlan(
+        name="mine",
+        spaces=spaces,
+        dataset="ring8",
+        metric="w1",
+        aggregate="mean",
+        samplers=dict.fromkeys(spaces, "random"),
+        schedulers=dict.fromkeys(spaces, "fifo"),
+        trials=dict.fromkeys(spaces, trials),
+        seeds=2,
+        kimg=kimg,
+        eval_kimg=0.32,
+        seed=0,
+        concurrency=1,
+        cpus_per_trial=1.0,
+        gpus_per_trial=0.0,
+        wandb="disabled",
+        wandb_project="gan-study",
+        address=None,
+    )
+
+
+class Killed(BaseException):
+    """Stands for a SIGKILL: nothing catches it."""
+
+
+class Driver:
+    """A new driver process, made of a study's folder alone, that runs one trial at a time."""
+
+    def __init__(self, folder: StudyFolder) -> None:
+        self.plan = folder.plan()
+        spaces = [parse_space(name, document) for name, document in self.plan.spaces.items()]
+        storage = open_journal(folder.journal)
+        samplers, seed = self.plan.samplers, self.plan.seed
+        searches = {s.name: Search(s, storage, samplers[s.name], seed, False) for s in spaces}
+        self.results = Results(folder)
+        self.results.add_all(include_unfinished=False)
+        tracker = Tracker("disabled", folder.path, "", "")
+        console = Console(self.plan)
+        self.books = Bookkeeper(
+            self.plan, folder, searches, self.results, tracker, console, Interruption(console)
+        )
+        self.ended = self.books.reconcile()
+        self.scheduler = PerSpaceScheduler(self.plan, spaces, "min")
+        for space, trial_id, history in self.books.past():
+            self.scheduler.replay(space, trial_id, history)
+        self.order: list[str] = []
+        self.worker: Any = None
+
+    def run(self, steps: int | None = None) -> None:
+        """Run what is left, or up to `steps` evaluations."""
+        searcher = QueueSearcher(self.books, threads=1)
+        while self.ended + len(self.order) < self.plan.total_trials:
+            config = searcher.suggest("ray's own id")
+            assert isinstance(config, dict)
+            self.order.append(config["plan"]["trial_id"])
+            trial = SimpleNamespace(trial_id=self.order[-1], config=config, last_result={})
+            self.scheduler.on_trial_add(None, trial)
+            self.books.on_trial_start(0, [], trial)
+            if self.worker is None:
+                self.worker = object.__new__(TrialTrainable)
+                self.worker.setup(config)
+            self.worker.reset_config(config)
+            while self.step(trial):
+                if steps is not None:
+                    steps -= 1
+                    if steps == 0:
+                        self.worker.cleanup()
+                        return
+        self.results.add_all(include_unfinished=True)
+        self.results.write()
+
+    def step(self, trial: Any) -> bool:
+        """One evaluation; whether the trial goes on."""
+        try:
+            trial.last_result = self.worker.step()
+        except Exception as error:
+            trial.get_error = lambda error=error: error
+            self.books.on_trial_error(0, [], trial)
+            return False
+        self.books.on_trial_result(0, [], trial, trial.last_result)
+        if not trial.last_result["done"]:
+            decision = self.scheduler.on_trial_result(None, trial, trial.last_result)
+            if decision == TrialScheduler.CONTINUE:
+                return True
+        else:
+            self.scheduler.on_trial_complete(None, trial, trial.last_result)
+        self.books.on_trial_complete(0, [], trial)
+        return False
+
+
+@pytest.fixture
+def folder(tmp_path: Path, cheap_transport: None) -> StudyFolder:
+    del cheap_transport
+    return StudyFolder(tmp_path / "results" / "mine")
+
+
+def test_books_agree_when_all_trials_complete(folder: StudyFolder) -> None:
+    folder.create(plan(), [], {})
+    Driver(folder).run()
+    check_books(folder, {"a": 3}, evaluations=3)
+    assert set(states(folder).values()) == {"completed"}
+
+
+def test_spaces_take_turns(folder: StudyFolder) -> None:
+    three = plan(2, 0.32, b=small(), a=small(model="dcgan"), c=small(model="wgan_cp"))
+    folder.create(replace(three, trials={"b": 2, "a": 1, "c": 2}), [], {})
+    driver = Driver(folder)
+    driver.run()
+    assert driver.order == ["b-00000", "a-00000", "c-00000", "b-00001", "c-00001"]
+    check_books(folder, {"a": 1, "b": 2, "c": 2}, evaluations=2)
+
+
+def test_a_trial_that_the_scheduler_stops_is_pruned(folder: StudyFolder) -> None:
+    space = {**small(), "early_terminate": {"type": "hyperband", "min_iter": 1}}
+    folder.create(replace(plan(6, 0.96, a=space), schedulers={"a": "asha"}), [], {})
+    Driver(folder).run()
+    check_books(folder, {"a": 6}, evaluations=4)
+    trials = table(folder, "trials")
+    pruned = trials[trials["state"] == "pruned"]
+    assert 0 < len(pruned) < 6
+    assert set(pruned["ended_by"]) == {"asha"}
+    assert (pruned["kimg"] < 0.9).all()
+
+
+def test_a_worker_that_is_used_again_remembers_nothing(folder: StudyFolder, tmp_path: Path) -> None:
+    folder.create(plan(b=small(model="dcgan"), a=small(), c=small(model="wgan_cp", width=4)), [], {})
+    Driver(folder).run()
+    for name, trial in folder.trials():
+        alone = TrialFolder(tmp_path / name)
+        list(run(trial.plan(), alone, torch.device("cpu")))
+        assert without_seconds(trial.rows()) == without_seconds(alone.rows())
+
+
+def without_seconds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{k: v for k, v in row.items() if not k.endswith("seconds")} for row in rows]
+
+
+def test_a_worker_has_the_threads_it_is_told() -> None:
+    before = torch.get_num_threads()
+    try:
+        worker: Any = object.__new__(TrialTrainable)
+        worker.setup({"threads": 2})
+        assert torch.get_num_threads() == 2
+        worker.reset_config({"threads": 1})
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_trial_that_raises_is_failed_and_the_study_goes_on(
+    folder: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def faulty(trial: Any, *rest: Any) -> Iterator[Any]:
+        for evaluation in run(trial, *rest):
+            if trial.trial_id == "a-00001" and evaluation.evaluation == 1:
+                raise ZeroDivisionError("no such luck")
+            yield evaluation
+
+    monkeypatch.setattr(trainable, "run", faulty)
+    folder.create(plan(), [], {})
+    Driver(folder).run()
+    check_books(folder, {"a": 3}, evaluations=3)
+    assert states(folder) == {"a-00000": "completed", "a-00001": "failed", "a-00002": "completed"}
+    ending = folder.trial("a-00001").ending()
+    assert ending is not None
+    assert ending.error is not None
+    assert ending.error.startswith("Traceback (most recent call last)")
+    assert "ZeroDivisionError: no such luck" in ending.error
+    assert (ending.ended_by, ending.kimg) == ("fault", 0.32)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4, 5])
+def test_an_interrupted_study_goes_on(steps: int, folder: StudyFolder) -> None:
+    folder.create(plan(), [], {})
+    Driver(folder).run(steps)
+    resumed = Driver(folder)
+    resumed.run()
+    assert resumed.order == ["a-00000", "a-00001", "a-00002"][resumed.ended :]
+    check_books(folder, {"a": 3}, evaluations=3)
+    assert len({trial.params["lr_g"] for trial in journal(folder, "a")}) == 3
+
+
+KILLS = [  # where a driver or its worker may be killed, in the order in which it comes by
+    (Search, "ask", "before"),
+    (Search, "ask", "after"),
+    (TrialFolder, "create", "after"),
+    (TrialFolder, "append", "after"),
+    (Search, "report", "before"),
+    (TrialFolder, "finish", "before"),
+    (TrialFolder, "finish", "after"),
+    (Search, "tell", "before"),
+    (Search, "tell", "after"),
+    (Results, "write", "before"),
+    (Results, "write", "after"),
+]
+
+
+@pytest.mark.parametrize(
+    ("holder", "method", "when"), KILLS, ids=lambda value: getattr(value, "__name__", value)
+)
+def test_a_study_killed_anywhere_goes_on(
+    holder: type, method: str, when: str, folder: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = getattr(holder, method)
+    calls = 0
+
+    def kill(*given: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 2 and when == "before":
+            raise Killed
+        result = original(*given, **options)
+        if calls == 2:
+            raise Killed
+        return result
+
+    folder.create(plan(), [], {})
+    with monkeypatch.context() as patch:
+        patch.setattr(holder, method, kill)
+        killed = Driver(folder)
+        with pytest.raises(Killed):
+            killed.run()
+    if killed.worker is not None:
+        killed.worker.cleanup()  # the lock of a process that is gone
+    Driver(folder).run()
+    check_books(folder, {"a": 3}, evaluations=3)
+    assert set(states(folder).values()) == {"completed"}
+
+
+def test_a_study_is_extended(folder: StudyFolder) -> None:
+    folder.create(plan(2), [], {})
+    Driver(folder).run()
+    before = {name: trial.rows() for name, trial in folder.trials()}
+    folder.update(replace(folder.plan(), trials={"a": 4}))
+    extended = Driver(folder)
+    extended.run()
+    assert extended.order == ["a-00002", "a-00003"]
+    check_books(folder, {"a": 4}, evaluations=3)
+    assert {name: folder.trial(name).rows() for name in before} == before
+    assert len({trial.params["lr_g"] for trial in journal(folder, "a")}) == 4
+
+
+DAMAGE = {
+    "no checkpoint": ("checkpoint/pack.pt", None),
+    "bad checkpoint": ("checkpoint/pack.pt", b"nothing that torch can read"),
+    "bad curves": ("curves.jsonl", b"nonsense\n" * 2),
+    "binary curves": ("curves.jsonl", b"\xff\n" * 2),
+    "bad marker": ("DONE", b"{"),
+    "bad config": ("config.json", b"{"),
+    "no config": ("config.json", None),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_unfinished_trial_does_not_stop_the_study(damage: str, folder: StudyFolder) -> None:
+    folder.create(plan(), [], {})
+    Driver(folder).run(steps=4)  # the first trial has ended, the second has been evaluated twice
+    file, content = DAMAGE[damage]
+    path = folder.trial("a-00001").path / file
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    Driver(folder).run()
+    assert [trial.state.is_finished() for trial in journal(folder, "a")] == [True] * 3
+    found = states(folder)
+    assert found.pop("a-00001") in {"failed", "completed"}
+    assert found == {"a-00000": "completed", "a-00002": "completed"}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_finished_trial_does_not_stop_the_study(damage: str, folder: StudyFolder) -> None:
+    folder.create(plan(), [], {})
+    Driver(folder).run(steps=4)
+    file, content = DAMAGE[damage]
+    path = folder.trial("a-00000").path / file
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    Driver(folder).run()
+    assert [trial.state for trial in journal(folder, "a")] == [TrialState.COMPLETE] * 3
+    found = states(folder)
+    assert found.pop("a-00000") == ("completed" if "checkpoint" in damage else "failed")
+    assert found == {"a-00001": "completed", "a-00002": "completed"}
+
+
+def test_a_grid_is_walked_once_over_interruptions(folder: StudyFolder) -> None:
+    cells = small()
+    cells["parameters"] |= {"lr_g": {"values": [1e-4, 1e-3]}, "lr_d": {"values": [1e-4, 1e-3]}}
+    folder.create(replace(plan(4, 0.32, a=cells), samplers={"a": "grid"}), [], {})
+    for _ in range(3):
+        Driver(folder).run(steps=3)
+    Driver(folder).run()
+    check_books(folder, {"a": 4}, evaluations=2)
+    trials = table(folder, "trials")
+    assert len(set(zip(trials["lr_g"], trials["lr_d"], strict=True))) == 4
+
+
+def test_divergence_is_complete_with_the_ceiling(folder: StudyFolder) -> None:
+    folder.create(plan(2, 100.0, a=small(1e3, 1e4)), [], {})
+    Driver(folder).run()
+    check_books(folder, {"a": 2})
+    trials = table(folder, "trials")
+    assert set(trials["state"]) == {"diverged"}
+    assert trials["objective"].tolist() == trials["w1_ceiling"].tolist()
+    assert METRICS["w1"].higher_is_better is False
+
+
+@pytest.fixture
+def ray_starts_with(
+    tmp_path: Path, cheap_transport: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, Any]]:
+    """What study.tune hands to ray.init, in an empty folder; there the user presses Ctrl-C."""
+    del cheap_transport
+    given: dict[str, Any] = {}
+
+    def init(**options: Any) -> None:
+        given.update(options)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("ray.init", init)
+    monkeypatch.chdir(tmp_path)
+    before = signal.getsignal(signal.SIGTERM)
+    yield given
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_an_interrupt_while_ray_starts(
+    ray_starts_with: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tune.main(["--space", "wgan_gp", *TINY, "--name", "x"]) == 130
+    assert ray_starts_with
+    assert capsys.readouterr().out.splitlines()[-1].endswith("python -m study.tune --resume results/x")
+    study = StudyFolder(tmp_path / "results" / "x")
+    assert [len(table(study, name)) for name in TABLES] == [0, 0, 0]
+    assert journal(study, "wgan_gp") == []
+
+
+def test_a_cluster_that_happens_to_run_here_is_not_joined(ray_starts_with: dict[str, Any]) -> None:
+    # Left to itself, ray.init joins what RAY_ADDRESS or a `ray start` (even a dead one) points to.
+    tune.main(["--space", "wgan_gp", *TINY, "--name", "x"])
+    assert ray_starts_with["address"] == "local"
+    assert ray_starts_with["include_dashboard"] is False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cpus"),
+    [(["--concurrency", "50"], 50), (["--concurrency", "20", "--cpus-per-trial", "3"], 60)],
+)
+def test_ray_has_the_cpus_for_the_trials_asked_for(
+    arguments: list[str], cpus: int, ray_starts_with: dict[str, Any]
+) -> None:
+    tune.main(["--space", "wgan_gp", *TINY, "--name", "x", *arguments])
+    assert ray_starts_with["num_cpus"] == cpus
+
+
+# Through the command line
 
 
 @dataclass
@@ -64,9 +519,10 @@ class Command:
 
 def descendants(pid: int) -> set[int]:
     """All processes below `pid`."""
-    table = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True).stdout
-    pairs = [tuple(map(int, line.split())) for line in table.splitlines()]
-    found, newest = set(), {pid}
+    lines = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True).stdout
+    pairs = [tuple(map(int, line.split())) for line in lines.splitlines()]
+    found: set[int] = set()
+    newest = {pid}
     while newest:
         newest = {child for child, parent in pairs if parent in newest} - found
         found |= newest
@@ -75,9 +531,21 @@ def descendants(pid: int) -> set[int]:
 
 def alive(pids: set[int]) -> set[int]:
     """Those that still run, zombies left out."""
-    table = subprocess.run(["ps", "-A", "-o", "pid=,stat="], capture_output=True, text=True).stdout
-    states = {int(pid): state for pid, state in (line.split() for line in table.splitlines())}
-    return {pid for pid in pids if states.get(pid, "Z")[0] != "Z"}
+    lines = subprocess.run(["ps", "-A", "-o", "pid=,stat="], capture_output=True, text=True).stdout
+    stats = {int(pid): stat for pid, stat in (line.split() for line in lines.splitlines())}
+    return {pid for pid in pids if stats.get(pid, "Z")[0] != "Z"}
+
+
+def workers(pids: set[int]) -> set[int]:
+    """Those that run trials."""
+
+    def name(pid: int) -> bytes:
+        try:
+            return Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            return b""
+
+    return {pid for pid in alive(pids) if b"Trainable" in name(pid)}
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 100) -> None:
@@ -87,13 +555,10 @@ def wait_for(condition: Callable[[], object], seconds: float = 100) -> None:
         time.sleep(0.1)
 
 
-def no_process_is_left(pids: set[int]) -> None:
-    """Ray's own reaper ends what a killed driver leaves; whatever it misses is ended here, and is a fault."""
-    try:
-        wait_for(lambda: not alive(pids), seconds=30)
-    finally:
-        for pid in alive(pids):
-            os.kill(pid, signal.SIGKILL)
+def end_all(pids: set[int]) -> None:
+    """End what a killed driver left: Ray's agents notice its death within a minute only."""
+    for pid in alive(pids):
+        os.kill(pid, signal.SIGKILL)
 
 
 Start = Callable[..., Command]
@@ -121,7 +586,7 @@ def starter(folder: Path) -> Iterator[Start]:
             below = descendants(process.pid)
             process.kill()
             process.wait()
-            no_process_is_left(below)
+            end_all(below)
 
 
 @pytest.fixture
@@ -129,75 +594,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
     yield from starter(tmp_path)
 
 
-@pytest.fixture
-def small(tmp_path: Path) -> str:
-    """A space of small networks with sensible learning rates."""
-    path = tmp_path / "small.yaml"
-    path.write_text(SMALL_NETWORKS.format(low="1.0e-4", high="1.0e-2"))
-    return path.name
-
-
-def journal(study: StudyFolder, space: str) -> list[FrozenTrial]:
-    """A space's trials as Optuna itself reads them."""
-    storage = JournalStorage(JournalFileBackend(str(study.journal)))
-    return optuna.load_study(study_name=space, storage=storage).trials
-
-
-def table(study: StudyFolder, name: str) -> pd.DataFrame:
-    return pd.read_parquet(study.path / f"{name}.parquet")
-
-
-def check_books(study: StudyFolder, asked: dict[str, int], evaluations: int | None = None) -> None:
-    """Folders, tables and journal tell of the same trials, as many as were asked for, each once."""
-    trials, runs, curves = (table(study, name) for name in TABLES)
-    names = [f"{space}-{number:05d}" for space in sorted(asked) for number in range(asked[space])]
-    assert [name for name, _ in study.trials()] == names
-    assert trials["trial_id"].tolist() == names
-    assert trials["space"].value_counts().to_dict() == asked
-    assert [tuple(pair) for pair in runs[["trial_id", "seed"]].to_numpy()] == [
-        (name, seed) for name in names for seed in (0, 1)
-    ]
-    assert not curves.duplicated(["trial_id", "seed", "evaluation"]).any()
-    for (name, _), rows in curves.groupby(["trial_id", "seed"]):
-        assert rows["evaluation"].tolist() == list(range(len(rows)))
-        assert rows["kimg"].is_monotonic_increasing
-        state = trials.set_index("trial_id").loc[name, "state"]
-        if evaluations and state == "completed":
-            assert len(rows) == evaluations
-    for space, count in asked.items():
-        told = journal(study, space)
-        assert len(told) == count
-        for trial in told:
-            check_trial(study, trial, trials[trials["space"] == space].iloc[trial.number].to_dict())
-
-
-def check_trial(study: StudyFolder, told: FrozenTrial, row: dict[str, Any]) -> None:
-    """One trial in the journal, in the table and in its folder."""
-    folder = study.trial(row["trial_id"])
-    ending = folder.ending()
-    assert ending is not None
-    assert (row["state"], row["ended_by"], row["kimg"]) == (ending.state, ending.ended_by, ending.kimg)
-    assert told.state == STATES[row["state"]]
-    if row["state"] == "failed":
-        assert row["error"] == ending.error
-        assert told.value is None
-        return
-    assert told.value == row["objective"] == ending.objective
-    for name, value in told.params.items():
-        assert row[name] == value
-    objectives = {
-        e: sum(r["score"] for r in folder.rows() if r["evaluation"] == e) / 2
-        for e in {r["evaluation"] for r in folder.rows()}
-    }
-    assert told.intermediate_values == pytest.approx(objectives, rel=1e-12)
-
-
-# A study of three spaces
-
-
 @pytest.fixture(scope="module")
 def three_arms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Command, Start]]:
-    """The project's own spaces, one study."""
+    """One study of the project's own spaces, ended."""
     starts = starter(tmp_path_factory.mktemp("arms"))
     start = next(starts)
     arguments = ["--space", "dcgan", "wgan_cp", "wgan_gp", *TINY]
@@ -210,6 +609,7 @@ def three_arms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Comma
 ARMS = ["dcgan", "wgan_cp", "wgan_gp"]
 
 
+@pytest.mark.study
 def test_three_spaces_are_three_arms_of_one_table(three_arms: tuple[Command, Start]) -> None:
     command, _ = three_arms
     assert (command.process.returncode, command.err) == (0, "")
@@ -225,6 +625,7 @@ def test_three_spaces_are_three_arms_of_one_table(three_arms: tuple[Command, Sta
         assert len(list(folder.samples.glob("*.png"))) == len(folder.rows()) / 2
 
 
+@pytest.mark.study
 def test_what_a_study_prints(three_arms: tuple[Command, Start]) -> None:
     command, _ = three_arms
     for words in ("3 kimg", "2 seeds", "trials at a time", "trials 6/6 ended", "best trials", "left"):
@@ -236,6 +637,7 @@ def test_what_a_study_prints(three_arms: tuple[Command, Start]) -> None:
     assert max(map(len, command.out.splitlines())) <= 140
 
 
+@pytest.mark.study
 def test_a_study_leaves_only_its_results(three_arms: tuple[Command, Start]) -> None:
     command, _ = three_arms
     study = command.folder / "results" / "arms"
@@ -247,19 +649,22 @@ def test_a_study_leaves_only_its_results(three_arms: tuple[Command, Start]) -> N
     assert list(study.rglob("*.tmp")) == []
 
 
-def test_a_finished_study_is_extended(three_arms: tuple[Command, Start]) -> None:
+@pytest.mark.study
+def test_a_finished_study_is_extended_from_the_command_line(three_arms: tuple[Command, Start]) -> None:
     first, start = three_arms
     study = StudyFolder(first.folder / "results" / "arms")
     before = {name: (f.path / "curves.jsonl").read_bytes() for name, f in study.trials()}
     command = start("--resume", "results/arms", "--trials", "3")
     assert (command.wait(), command.err) == (0, "")
     check_books(study, dict.fromkeys(ARMS, 3), evaluations=4)
+    assert read_json(study.path / "study.json")["plan"]["trials"] == dict.fromkeys(ARMS, 3)
     for name, content in before.items():
         assert (study.trial(name).path / "curves.jsonl").read_bytes() == content
     for arm in ARMS:
         assert len({trial.params["lr_g"] for trial in journal(study, arm)}) == 3
 
 
+@pytest.mark.study
 def test_a_finished_study_has_nothing_to_resume(three_arms: tuple[Command, Start]) -> None:
     first, start = three_arms
     study = first.folder / "results" / "arms"
@@ -270,123 +675,102 @@ def test_a_finished_study_has_nothing_to_resume(three_arms: tuple[Command, Start
     assert {name: (study / f"{name}.parquet").read_bytes() for name in TABLES} == tables
 
 
-# Interruptions
-
-
-def begin(start: Start, space: str, *more: str) -> Command:
-    """A study of four trials in which, on return, one has ended and another has been evaluated twice."""
-    arguments = [*TINY, "--kimg", "4", "--eval-kimg", "0.5", "--trials", "4", "--concurrency", "2"]
-    command = start("--space", space, *arguments, "--name", "cut", *more)
-    study = StudyFolder(command.folder / "results" / "cut")
+def begin(start: Start, folder: Path) -> tuple[Command, StudyFolder]:
+    """A study of five trials in which, on return, one has ended and another has been evaluated twice."""
+    (folder / "small.yaml").write_text(yaml.safe_dump(small()))
+    budget = ["--kimg", "4", "--eval-kimg", "0.5", "--trials", "5", "--concurrency", "2"]
+    command = start("--space", "small.yaml", *TINY, *budget, "--name", "cut")
+    study = StudyFolder(folder / "results" / "cut")
 
     def under_way() -> bool:
         assert command.process.poll() is None, command.err
-        folders = [folder for _, folder in study.trials()]
-        ended = [folder for folder in folders if folder.ending()]
-        return bool(ended) and any(len(f.rows()) >= 4 and not f.ending() for f in folders)
+        left = unfinished(study)
+        return bool(finished_files(study)) and any(len(f.rows()) >= 4 for f in left)
 
     wait_for(under_way)
-    return command
+    return command, study
 
 
 def finished_files(study: StudyFolder) -> dict[str, bytes]:
-    return {
-        name: (folder.path / "curves.jsonl").read_bytes()
-        for name, folder in study.trials()
-        if folder.ending()
-    }
+    """The curves of the trials that have ended."""
+    return {n: (f.path / "curves.jsonl").read_bytes() for n, f in study.trials() if f.ending()}
 
 
 def unfinished(study: StudyFolder) -> list[TrialFolder]:
-    return [folder for _, folder in study.trials() if folder.exists() and not folder.ending()]
+    return [f for _, f in study.trials() if f.exists() and not f.ending()]
 
 
-def test_a_killed_study_is_finished_by_resume(start: Start, small: str) -> None:
-    command = begin(start, small)
-    study = StudyFolder(command.folder / "results" / "cut")
+@pytest.mark.study
+def test_a_killed_study_is_finished_by_resume(start: Start, tmp_path: Path) -> None:
+    command, study = begin(start, tmp_path)
     below = descendants(command.process.pid)
     command.process.kill()
     assert command.wait() == -signal.SIGKILL
-    no_process_is_left(below)
-    before = finished_files(study)
-    rows = {folder.path.name: folder.rows() for folder in unfinished(study)}
-    assert before
-    assert any(rows.values())
-    resumed = start("--resume", "results/cut")
-    assert (resumed.wait(), resumed.err) == (0, "")
-    check_books(study, {"small": 4}, evaluations=9)
-    assert set(table(study, "trials")["state"]) == {"completed"}
-    after = finished_files(study)
-    assert {name: after[name] for name in before} == before
-    for name, begun in rows.items():  # continued from the last checkpoint, at most one evaluation back
-        kept = study.trial(name).rows()[: max(0, len(begun) - 2)]
-        assert kept == begun[: len(kept)]
+    try:
+        before = finished_files(study)
+        begun = {folder.path.name: folder.rows() for folder in unfinished(study)}
+        assert any(begun.values())
+        resumed = start("--resume", "results/cut")  # at once: workers of the killed driver may still be dying
+        assert (resumed.wait(), resumed.err) == (0, "")
+        assert not workers(below)
+    finally:
+        end_all(below)
+    check_books(study, {"small": 5}, evaluations=9)
+    assert set(states(study).values()) == {"completed"}
+    assert finished_files(study).items() >= before.items()
+    for name, rows in begun.items():  # continued from the last checkpoint, at most one evaluation back
+        kept = rows[: max(0, len(rows) - 2)]
+        assert study.trial(name).rows()[: len(kept)] == kept
 
 
-def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(start: Start, small: str) -> None:
-    command = begin(start, small)
-    study = StudyFolder(command.folder / "results" / "cut")
+@pytest.mark.study
+def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(start: Start, tmp_path: Path) -> None:
+    """Before it a worker dies; after it, one of the interrupted trials can't be continued."""
+    command, study = begin(start, tmp_path)
+    below = descendants(command.process.pid)
+    os.kill(workers(below).pop(), signal.SIGKILL)
+    wait_for(lambda: list(study.path.glob("trials/*/FAILED")), seconds=30)
+    wait_for(lambda: [f for f in unfinished(study) if f.checkpoint.is_file()], seconds=30)
     below = descendants(command.process.pid)
     began = time.monotonic()
     os.killpg(command.process.pid, signal.SIGINT)  # a terminal's Ctrl-C goes to all of the group
     assert command.wait(60) == 130
     assert time.monotonic() - began < 15
-    no_process_is_left(below)
-    assert command.err == ""
-    assert "Traceback" not in command.out
+    assert "Traceback" not in command.out + command.err
     assert command.out.splitlines()[-1].endswith("python -m study.tune --resume results/cut")
+    wait_for(lambda: not alive(below), seconds=15)
 
-    trials = table(study, "trials").set_index("trial_id")
+    (dead,) = (path.parent.name for path in study.path.glob("trials/*/FAILED"))
     done = finished_files(study)
-    assert done
     left = unfinished(study)
-    assert left
-    assert set(trials.index) == {*done, *(folder.path.name for folder in left)}
-    assert {trials.loc[folder.path.name, "state"] for folder in left} == {"interrupted"}
+    found = states(study)
+    assert found == {
+        **dict.fromkeys(done, "completed"),
+        **{folder.path.name: "interrupted" for folder in left},
+        dead: "failed",
+    }
     assert len(table(study, "curves")) == sum(len(f.rows()) for _, f in study.trials())
 
-    # One of the interrupted trials can't go on: it fails, and the study goes on without it.
     broken = next(folder for folder in left if folder.checkpoint.is_file())
     broken.checkpoint.write_bytes(b"nothing that torch can read")
     resumed = start("--resume", "results/cut")
-    assert (resumed.wait(), resumed.err) == (0, "")
-    check_books(study, {"small": 4}, evaluations=9)
-    states = table(study, "trials").set_index("trial_id")["state"]
-    assert states.pop(broken.path.name) == "failed"
-    assert set(states) == {"completed"}
+    assert resumed.wait() == 0
+    assert "Traceback" not in resumed.out + resumed.err
+    check_books(study, {"small": 5}, evaluations=9)
+    found = states(study)
+    assert {found.pop(dead), found.pop(broken.path.name)} == {"failed"}
+    assert set(found.values()) == {"completed"}
     ending = broken.ending()
     assert ending is not None
     assert ending.error is not None
     assert "Traceback (most recent call last)" in ending.error
     assert "pack.pt: the checkpoint can't be read" in ending.error
-    assert (broken.path / "FAILED").is_file()
     assert finished_files(study).items() >= done.items()
 
 
-def test_a_worker_that_dies_fails_its_trial_only(start: Start, small: str) -> None:
-    command = begin(start, small, "--scheduler", "fifo")
-    study = StudyFolder(command.folder / "results" / "cut")
-    workers = [pid for pid in descendants(command.process.pid) if b"TrialTrainable" in cmdline(pid)]
-    assert workers
-    os.kill(workers[0], signal.SIGKILL)
-    assert (command.wait(), command.err) == (0, "")
-    check_books(study, {"small": 4}, evaluations=9)
-    states = table(study, "trials")["state"].value_counts().to_dict()
-    assert states == {"completed": 3, "failed": 1}
-
-
-def cmdline(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
-
-
-# Divergence, and the other schedulers
-
-
+@pytest.mark.study
 def test_a_space_that_diverges_ends_early_and_is_status_one(start: Start, tmp_path: Path) -> None:
-    (tmp_path / "wild.yaml").write_text(SMALL_NETWORKS.format(low="1000.0", high="10000.0"))
+    (tmp_path / "wild.yaml").write_text(yaml.safe_dump(small(1e3, 1e4)))
     command = start("--space", "wild.yaml", *TINY, "--kimg", "100", "--trials", "3", "--name", "wild")
     assert command.wait() == 1
     study = StudyFolder(tmp_path / "results" / "wild")
@@ -405,11 +789,12 @@ def test_a_space_that_diverges_ends_early_and_is_status_one(start: Start, tmp_pa
     assert "Traceback" not in command.out
 
 
-@pytest.mark.parametrize("scheduler", ["hyperband"])
-def test_other_schedulers_end_all_trials(scheduler: str, start: Start, small: str, tmp_path: Path) -> None:
-    arguments = [*TINY, "--kimg", "3", "--eval-kimg", "1", "--trials", "4", "--name", "other"]
-    command = start("--space", small, *arguments, "--scheduler", scheduler)
+@pytest.mark.study
+def test_hyperband_ends_all_trials(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(small()))
+    budget = ["--kimg", "3", "--eval-kimg", "1", "--trials", "4"]
+    command = start("--space", "small.yaml", *TINY, *budget, "--scheduler", "hyperband", "--name", "bands")
     assert (command.wait(), command.err) == (0, "")
-    study = StudyFolder(tmp_path / "results" / "other")
+    study = StudyFolder(tmp_path / "results" / "bands")
     check_books(study, {"small": 4}, evaluations=4)
-    assert read_json(study.path / "study.json")["plan"]["schedulers"] == {"small": scheduler}
+    assert set(table(study, "trials")["ended_by"]) <= {"budget", "hyperband"}

@@ -58,9 +58,7 @@ def test_the_plan_survives(folder: StudyFolder) -> None:
     assert folder.plan() == PLAN
 
 
-def test_a_study_is_named_by_its_folder(
-    folder: StudyFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_study_is_named_by_its_folder(folder: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder.path)
     assert StudyFolder(Path()).name == "mine"
 

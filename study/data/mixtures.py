@@ -17,12 +17,12 @@ HELD_OUT = 10_000
 
 def load_ring8() -> Dataset:
     """Angles 2*pi*i/8; a linspace that includes both ends would give seven modes."""
-    angles = torch.arange(8) * (2 * math.pi / 8)
+    angles = torch.arange(8, dtype=torch.float32) * (2 * math.pi / 8)
     return _mixture("ring8", torch.stack([angles.cos(), angles.sin()], dim=1), std=0.01)
 
 
 def load_grid25() -> Dataset:
-    side = torch.arange(-4.0, 5.0, 2.0)
+    side = torch.arange(-4.0, 5.0, 2.0, dtype=torch.float32)
     return _mixture("grid25", torch.cartesian_prod(side, side), std=0.05)
 
 
@@ -30,7 +30,7 @@ def _mixture(name: str, centres: Tensor, std: float) -> Dataset:
     def draw(part: str, n: int) -> Tensor:
         generator = torch.Generator().manual_seed(derive_seed(name, part))
         mode = torch.randint(len(centres), (n,), generator=generator)
-        return centres[mode] + std * torch.randn(n, 2, generator=generator)
+        return centres[mode] + std * torch.randn(n, 2, generator=generator, dtype=torch.float32)
 
     return Dataset(
         name=name,

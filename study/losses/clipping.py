@@ -17,5 +17,5 @@ class WeightClipping:
         """Clamp `parameters` (each (M, ...)) in place; members not `alive` (M,) stay as they are."""
         bound = torch.where(alive, self.clip_value, torch.inf)
         for parameter in parameters:
-            c = bound.view(-1, *[1] * (parameter.dim() - 1))
+            c = bound.view(-1, *[1] * (parameter.dim() - 1)).to(parameter.dtype)
             torch.clamp(parameter, -c, c, out=parameter)

@@ -22,4 +22,4 @@ class GradientPenalty:
         (gradient,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
         # vector_norm has subgradient 0 at 0, where sqrt(sum of squares) would give NaN.
         norms = torch.linalg.vector_norm(gradient.flatten(2), dim=2)
-        return self.lambda_gp * (norms - 1).square().mean(1)
+        return self.lambda_gp.to(norms.dtype) * (norms - 1).square().mean(1)

@@ -6,6 +6,7 @@ behind a file lock, so that the workers of a machine train it once.
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from study.data.dataset import Dataset
+from study.files import write_whole
 from study.seeds import derive_seed
 
 RECIPE = 1  # counts changes of the architecture or its training: part of the cache key
@@ -69,26 +71,27 @@ def load_classifier(dataset: Dataset) -> Classifier:
     fingerprint = dataset.fingerprint()
     path = cache_folder() / f"{dataset.name}-{fingerprint}-{RECIPE}.pt"
     path.parent.mkdir(parents=True, exist_ok=True)
-    network = _network(channels, side, dataset.n_modes)
+    with torch.device("meta"):  # torch's own initialisation would draw from the global generator
+        network = _network(channels, side, dataset.n_modes)
+    network.to_empty(device="cpu")
     with FileLock(path.with_suffix(".lock")):
         if not path.exists():
-            _write(path, *_train(dataset, network))
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+            accuracy = _train(dataset, network)
+            trained = {"network": network.state_dict(), "accuracy": accuracy}
+            write_whole(path, partial(torch.save, trained))
+        try:
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise RuntimeError(f"{path}: the cached classifier is damaged; delete it") from error
     network.load_state_dict(saved["network"])
     network.to(dataset.train.device).eval().requires_grad_(False)
     return Classifier(network, saved["accuracy"], fingerprint)
 
 
-def _write(path: Path, network: nn.Module, accuracy: float) -> None:
-    temporary = path.with_suffix(".tmp")
-    torch.save({"network": network.state_dict(), "accuracy": accuracy}, temporary)
-    temporary.replace(path)
+def _train(dataset: Dataset, network: nn.Sequential) -> float:
+    """Train `network` on the CPU and return its accuracy on the held-out images.
 
-
-def _train(dataset: Dataset, network: nn.Sequential) -> tuple[nn.Module, float]:
-    """Adam with a one-cycle learning rate, images shifted by up to one pixel; always on the CPU.
-
-    Nothing is drawn from the global generator.
+    Adam with a one-cycle learning rate, images shifted by up to one pixel.
     """
     assert dataset.labels is not None
     assert dataset.held_out_labels is not None
@@ -114,4 +117,4 @@ def _train(dataset: Dataset, network: nn.Sequential) -> tuple[nn.Module, float]:
             schedule.step()
     with torch.no_grad():
         right_answers = network(dataset.held_out.cpu()).argmax(1) == dataset.held_out_labels.cpu()
-    return network, float(right_answers.double().mean())
+    return float(right_answers.double().mean())

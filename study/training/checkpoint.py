@@ -1,22 +1,17 @@
 """A pack on disk: one file, written whole or not at all, read without unpickling code."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from study.files import write_whole
 from study.training.pack import Pack
 
 
 def save(pack: Pack, path: Path) -> None:
     """Write everything that training from here depends on."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        torch.save(pack.state_dict(), file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_whole(path, lambda temporary: torch.save(pack.state_dict(), temporary))
 
 
 def load(pack: Pack, path: Path) -> None:

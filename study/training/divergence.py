@@ -65,6 +65,6 @@ class DivergenceWatch:
         return {"alive": self.alive, "reason": self._reason, "update": self._update}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        self.alive = state["alive"].to(self.alive.device)
-        self._reason = state["reason"].to(self.alive.device)
-        self._update = state["update"].to(self.alive.device)
+        self.alive = state["alive"].to(self.alive.device, copy=True)
+        self._reason.copy_(state["reason"])
+        self._update.copy_(state["update"])

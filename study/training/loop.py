@@ -3,6 +3,7 @@
 The caller decides what to evaluate, write, report or stop; nothing here logs.
 """
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ class Progress:
     """Where a pack stands at an evaluation. Lists have one entry per member.
 
     Attributes:
-        evaluation: 0 at kimg 0, then counting up.
+        evaluation: how many intervals have passed; 0 at kimg 0.
         train_seconds: wall time spent training so far, by all members together.
         means: losses and gradient norms, mean over the updates since the last evaluation; NaN where
             there was none.
@@ -42,23 +43,41 @@ class Progress:
 def train(pack: Pack, data: Tensor, kimg: float, eval_kimg: float) -> Iterator[Progress]:
     """Train `pack` on `data` (N, ...) from where it stands until `kimg`, yielding every `eval_kimg`.
 
-    An iteration is never cut: an evaluation comes after the first one that reaches its interval.
+    An iteration is never cut: an evaluation comes after the first one that reaches its interval, and
+    an iteration longer than an interval skips numbers, so that number n is always n intervals.
     """
-    if pack.evaluations == 0:
-        pack.evaluations = 1
-        yield _progress(pack, finished=False)
-    while pack.kimg < kimg and pack.watch.any_alive():
-        _train_until(pack, data, min(pack.evaluations * eval_kimg, kimg))
-        pack.evaluations += 1
-        yield _progress(pack, finished=pack.kimg >= kimg or not pack.watch.any_alive())
+    if pack.next_evaluation == 0:
+        pack.next_evaluation = 1
+        yield _progress(pack, evaluation=0, finished=False)
+    last = math.ceil(round(kimg / eval_kimg, 9))
+    while not is_finished(pack, kimg):
+        due = min(images_of(pack.next_evaluation * eval_kimg), images_of(kimg))
+        _train_until(pack, data, due)
+        reached = max(pack.next_evaluation, int(round(pack.kimg / eval_kimg, 9)))
+        evaluation = last if pack.images >= images_of(kimg) else reached
+        pack.next_evaluation = evaluation + 1
+        yield _progress(pack, evaluation, is_finished(pack, kimg))
 
 
-def _train_until(pack: Pack, data: Tensor, kimg: float) -> None:
-    """Advance until `kimg` is reached or nobody is alive (looked at every 100 updates)."""
+def is_finished(pack: Pack, kimg: float) -> bool:
+    """Whether the budget is used up or nobody is alive."""
+    return pack.images >= images_of(kimg) or not pack.watch.any_alive()
+
+
+def images_of(kimg: float) -> int:
+    """Whole images that make `kimg`; 0.018 is 18 images, however it was rounded on the way."""
+    return math.ceil(round(kimg * 1000, 6))
+
+
+def _train_until(pack: Pack, data: Tensor, images: int) -> None:
+    """Advance until `images` were shown, or until nobody is alive.
+
+    Every 100 updates the parameters are checked, and the host looks whether anybody is.
+    """
     start = time.perf_counter()
     updates_per_iteration = pack.config.n_critic + 1
     unchecked = 0
-    while pack.kimg < kimg:
+    while pack.images < images:
         iteration(pack, data)
         unchecked += updates_per_iteration
         if unchecked + updates_per_iteration > CHECK_EVERY_UPDATES:
@@ -72,9 +91,9 @@ def _train_until(pack: Pack, data: Tensor, kimg: float) -> None:
     pack.train_seconds += time.perf_counter() - start
 
 
-def _progress(pack: Pack, finished: bool) -> Progress:
+def _progress(pack: Pack, evaluation: int, finished: bool) -> Progress:
     return Progress(
-        evaluation=pack.evaluations - 1,
+        evaluation=evaluation,
         kimg=pack.kimg,
         critic_updates=pack.critic_updates,
         generator_updates=pack.generator_updates,

@@ -1,6 +1,7 @@
 """Adam and RMSProp whose learning rates and betas are one number per member.
 
-They follow torch.optim's formulas (and its epsilons) exactly; a member that is not alive is not moved.
+They follow torch.optim's formulas and its epsilon. As there, what depends on the hyperparameters alone is
+computed in float64: 1 - beta2 keeps its digits. A member that is not alive is not moved.
 """
 
 from collections.abc import Sequence
@@ -23,12 +24,13 @@ class Optimiser(Protocol):
 
 
 def _like(values: Tensor, parameter: Tensor) -> Tensor:
-    """(M,) -> (M, 1, ..., 1), to broadcast against a parameter."""
-    return values.view(-1, *[1] * (parameter.dim() - 1))
+    """(M,) -> (M, 1, ..., 1), to broadcast against a parameter of its type; bool stays bool."""
+    shaped = values.view(-1, *[1] * (parameter.dim() - 1))
+    return shaped if shaped.dtype == torch.bool else shaped.to(parameter.dtype)
 
 
 class Adam:
-    """Adam (Kingma, Ba 2015, algorithm 1); lr, beta1, beta2 are (M,)."""
+    """Adam (Kingma, Ba 2015, algorithm 1); lr, beta1, beta2 are (M,) in float64."""
 
     def __init__(self, parameters: Sequence[Tensor], lr: Tensor, beta1: Tensor, beta2: Tensor) -> None:
         self.parameters = parameters
@@ -66,7 +68,10 @@ class Adam:
 
 
 class RMSProp:
-    """RMSProp (Hinton 2012, lecture 6e) as torch.optim.RMSprop has it: momentum beta1, alpha beta2."""
+    """RMSProp (Hinton 2012, lecture 6e) as torch.optim.RMSprop has it: momentum beta1, alpha beta2.
+
+    lr, beta1, beta2 are (M,) in float64.
+    """
 
     def __init__(self, parameters: Sequence[Tensor], lr: Tensor, beta1: Tensor, beta2: Tensor) -> None:
         self.parameters = parameters

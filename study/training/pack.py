@@ -47,9 +47,6 @@ class Pack:
         def initial(player: str) -> list[torch.Generator]:
             return [generator_for(study_seed, seed, f"initial {player}") for seed in seeds]
 
-        def per_member(name: str) -> Tensor:
-            return torch.tensor([getattr(c, name) for c in configs], device=device)
-
         self.generator: nn.Module = build_generator(
             sample_shape, config.latent_dim, config.width, initial("generator")
         ).to(device)
@@ -59,6 +56,10 @@ class Pack:
         ).to(device)
         self.generator_parameters = list(self.generator.parameters())
         self.critic_parameters = list(self.critic.parameters())
+
+        def per_member(name: str) -> Tensor:
+            values = torch.tensor([getattr(c, name) for c in configs], dtype=torch.float64)
+            return values.to(device)
 
         self.loss = LOSSES[config.model]
         self.penalty = GradientPenalty(per_member("lambda_gp")) if config.lambda_gp is not None else None
@@ -74,13 +75,18 @@ class Pack:
         self.meters = {name: Meter(len(seeds), device) for name in METERS}
         self.critic_updates = 0
         self.generator_updates = 0
-        self.evaluations = 0
+        self.next_evaluation = 0
         self.train_seconds = 0.0
 
     @property
+    def images(self) -> int:
+        """Real images (or points) shown to each member's critic."""
+        return self.critic_updates * self.config.batch_size
+
+    @property
     def kimg(self) -> float:
-        """Thousands of real images (or points) shown to each member's critic."""
-        return self.critic_updates * self.config.batch_size / 1000
+        """Thousands of `images`."""
+        return self.images / 1000
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
@@ -107,16 +113,24 @@ class Pack:
     @torch.no_grad()
     def check_parameters(self) -> None:
         """Mark members that hold a non-finite parameter, or whose parameters have exploded."""
-        for player, parameters in (
-            ("critic", self.critic_parameters),
-            ("generator", self.generator_parameters),
+        for parameters, non_finite, exploded in (
+            (
+                self.critic_parameters,
+                "non-finite critic parameter",
+                "exploded critic parameters",
+            ),
+            (
+                self.generator_parameters,
+                "non-finite generator parameter",
+                "exploded generator parameters",
+            ),
         ):
             flat = [p.flatten(1) for p in parameters]
             finite = torch.stack([p.isfinite().all(1) for p in flat]).all(0)
-            self.watch.check(finite, f"non-finite {player} parameter", self.critic_updates)
+            self.watch.check(finite, non_finite, self.critic_updates)
             squares = torch.stack([p.double().square().sum(1) for p in flat]).sum(0)
             rms = (squares / sum(p.shape[1] for p in flat)).sqrt()
-            self.watch.check(rms <= EXPLODED_RMS, f"exploded {player} parameters", self.critic_updates)
+            self.watch.check(rms <= EXPLODED_RMS, exploded, self.critic_updates)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that training from here depends on; loads with torch.load(weights_only=True)."""
@@ -130,16 +144,18 @@ class Pack:
             "meters": {name: meter.state_dict() for name, meter in self.meters.items()},
             "critic_updates": self.critic_updates,
             "generator_updates": self.generator_updates,
-            "evaluations": self.evaluations,
+            "next_evaluation": self.next_evaluation,
             "train_seconds": self.train_seconds,
         }
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for parameters, key in (
-            (self.generator_parameters, "generator"),
-            (self.critic_parameters, "critic"),
-        ):
+        """Raises ValueError, before anything is changed, when `state` is of a pack of another shape."""
+        players = ((self.generator_parameters, "generator"), (self.critic_parameters, "critic"))
+        for parameters, key in players:
+            if [p.shape for p in parameters] != [p.shape for p in state[key]]:
+                raise ValueError(f"the {key} has another shape")
+        for parameters, key in players:
             for parameter, saved in zip(parameters, state[key], strict=True):
                 parameter.copy_(saved)
         self.generator_optimiser.load_state_dict(state["generator_optimiser"])
@@ -150,5 +166,5 @@ class Pack:
             meter.load_state_dict(state["meters"][name])
         self.critic_updates = state["critic_updates"]
         self.generator_updates = state["generator_updates"]
-        self.evaluations = state["evaluations"]
+        self.next_evaluation = state["next_evaluation"]
         self.train_seconds = state["train_seconds"]
