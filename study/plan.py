@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from study.config import ConfigError, TrialConfig
+from study.config import DATASET_KINDS, ConfigError, TrialConfig
 
 AGGREGATES = ("mean", "median", "cvar")
+SAMPLERS = ("tpe", "random", "qmc", "grid")
+SCHEDULERS = ("asha", "hyperband", "fifo")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +37,7 @@ class TrialPlan:
     aggregate: str
 
     def __post_init__(self) -> None:
-        for name in ("kimg", "eval_kimg"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise ConfigError(f"{name} = {value!r} is out of range: it must be above 0")
+        _check_budget(self.kimg, self.eval_kimg)
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise ConfigError(f"seeds = {self.seeds!r}: it must be one or more different seeds")
         if self.aggregate not in AGGREGATES:
@@ -86,6 +85,23 @@ class StudyPlan:
     wandb_project: str
     address: str | None
 
+    def __post_init__(self) -> None:
+        """Raises ConfigError where a plan read from study.json makes no sense."""
+        for name in ("spaces", "samplers", "schedulers", "trials"):
+            by_space = getattr(self, name)
+            if not isinstance(by_space, dict) or set(by_space) != set(self.spaces):
+                raise ConfigError(f"{name} = {by_space!r}: it must have one entry for each space")
+        for name, known in (("samplers", SAMPLERS), ("schedulers", SCHEDULERS)):
+            for value in getattr(self, name).values():
+                if value not in known:
+                    raise ConfigError(f"{name}: {value!r} is not one of {', '.join(known)}")
+        for name, number in (*self.trials.items(), ("seeds", self.seeds)):
+            if not isinstance(number, int) or number < 1:
+                raise ConfigError(f"{name} = {number!r} must be a whole number of at least 1")
+        if self.dataset not in DATASET_KINDS:
+            raise ConfigError(f"dataset = {self.dataset!r} is not one of {', '.join(DATASET_KINDS)}")
+        _check_budget(self.kimg, self.eval_kimg)
+
     @property
     def total_trials(self) -> int:
         return sum(self.trials.values())
@@ -111,6 +127,12 @@ class StudyPlan:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "StudyPlan":
         return cls(**values)
+
+
+def _check_budget(kimg: float, eval_kimg: float) -> None:
+    for name, value in (("kimg", kimg), ("eval_kimg", eval_kimg)):
+        if not isinstance(value, int | float) or not (math.isfinite(value) and value > 0):
+            raise ConfigError(f"{name} = {value!r} is out of range: it must be above 0")
 
 
 def trial_id(space: str, number: int) -> str:

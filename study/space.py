@@ -4,9 +4,11 @@ Every distribution of W&B's sweep schema that Optuna can express is understood; 
 refused by name.
 """
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ INEXPRESSIBLE = (
     *("normal", "log_normal", "q_normal", "q_log_normal", "beta", "q_beta"),
     "categorical_w_probabilities",
 )
+LARGEST = 1e300  # of numbers in a space: beyond it arithmetic overflows
 Spec = dict[str, Any]
 
 
@@ -95,6 +98,8 @@ def read_space(path: Path) -> Space:
         raise SpaceError(f"{path}{where}: this is not YAML: {error.problem}") from error
     except yaml.YAMLError as error:
         raise SpaceError(f"{path}: this is not YAML: {' '.join(str(error).split())}") from error
+    except (ValueError, RecursionError) as error:  # an impossible date, a number or depth without end
+        raise SpaceError(f"{path}: YAML can't make a value of this: {error}") from error
     return parse_space(path.stem, document)
 
 
@@ -151,6 +156,10 @@ def parse_space(name: str, document: Any) -> Space:
         run_cap=run_cap,
     )
     _check_corners(space)
+    try:
+        json.dumps(document, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise SpaceError(f"{name}: only what JSON can hold may stand here: {error}") from error
     return space
 
 
@@ -223,7 +232,10 @@ def _early_terminate(name: str, spec: Any) -> tuple[int | None, float]:
     if "min_iter" in spec:
         start = _number(where, spec, "min_iter")
     elif "max_iter" in spec and "s" in spec:
-        start = _number(where, spec, "max_iter") / eta ** _number(where, spec, "s")
+        try:
+            start = _number(where, spec, "max_iter") / eta ** _number(where, spec, "s")
+        except ArithmeticError as error:
+            raise SpaceError(f"{where}: max_iter / eta**s is no number: {error}") from error
     else:
         raise SpaceError(f"{where}: give min_iter, or max_iter and s")
     if not start >= 1:
@@ -270,6 +282,8 @@ def _distribution(where: str, spec: Spec) -> BaseDistribution:
         raise SpaceError(
             f"{where}: exp of these exponents overflows; to give values, use log_uniform_values"
         ) from error
+    except (ArithmeticError, ValueError) as error:
+        raise SpaceError(f"{where}: Optuna can't express this range: {error}") from error
 
 
 def _categorical(where: str, spec: Spec) -> BaseDistribution:
@@ -325,12 +339,15 @@ def _q_uniform(where: str, spec: Spec) -> BaseDistribution:
     q = _number(where, spec, "q", 1)
     if not q > 0:
         raise SpaceError(f"{where}: q = {q!r} must be above 0")
-    first, last = math.ceil(low / q - 1e-9), math.floor(high / q + 1e-9)
+    # In decimal, as written: 3 * 0.1 would be 0.30000000000000004, which no range up to 0.3 holds.
+    step = Decimal(str(q))
+    first = math.ceil(Decimal(str(low)) / step)
+    last = math.floor(Decimal(str(high)) / step)
     if last < first:
         raise SpaceError(f"{where}: no multiple of q = {q!r} lies between {low!r} and {high!r}")
     if _is_int(q):
         return IntDistribution(first * int(q), last * int(q), step=int(q))
-    return FloatDistribution(first * q, last * q, step=q)
+    return FloatDistribution(float(first * step), float(last * step), step=q)
 
 
 def _q_log_uniform_values(where: str, spec: Spec) -> BaseDistribution:
@@ -382,7 +399,7 @@ def _number(where: str, spec: Spec, key: str, default: float | None = None) -> f
         except ValueError:
             suggestion = ""
         raise SpaceError(f"{where}: {key} = {value!r} is not a number{suggestion}")
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST:
         raise SpaceError(f"{where}: {key} = {value!r} is not a finite number")
     return value
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from study.config import ConfigError
 from study.errors import UserError
 from study.files import read_json, write_json
 from study.plan import StudyPlan
@@ -100,7 +101,7 @@ class StudyFolder:
         """The study's plan. Raises UserError when it can't be read."""
         try:
             return StudyPlan.from_dict(self.read()["plan"])
-        except TypeError as error:
+        except (TypeError, ConfigError) as error:
             raise UserError(f"{self.path / 'study.json'} is no study's plan: {error}") from error
 
     def update(self, plan: StudyPlan, **more: Any) -> None:

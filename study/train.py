@@ -29,6 +29,8 @@ from study.plan import AGGREGATES, TrialPlan
 from study.tracking import MODES, Tracker
 from study.trial_folder import TrialFolder
 
+NAME_BYTES = 255
+
 
 def parser() -> argparse.ArgumentParser:
     """The command line of study.train; each hyperparameter as --lr-g or --lr_g."""
@@ -98,6 +100,8 @@ def check_study_name(name: str) -> str:
     """A study's name that stays inside the results folder. Raises UserError."""
     if not name or name != Path(name).name or name.startswith(".") or "\\" in name:
         raise UserError(f"study name {name!r} must be a plain folder name, without a path")
+    if len(os.fsencode(name)) > NAME_BYTES:
+        raise UserError(f"study name {name!r} is longer than the {NAME_BYTES} bytes of a file name")
     return name
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from study.config import ConfigError
 from study.files import read_json, write_json, write_whole
 from study.plan import TrialPlan
 
@@ -69,7 +70,7 @@ class TrialFolder:
             raise ValueError(f"{path} is missing")
         try:
             return TrialPlan.from_dict(read_json(path))
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ConfigError) as error:
             raise ValueError(f"{path} is not a trial's configuration: {error!r}") from error
 
     def lock(self) -> FileLock:
@@ -93,14 +94,13 @@ class TrialFolder:
         if not self._curves.exists():
             return []
         rows: list[Row] = []
-        for number, line in enumerate(self._curves.read_text().splitlines(keepends=True), 1):
-            if not line.endswith("\n"):
-                break
+        for number, line in enumerate(self._curves.read_bytes().split(b"\n")[:-1], 1):
             try:
                 row = json.loads(line)
-                row["seed"], row["evaluation"], row["kimg"]
-            except (json.JSONDecodeError, KeyError, TypeError) as error:
-                raise ValueError(f"{self._curves}, line {number} is no curve row: {error}") from error
+                if not all(isinstance(row[key], int | float) for key in ("seed", "evaluation", "kimg")):
+                    raise TypeError("seed, evaluation and kimg must be numbers")
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(f"{self._curves}, line {number} is no curve row: {error!r}") from error
             rows.append(row)
         return rows
 

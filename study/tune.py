@@ -27,7 +27,7 @@ from study.config import DATASET_KINDS, did_you_mean
 from study.errors import UserError
 from study.hardware import EVALUATIONS, KIMG, Hardware, defaults, detect
 from study.metrics import DEFAULT_METRIC, METRICS
-from study.plan import AGGREGATES, StudyPlan
+from study.plan import AGGREGATES, SAMPLERS, SCHEDULERS, StudyPlan
 from study.study_folder import StudyFolder, command_line
 from study.tracking import MODES
 from study.train import check_metric, check_study_name
@@ -36,9 +36,7 @@ if TYPE_CHECKING:
     from study.console import Console
     from study.space import Space
 
-SAMPLERS = ("tpe", "random", "qmc", "grid")
 SAMPLER_OF_METHOD = {"bayes": "tpe", "random": "random", "grid": "grid"}
-SCHEDULERS = ("asha", "hyperband", "fifo")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -105,6 +103,9 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser) -> int:
 
     folder = StudyFolder(options.resume)
     plan = folder.plan()
+    check_metric(plan.metric, plan.dataset)
+    if not plan.spaces:
+        raise UserError(f"{folder.path} has no space to search")
     spaces = [parse_space(name, document) for name, document in plan.spaces.items()]
     fixed = ("space", "dataset", "metric", "aggregate", "seeds", "kimg", "eval_kimg", "seed", "sampler",
              "scheduler", "name")  # fmt: skip
@@ -186,12 +187,14 @@ def _trials(space: "Space", sampler: str, asked: int | None, default: int) -> in
 
 
 def _dataset(asked: str | None, spaces: "Sequence[Space]") -> str:
-    fixed = {s.constants["dataset"] for s in spaces if "dataset" in s.constants}
+    named: set[str] = {s.constants["dataset"] for s in spaces if "dataset" in s.constants}
+    if asked is not None:
+        named.add(asked)
     if asked is not None and asked not in DATASET_KINDS:
         raise UserError(f"unknown dataset {asked!r}{did_you_mean(asked, DATASET_KINDS)}")
-    if len(fixed | ({asked} if asked else set())) > 1:
-        raise UserError(f"the spaces (and --dataset) name different datasets: {', '.join(sorted(fixed))}")
-    return asked or (fixed.pop() if fixed else "digits")
+    if len(named) > 1:
+        raise UserError(f"the spaces (and --dataset) name different datasets: {', '.join(sorted(named))}")
+    return named.pop() if named else "digits"
 
 
 def _metric(asked: str | None, spaces: "Sequence[Space]", dataset: str) -> str:

@@ -162,7 +162,7 @@ def test_training_a_classifier_is_repeatable_and_leaves_the_global_generator_alo
             torch.manual_seed(seed)
             fresh = network(1, 16, 10)
             state = torch.get_rng_state()
-            results.append(classifier_module._train(digits, fresh))
+            results.append((fresh, classifier_module._train(digits, fresh)))
             assert torch.equal(torch.get_rng_state(), state)
     (a, accuracy_a), (b, accuracy_b) = results
     assert accuracy_a == accuracy_b

@@ -60,12 +60,12 @@ def test_a_wrong_hyperparameter_in_a_saved_plan_is_named() -> None:
 
 STUDY: dict[str, Any] = {
     "name": "first",
-    "spaces": {"wgan_gp": {"parameters": {"lr_g": {"min": 1e-5, "max": 1e-2}}}},
+    "spaces": {"wgan_gp": {"method": "random"}, "dcgan": {"method": "random"}},
     "dataset": "grid25",
     "metric": "hq",
     "aggregate": "median",
     "samplers": {"wgan_gp": "tpe", "dcgan": "random"},
-    "schedulers": {"wgan_gp": "asha", "dcgan": "none"},
+    "schedulers": {"wgan_gp": "asha", "dcgan": "fifo"},
     "trials": {"wgan_gp": 8, "dcgan": 3},
     "seeds": 3,
     "kimg": 10.0,

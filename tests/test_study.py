@@ -135,7 +135,7 @@ def cheap_transport() -> Iterator[None]:
     evaluator_for.cache_clear()
 
 
-def plan(trials: int = 3, kimg: float = 0.64, **spaces: dict[str, Any]) -> StudyPlan:
+def plan(trials: int = 3, kimg: float = 0.128, **spaces: dict[str, Any]) -> StudyPlan:
     spaces = spaces or {"a": small()}
     return StudyPlan(
         name="mine",
@@ -148,7 +148,7 @@ def plan(trials: int = 3, kimg: float = 0.64, **spaces: dict[str, Any]) -> Study
         trials=dict.fromkeys(spaces, trials),
         seeds=2,
         kimg=kimg,
-        eval_kimg=0.32,
+        eval_kimg=0.064,
         seed=0,
         concurrency=1,
         cpus_per_trial=1.0,
@@ -242,7 +242,7 @@ def test_books_agree_when_all_trials_complete(folder: StudyFolder) -> None:
 
 
 def test_spaces_take_turns(folder: StudyFolder) -> None:
-    three = plan(2, 0.32, b=small(), a=small(model="dcgan"), c=small(model="wgan_cp"))
+    three = plan(2, 0.064, b=small(), a=small(model="dcgan"), c=small(model="wgan_cp"))
     folder.create(replace(three, trials={"b": 2, "a": 1, "c": 2}), [], {})
     driver = Driver(folder)
     driver.run()
@@ -252,14 +252,14 @@ def test_spaces_take_turns(folder: StudyFolder) -> None:
 
 def test_a_trial_that_the_scheduler_stops_is_pruned(folder: StudyFolder) -> None:
     space = {**small(), "early_terminate": {"type": "hyperband", "min_iter": 1}}
-    folder.create(replace(plan(6, 0.96, a=space), schedulers={"a": "asha"}), [], {})
+    folder.create(replace(plan(6, 0.192, a=space), schedulers={"a": "asha"}), [], {})
     Driver(folder).run()
     check_books(folder, {"a": 6}, evaluations=4)
     trials = table(folder, "trials")
     pruned = trials[trials["state"] == "pruned"]
     assert 0 < len(pruned) < 6
     assert set(pruned["ended_by"]) == {"asha"}
-    assert (pruned["kimg"] < 0.9).all()
+    assert (pruned["kimg"] < 0.19).all()
 
 
 def test_a_worker_that_is_used_again_remembers_nothing(folder: StudyFolder, tmp_path: Path) -> None:
@@ -306,10 +306,10 @@ def test_a_trial_that_raises_is_failed_and_the_study_goes_on(
     assert ending.error is not None
     assert ending.error.startswith("Traceback (most recent call last)")
     assert "ZeroDivisionError: no such luck" in ending.error
-    assert (ending.ended_by, ending.kimg) == ("fault", 0.32)
+    assert (ending.ended_by, ending.kimg) == ("fault", 0.064)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 4, 5])
+@pytest.mark.parametrize("steps", [1, 2, 4])
 def test_an_interrupted_study_goes_on(steps: int, folder: StudyFolder) -> None:
     folder.create(plan(), [], {})
     Driver(folder).run(steps)
@@ -408,7 +408,7 @@ def test_a_damaged_unfinished_trial_does_not_stop_the_study(damage: str, folder:
     assert found == {"a-00000": "completed", "a-00002": "completed"}
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("damage", ["no checkpoint", "bad curves", "bad marker", "bad config"])
 def test_a_damaged_finished_trial_does_not_stop_the_study(damage: str, folder: StudyFolder) -> None:
     folder.create(plan(), [], {})
     Driver(folder).run(steps=4)
@@ -428,7 +428,7 @@ def test_a_damaged_finished_trial_does_not_stop_the_study(damage: str, folder: S
 def test_a_grid_is_walked_once_over_interruptions(folder: StudyFolder) -> None:
     cells = small()
     cells["parameters"] |= {"lr_g": {"values": [1e-4, 1e-3]}, "lr_d": {"values": [1e-4, 1e-3]}}
-    folder.create(replace(plan(4, 0.32, a=cells), samplers={"a": "grid"}), [], {})
+    folder.create(replace(plan(4, 0.064, a=cells), samplers={"a": "grid"}), [], {})
     for _ in range(3):
         Driver(folder).run(steps=3)
     Driver(folder).run()

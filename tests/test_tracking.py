@@ -85,12 +85,8 @@ def test_a_run_bears_the_trials_name(written: dict[str, list[dict[str, Any]]]) -
     assert set(written) == {RUN, "failed", "unfinished"}
 
 
-@pytest.mark.parametrize(
-    ("field", "value"), [("project", "gan"), ("run_group", GROUP), ("tags", ["rings"])]
-)
-def test_a_run_is_grouped(
-    written: dict[str, list[dict[str, Any]]], field: str, value: object
-) -> None:
+@pytest.mark.parametrize(("field", "value"), [("project", "gan"), ("run_group", GROUP), ("tags", ["rings"])])
+def test_a_run_is_grouped(written: dict[str, list[dict[str, Any]]], field: str, value: object) -> None:
     assert next(line["run"] for line in written[RUN] if "run" in line)[field] == value
 
 
@@ -122,9 +118,7 @@ def test_a_run_holds_its_summary(written: dict[str, list[dict[str, Any]]]) -> No
 
 
 @pytest.mark.parametrize(("run", "code"), [(RUN, 0), ("failed", 1), ("unfinished", 1)])
-def test_a_run_ends_as_the_trial_did(
-    written: dict[str, list[dict[str, Any]]], run: str, code: int
-) -> None:
+def test_a_run_ends_as_the_trial_did(written: dict[str, list[dict[str, Any]]], run: str, code: int) -> None:
     assert [line["exit"].get("exit_code", 0) for line in written[run] if "exit" in line] == [code]
 
 
@@ -166,9 +160,7 @@ def test_online_without_a_login_is_offline_and_says_so(
     assert len(list(tmp_path.glob("wandb/offline-run-*"))) == 1
 
 
-def test_a_sweeps_run_keeps_the_id_its_agent_gave(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_sweeps_run_keeps_the_id_its_agent_gave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_SWEEP_ID", "sweep")
     monkeypatch.setenv("WANDB_RUN_ID", "agents-id")
     tracker = Tracker("offline", tmp_path, "gan", GROUP)
@@ -207,9 +199,7 @@ def tracker_pid() -> int:
     return pid
 
 
-def test_close_cuts_a_stuck_child_off_in_time(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_close_cuts_a_stuck_child_off_in_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tracker = Tracker("offline", tmp_path, "gan", GROUP)
     tracker.start(RUN, {})
     pid = tracker_pid()
@@ -280,9 +270,7 @@ def test_online_a_resumed_study_continues_its_own_runs_only(
     assert (first["id"] == again["id"]) is same
 
 
-def test_offline_a_run_tried_again_gets_a_new_id(
-    tmp_path: Path, stand_in: Callable[[str], None]
-) -> None:
+def test_offline_a_run_tried_again_gets_a_new_id(tmp_path: Path, stand_in: Callable[[str], None]) -> None:
     stand_in(ONLINE)
     tracker = Tracker("offline", tmp_path, "gan", GROUP)
     tracker.start(RUN, {})

@@ -55,8 +55,8 @@ def plan(model: str = "wgan_gp", **changes: Any) -> TrialPlan:
         config=TrialConfig.from_dict({**given, **changes}),
         seeds=(0, 1),
         study_seed=3,
-        kimg=1.28,
-        eval_kimg=0.32,
+        kimg=0.512,
+        eval_kimg=0.128,
         metric="w1",
         aggregate="mean",
     )
@@ -87,7 +87,7 @@ def test_a_trial_leaves_complete_rows_and_a_marker(model: str, folder: TrialFold
     trial = plan(model)
     evaluations = list(run(trial, folder, CPU))
     assert [e.evaluation for e in evaluations] == [0, 1, 2, 3, 4]
-    assert [e.kimg for e in evaluations] == pytest.approx([0, 0.32, 0.64, 0.96, 1.28])
+    assert [e.kimg for e in evaluations] == pytest.approx([0, 0.128, 0.256, 0.384, 0.512])
     assert [e.state for e in evaluations] == ["running"] * 4 + ["completed"]
     rows = folder.rows()
     assert rows == [row for e in evaluations for row in e.rows]
@@ -125,7 +125,7 @@ def test_the_ceiling_is_the_members_own_value_at_kimg_0(folder: TrialFolder) -> 
 @pytest.mark.parametrize("how", ["mean", "median", "cvar"])
 @pytest.mark.parametrize("metric", ["w1", "hq"])
 def test_the_objective_aggregates_the_scores(how: str, metric: str, folder: TrialFolder) -> None:
-    trial = plan(metric=metric, aggregate=how, seeds=(0, 1, 2), kimg=0.32)
+    trial = plan(metric=metric, aggregate=how, seeds=(0, 1, 2), kimg=0.128)
     for evaluation in run(trial, folder, CPU):
         scores = [row["score"] for row in evaluation.rows]
         assert evaluation.objective == aggregate(scores, how, METRICS[metric].higher_is_better)
@@ -163,7 +163,7 @@ def test_digits_are_judged_by_their_classifier(
     folder: TrialFolder, digits: Dataset, classifier: Classifier
 ) -> None:
     del digits, classifier  # asked for so that it is trained once for all test files
-    trial = plan("dcgan", dataset="digits", width=2, metric="fd", kimg=0.64)
+    trial = plan("dcgan", dataset="digits", width=2, metric="fd", kimg=0.256)
     *_, last = run(trial, folder, CPU)
     assert last.state == "completed"
     assert set(metrics_for("images")) <= set(last.rows[0])
@@ -366,7 +366,7 @@ def test_a_diverged_seed_scores_its_ceiling_and_the_others_go_on(
     for row in mine[3:]:
         assert all(row[name] is None for name in metrics_for("points"))
         assert row["score"] == row[f"{metric}_ceiling"] == mine[0][metric]
-        assert 0.64 < row["diverged_at_kimg"] <= 0.96
+        assert 0.256 < row["diverged_at_kimg"] <= 0.384
         assert row["reason"].startswith("non-finite")
     scores = [row["score"] for row in last.rows]
     assert last.objective == aggregate(scores, how, METRICS[metric].higher_is_better)

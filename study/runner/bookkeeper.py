@@ -170,14 +170,17 @@ class QueueSearcher(Searcher):
         if plan is None:
             return self.FINISHED
         folder = self._bookkeeper.folder.trial(plan.trial_id)
-        if not folder.exists():
-            folder.create(plan)
+        folder.create(plan)
+        try:
+            history = objectives(plan, folder.rows())
+        except (ValueError, KeyError):  # damaged: the worker will find the same and record the fault
+            history = []
         return {
             "plan": plan.to_dict(),
             "space": plan.space,
             "folder": str(folder.path.resolve()),
             "threads": self._threads,
-            "history": objectives(plan, folder.rows()),
+            "history": history,
         }
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: Any, **spec: Any) -> bool:

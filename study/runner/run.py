@@ -111,6 +111,7 @@ def _tune(
     """Ray Tune's part: returns when all trials have ended, or after Ctrl-C."""
     if not ray.is_initialized():
         ray.init(
+            address="local",  # left to itself, Ray would join any cluster that runs here
             num_cpus=max(hardware.cpus, int(plan.concurrency * plan.cpus_per_trial)),
             include_dashboard=False,
             log_to_driver=False,

@@ -77,11 +77,14 @@ def record_fault(folder: TrialFolder, error: str) -> Ending:
     ended = folder.ending()
     if ended is not None:
         return ended
-    rows = folder.rows()
+    try:
+        kimg = folder.rows()[-1]["kimg"]
+    except (ValueError, IndexError):  # the damage may be the fault that is being recorded
+        kimg = 0.0
     ending = Ending(
         state="failed",
         ended_by="fault",
-        kimg=rows[-1]["kimg"] if rows else 0.0,
+        kimg=kimg,
         objective=None,
         error=error,
     )
