@@ -35,7 +35,9 @@ class Console:
         self._ended = 0
         self._done_before = 0.0
         self._kimg = 0.0
-        self._best: tuple[float, str] | None = None
+        self._best_ended: tuple[float, str] | None = None
+        self._latest: dict[str, float] = {}
+        self._choose = max if self._metric.higher_is_better else min
         self._start = time.monotonic()
         self._printed = 0.0
 
@@ -59,7 +61,7 @@ class Console:
         """What a resumed study had done before."""
         self._ended = ended
         self._done_before = ended
-        self._best = best
+        self._best_ended = best
 
     def started(self, trial_id: str) -> None:
         """A trial begins, or goes on."""
@@ -70,30 +72,34 @@ class Console:
         """A trial reported."""
         self._kimg += kimg - self._running.get(trial_id, 0.0)
         self._running[trial_id] = kimg
-        self._consider(objective, trial_id)
+        self._latest[trial_id] = objective
         self._plain()
 
     def ended(self, trial_id: str, ending: Ending) -> None:
         """A trial ended."""
         self._running.pop(trial_id, None)
+        self._latest.pop(trial_id, None)
+        if ending.objective is not None:
+            ended = [(ending.objective, trial_id)] + ([self._best_ended] if self._best_ended else [])
+            self._best_ended = self._choose(ended)
         self._ended += 1
         value = "" if ending.objective is None else f"  {self._plan.metric} {ending.objective:.4g}"
         self.say(f"{trial_id}  {ending.state} ({ending.ended_by}) at kimg {ending.kimg:g}{value}")
         self._plain(always=self._ended == self._total)
 
-    def _consider(self, objective: float, trial_id: str) -> None:
-        better = self._best is None or (
-            objective > self._best[0] if self._metric.higher_is_better else objective < self._best[0]
-        )
-        if better:
-            self._best = (objective, trial_id)
+    def _best(self) -> tuple[float, str] | None:
+        """The best of the ended trials' objectives and the running trials' latest."""
+        known = [(objective, trial_id) for trial_id, objective in self._latest.items()]
+        known += [self._best_ended] if self._best_ended else []
+        return self._choose(known) if known else None
 
     def _status(self) -> Text:
         elapsed = time.monotonic() - self._start
         under_way = sum(kimg / self._plan.kimg for kimg in self._running.values())
         done, todo = self._ended + under_way - self._done_before, self._total - self._done_before
         left = f"{_clock(elapsed * (todo - done) / done)} left" if done > 0.05 else "estimating"
-        best = f"{self._plan.metric} {self._best[0]:.4g} ({self._best[1]})" if self._best else "none yet"
+        found = self._best()
+        best = f"{self._plan.metric} {found[0]:.4g} ({found[1]})" if found else "none yet"
         return Text(
             f"trials {self._ended}/{self._total} ended, {len(self._running)} running | "
             f"kimg {self._kimg:,.0f} | best {best} | {_clock(elapsed)} elapsed, {left}",

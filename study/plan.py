@@ -1,13 +1,16 @@
 """What a trial, and a whole study, is to do. Both survive a round trip through JSON."""
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from study.config import DATASET_KINDS, ConfigError, TrialConfig
 
 AGGREGATES = ("mean", "median", "cvar")
+NAME_BYTES = 255
 SAMPLERS = ("tpe", "random", "qmc", "grid")
 SCHEDULERS = ("asha", "hyperband", "fifo")
 
@@ -127,6 +130,15 @@ class StudyPlan:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "StudyPlan":
         return cls(**values)
+
+
+def check_study_name(name: str) -> str:
+    """A study's name that stays inside the results folder. Raises ConfigError."""
+    if not name or name != Path(name).name or name.startswith(".") or "\\" in name:
+        raise ConfigError(f"study name {name!r} must be a plain folder name, without a path")
+    if len(os.fsencode(name)) > NAME_BYTES:
+        raise ConfigError(f"study name {name!r} is longer than the {NAME_BYTES} bytes of a file name")
+    return name
 
 
 def _check_budget(kimg: float, eval_kimg: float) -> None:

@@ -13,19 +13,18 @@ from typing import Any
 import pandas as pd
 
 from study.command import Parser, run_command
-from study.config import LIMITS, TYPES, TrialConfig
+from study.config import DATASET_KINDS, LIMITS, TYPES, TrialConfig
 from study.errors import UserError
 from study.files import write_whole
 from study.metrics import METRICS, metrics_for
 from study.objective import evaluations, objectives
 from study.plan import TrialPlan
-from study.stability import aggregate, clamp_score, cvar, dispersion, drawdown, iqr, wilson_interval
+from study.stability import aggregate, cvar, dispersion, drawdown, iqr, wilson_interval
 from study.study_folder import StudyFolder
-from study.trial_folder import Ending, Row
+from study.training import METERS
+from study.trial_folder import CLOCKS, Ending, Row
 
 TABLES = ("trials", "runs", "curves")
-MEANS = ("loss_d", "loss_g", "grad_norm_d", "grad_norm_g")
-CLOCKS = ("critic_updates", "generator_updates", "train_seconds", "eval_seconds")
 COLLAPSED_SHARE = 0.5
 
 
@@ -58,7 +57,8 @@ class Results:
         except (ValueError, KeyError, OSError) as error:
             message = " ".join(str(error).split()) or repr(error)
             self.problems.append(f"trial {trial_id} can't be read: {message}")
-            row = {"study": self._folder.name, "trial_id": trial_id, "error": message}
+            space = trial_id.rpartition("-")[0]
+            row = {"study": self._folder.name, "space": space, "trial_id": trial_id, "error": message}
             row |= {"state": "failed", "ended_by": "unreadable"}
             self._records[trial_id] = {"trials": [row], "runs": [], "curves": []}
 
@@ -87,6 +87,8 @@ class Results:
             for row in record["trials"]
             if row.get("dataset")
         }
+        if not kinds and (self._folder.path / "study.json").exists():
+            kinds = {DATASET_KINDS[self._folder.plan().dataset]}
         metrics = [name for name in METRICS if any(name in metrics_for(kind) for kind in kinds)]
         frames = {}
         for table in TABLES:
@@ -138,10 +140,11 @@ def _trial_row(plan: TrialPlan, rows: Sequence[Row], ending: Ending | None) -> R
     row["eval_seconds"] = sum(group[0]["eval_seconds"] for group in evaluations(rows).values())
     for name in metrics_for(plan.config.kind):
         higher = METRICS[name].higher_is_better
-        scores = [clamp_score(m[name], m[f"{name}_ceiling"], higher) for m in last]
-        row[name] = aggregate(scores, plan.aggregate, higher)
-        row[f"{name}_iqr"] = iqr(scores)
-        row[f"{name}_cvar"] = cvar(scores, higher)
+        values = [member[name] for member in last if member[name] is not None]
+        if values:
+            row[name] = aggregate(values, plan.aggregate, higher)
+            row[f"{name}_iqr"] = iqr(values)
+            row[f"{name}_cvar"] = cvar(values, higher)
         row[f"{name}_floor"] = last[0][f"{name}_floor"]
         row[f"{name}_ceiling"] = sum(m[f"{name}_ceiling"] for m in last) / len(last)
     return row
@@ -172,7 +175,7 @@ def _run_figures(plan: TrialPlan, curve: Sequence[Row]) -> Row:
         "dispersion": dispersion(scores, scale),
         "drawdown": drawdown(scores, scale, higher),
         **{clock: last[clock] for clock in CLOCKS},
-        **{name: last[name] for name in MEANS},
+        **{name: last[name] for name in METERS},
     }
     run["eval_seconds"] = sum(row["eval_seconds"] for row in curve)
     for name in metrics_for(plan.config.kind):
@@ -215,14 +218,14 @@ def _columns(table: str, metrics: Sequence[str]) -> dict[str, str]:
             **divergence,
             **{"collapsed": flag, "dispersion": number, "drawdown": number},
             **of_metrics("", "_best", "_floor", "_ceiling"),
-            **dict.fromkeys(MEANS, number),
+            **dict.fromkeys(METERS, number),
             **clocks,
         }
     return {
         **keys,
         **{"seed": whole, "evaluation": whole, "kimg": number, "score": number},
         **of_metrics("", "_floor", "_ceiling"),
-        **dict.fromkeys(MEANS, number),
+        **dict.fromkeys(METERS, number),
         **divergence,
         **clocks,
     }
@@ -245,7 +248,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UserError(f"{folder.path} is no study: it has neither study.json nor trials")
     results = Results(folder)
     results.add_all(include_unfinished=not folder.is_running())
-    tables = results.write()
+    try:
+        tables = results.write()
+    except OSError as error:
+        raise UserError(f"{folder.path} can't be written: {error.strerror}") from error
     for problem in results.problems:
         print(problem, file=sys.stderr)
     states = tables["trials"]["state"].value_counts()

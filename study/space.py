@@ -81,6 +81,8 @@ def find_space(name_or_path: str) -> Path:
             raise SpaceError(f"there is no search space file {name_or_path}")
         return path
     known = {p.stem: p for folder in reversed(FOLDERS) for p in sorted(folder.glob("*.yaml"))}
+    if not known:
+        raise SpaceError(f"there is no folder search_spaces here: give {name_or_path!r} as a path")
     if name_or_path not in known:
         raise SpaceError(f"unknown search space {name_or_path!r}{did_you_mean(name_or_path, known)}")
     return known[name_or_path]

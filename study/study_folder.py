@@ -76,9 +76,9 @@ class StudyFolder:
             {
                 "command": command,
                 "plan": plan.to_dict(),
-                "started": datetime.now(UTC).isoformat(timespec="seconds"),
+                "started": _now(),
                 "python": platform.python_version(),
-                "packages": {name: _version(name) for name in PACKAGES},
+                "packages": _versions(),
                 "git_commit": _git_commit(),
                 "hardware": hardware,
                 "resumed": [],
@@ -104,9 +104,16 @@ class StudyFolder:
         except (TypeError, ConfigError) as error:
             raise UserError(f"{self.path / 'study.json'} is no study's plan: {error}") from error
 
-    def update(self, plan: StudyPlan, **more: Any) -> None:
-        """Write a changed plan, or further facts, into study.json."""
-        write_json(self.path / "study.json", {**self.read(), "plan": plan.to_dict(), **more})
+    def resume(self, plan: StudyPlan, command: list[str], hardware: dict[str, Any]) -> None:
+        """Write the plan as it now is, and that the study was taken up again."""
+        again = {"command": command, "when": _now(), "packages": _versions(), "hardware": hardware}
+        record = self.read()
+        record["resumed"].append(again)
+        write_json(self.path / "study.json", {**record, "plan": plan.to_dict()})
+
+    def add_facts(self, **facts: Any) -> None:
+        """Write further facts into study.json."""
+        write_json(self.path / "study.json", {**self.read(), **facts})
 
     def lock(self) -> FileLock:
         """The driver's lock, taken at once or not at all.
@@ -119,6 +126,8 @@ class StudyFolder:
             lock.acquire()
         except Timeout as error:
             raise UserError(f"{self.path} is being run by another process") from error
+        except OSError as error:
+            raise UserError(f"{self.path} can't be written: {error.strerror}") from error
         return lock
 
     def is_running(self) -> bool:
@@ -128,6 +137,14 @@ class StudyFolder:
                 return False
         except Timeout:
             return True
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _versions() -> dict[str, str | None]:
+    return {name: _version(name) for name in PACKAGES}
 
 
 def _version(package: str) -> str | None:

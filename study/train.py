@@ -6,6 +6,7 @@ python -m study.train --model wgan_gp --lr-g 1e-3 --lr-d 1e-3
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -21,15 +22,13 @@ from study.command import (
     terminate_as_interrupt,
     whole_at_least,
 )
-from study.config import DATASET_KINDS, LIMITS, TYPES, TrialConfig, did_you_mean
+from study.config import DATASET_KINDS, LIMITS, TYPES, TrialConfig
 from study.errors import UserError
 from study.hardware import EVALUATIONS, KIMG
-from study.metrics import DEFAULT_METRIC, METRICS, metrics_for
-from study.plan import AGGREGATES, TrialPlan
+from study.metrics import DEFAULT_METRIC, METRICS, check_metric
+from study.plan import AGGREGATES, TrialPlan, check_study_name
 from study.tracking import MODES, Tracker
 from study.trial_folder import TrialFolder
-
-NAME_BYTES = 255
 
 
 def parser() -> argparse.ArgumentParser:
@@ -86,23 +85,14 @@ def plan_from(options: argparse.Namespace) -> TrialPlan:
     )
 
 
-def check_metric(name: str, dataset: str) -> str:
-    """The metric's name, if the dataset has it. Raises UserError."""
-    kind = DATASET_KINDS[dataset]
-    if name not in METRICS:
-        raise UserError(f"unknown metric {name!r}{did_you_mean(name, metrics_for(kind))}")
-    if kind not in METRICS[name].kinds:
-        raise UserError(f"metric {name!r} is not for {kind}; {dataset} has {', '.join(metrics_for(kind))}")
-    return name
-
-
-def check_study_name(name: str) -> str:
-    """A study's name that stays inside the results folder. Raises UserError."""
-    if not name or name != Path(name).name or name.startswith(".") or "\\" in name:
-        raise UserError(f"study name {name!r} must be a plain folder name, without a path")
-    if len(os.fsencode(name)) > NAME_BYTES:
-        raise UserError(f"study name {name!r} is longer than the {NAME_BYTES} bytes of a file name")
-    return name
+def _only_resume(options: argparse.Namespace) -> None:
+    """Raise UserError for options that a trial which has begun can't take any more."""
+    p = parser()
+    runtime = ("resume", "threads", "wandb")
+    changed = [k for k, v in vars(options).items() if k not in runtime and v != p.get_default(k)]
+    if changed:
+        flags = ", ".join("--" + name.replace("_", "-") for name in changed)
+        raise UserError(f"{flags} can't be changed by --resume: the trial keeps what it began with")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -110,7 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options: Any = parser().parse_args(arguments)
     terminate_as_interrupt()
     if options.resume:
-        folder = TrialFolder(options.resume)
+        _only_resume(options)
+        folder = TrialFolder(options.resume.resolve())
         try:
             plan = folder.plan()
         except (ValueError, OSError) as error:
@@ -154,6 +145,9 @@ def _train(plan: TrialPlan, folder: TrialFolder, options: argparse.Namespace) ->
                 f" diverged {summary['diverged_seeds']}/{len(plan.seeds)}",
                 flush=True,
             )
+    except Exception as error:
+        folder.record_fault(traceback.format_exc())
+        print(f"error: the trial failed: {error}; the traceback is in {folder.path}", file=sys.stderr)
     finally:
         tracker.finish(plan.trial_id, {**summary, "state": state}, failed=state == "failed")
         tracker.close()

@@ -15,13 +15,12 @@ from study.objective import objective
 from study.plan import TrialPlan
 from study.samples import save_samples
 from study.stability import clamp_score
-from study.training import checkpoint
+from study.training import METERS, checkpoint
 from study.training.loop import Progress, is_finished, train
-from study.training.pack import METERS, Pack
-from study.trial_folder import Ending, Row, TrialFolder
+from study.training.pack import Pack
+from study.trial_folder import CLOCKS, Ending, Row, TrialFolder
 
 RUNNING = "running"
-CLOCKS = ("kimg", "critic_updates", "generator_updates", "train_seconds")
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Evaluation:
     def summary(self) -> dict[str, float]:
         """Figures for a log or a chart: the mean over the seeds that have not diverged."""
         first = self.rows[0]
-        figures = {name: first[name] for name in CLOCKS} | {"objective": self.objective}
+        figures = {name: first[name] for name in ("kimg", *CLOCKS)} | {"objective": self.objective}
         alive = [row for row in self.rows if not row["diverged"]]
         for name in (*METRICS, *METERS):
             values = [row[name] for row in alive if row.get(name) is not None]
@@ -114,7 +113,11 @@ def _evaluate(
     """Sample every member, draw the picture, and make one row per seed."""
     start = time.perf_counter()
     samples = pack.sample(evaluator.samples)
-    metrics = [evaluator(member) for member in samples]
+    divergences = pack.watch.divergences(plan.config.batch_size)
+    metrics: list[dict[str, float | None]] = [
+        dict(evaluator(member)) if divergence is None else dict.fromkeys(evaluator.names)
+        for member, divergence in zip(samples, divergences, strict=True)
+    ]
     image = folder.samples / f"{progress.evaluation:04d}.png"
     save_samples(samples, load(plan.config.dataset, pack.device), image)
     eval_seconds = time.perf_counter() - start
@@ -122,11 +125,7 @@ def _evaluate(
     ceilings = {row["seed"]: row for row in history if row["evaluation"] == 0}
     higher = METRICS[plan.metric].higher_is_better
     rows = []
-    for k, seed in enumerate(plan.seeds):
-        divergence = pack.watch.divergences(plan.config.batch_size)[k]
-        values: dict[str, float | None] = dict(metrics[k] or {})
-        if divergence is not None:
-            values = dict.fromkeys(evaluator.names)
+    for k, (seed, values, divergence) in enumerate(zip(plan.seeds, metrics, divergences, strict=True)):
         ceiling = ceilings.get(seed, values)
         ceiling_score = ceiling[plan.metric]
         if ceiling_score is None:

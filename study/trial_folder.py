@@ -22,6 +22,7 @@ from study.files import read_json, write_json, write_whole
 from study.plan import TrialPlan
 
 MARKERS = {"completed": "DONE", "pruned": "DONE", "diverged": "DIVERGED", "failed": "FAILED"}
+CLOCKS = ("critic_updates", "generator_updates", "train_seconds", "eval_seconds")  # in every row
 LOCK_SECONDS = 60
 
 Row = dict[str, Any]
@@ -124,6 +125,17 @@ class TrialFolder:
     def finish(self, ending: Ending) -> None:
         """Write the marker, last of all."""
         write_json(self.path / MARKERS[ending.state], asdict(ending))
+
+    def record_fault(self, error: str) -> None:
+        """Finish as failed with this traceback, unless the trial has ended already."""
+        if self.ending() is not None:
+            return
+        try:
+            kimg = self.rows()[-1]["kimg"]
+        except (ValueError, IndexError):  # the damage may be the fault that is being recorded
+            kimg = 0.0
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.finish(Ending(state="failed", ended_by="fault", kimg=kimg, objective=None, error=error))
 
     def ending(self) -> Ending | None:
         """How the trial ended; None while it runs or when it was interrupted.

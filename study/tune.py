@@ -4,8 +4,6 @@ python -m study.tune --space wgan_gp
 """
 
 import argparse
-import os
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,16 +19,16 @@ from study.command import (
     not_negative,
     positive,
     run_command,
+    terminate_as_interrupt,
     whole_at_least,
 )
 from study.config import DATASET_KINDS, did_you_mean
 from study.errors import UserError
 from study.hardware import EVALUATIONS, KIMG, Hardware, defaults, detect
-from study.metrics import DEFAULT_METRIC, METRICS
-from study.plan import AGGREGATES, SAMPLERS, SCHEDULERS, StudyPlan
+from study.metrics import DEFAULT_METRIC, METRICS, check_metric
+from study.plan import AGGREGATES, SAMPLERS, SCHEDULERS, StudyPlan, check_study_name
 from study.study_folder import StudyFolder, command_line
 from study.tracking import MODES
-from study.train import check_metric, check_study_name
 
 if TYPE_CHECKING:
     from study.console import Console
@@ -77,8 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options: Any = p.parse_args(arguments)
     if bool(options.space) == bool(options.resume):
         p.error("give either --space, for a new study, or --resume, to finish one")
-    # Ray stops cleanly on SIGINT: let a cluster's polite kill, SIGTERM, do the same.
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    terminate_as_interrupt()
     if options.resume:
         return _resume(options, p)
     return _start(options)
@@ -118,9 +115,9 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser) -> int:
         plan,
         trials=_extended(plan, spaces, options.trials),
         wandb=options.wandb if options.wandb != p.get_default("wandb") else plan.wandb,
-        **_how_to_run(options, hardware),
+        **_how_to_run(options, hardware, before=plan),
     )
-    return _run(plan, folder, spaces, hardware)
+    return _run(plan, folder, spaces, hardware, resumed=True)
 
 
 def _extended(plan: StudyPlan, spaces: "Sequence[Space]", asked: int | None) -> dict[str, int]:
@@ -164,16 +161,29 @@ def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: 
     )
 
 
-def _how_to_run(options: argparse.Namespace, hardware: Hardware) -> dict[str, Any]:
-    """The part of a plan that a resumed study takes from its new command line and machine."""
-    machine = defaults(hardware)
-    gpus = options.gpus_per_trial
-    return {
-        "concurrency": options.concurrency or machine.concurrency,
-        "cpus_per_trial": options.cpus_per_trial or machine.cpus_per_trial,
-        "gpus_per_trial": machine.gpus_per_trial if gpus is None else gpus,
-        "address": options.address,
-    }
+def _how_to_run(
+    options: argparse.Namespace, hardware: Hardware, before: StudyPlan | None = None
+) -> dict[str, Any]:
+    """Concurrency and resources: as asked for, as `before` when resuming, or by the hardware.
+
+    Raises:
+        UserError: a trial asks for more than there is; Ray would wait for it for ever.
+    """
+    machine = defaults(hardware) if before is None else before
+
+    def chosen(name: str) -> Any:
+        asked = getattr(options, name)
+        return getattr(machine, name) if asked is None else asked
+
+    how = {name: chosen(name) for name in ("concurrency", "cpus_per_trial", "gpus_per_trial")}
+    gpus = how["gpus_per_trial"]
+    if gpus > len(hardware.gpus):
+        raise UserError(f"a trial wants {gpus:g} GPUs, there are {len(hardware.gpus)}: set --gpus-per-trial")
+    if gpus > 1 and gpus != int(gpus):
+        raise UserError(f"--gpus-per-trial {gpus:g}: above 1 it must be a whole number")
+    if options.address and how["cpus_per_trial"] > hardware.cpus:
+        raise UserError(f"--cpus-per-trial {how['cpus_per_trial']:g}: the cluster has {hardware.cpus} CPUs")
+    return {**how, "address": options.address}
 
 
 def _trials(space: "Space", sampler: str, asked: int | None, default: int) -> int:
@@ -208,7 +218,7 @@ def _metric(asked: str | None, spaces: "Sequence[Space]", dataset: str) -> str:
     metric = check_metric(named.pop(), dataset)
     for space in spaces:
         goal = "maximize" if METRICS[metric].higher_is_better else "minimize"
-        if space.metric == metric and space.goal != goal:
+        if space.goal != goal:
             raise UserError(f"{space.name}: metric: goal = {space.goal}, but {metric} is to {goal}")
     return metric
 
@@ -230,6 +240,7 @@ def _run(
     folder: StudyFolder,
     spaces: "list[Space]",
     hardware: Hardware,
+    resumed: bool = False,
 ) -> int:
     """Run what is left, show the best trials, and turn the outcome into an exit status."""
     from study.console import Console
@@ -238,18 +249,22 @@ def _run(
     console = Console(plan)
     _announce(console, plan, folder, hardware)
     with folder.lock():
+        if resumed:
+            folder.resume(plan, command_line(), hardware.to_dict())
         try:
-            trials, finished = run_study(plan, folder, spaces, hardware, console)
+            trials, finished = run_study(plan, folder, spaces, console)
         except KeyboardInterrupt:
             trials, finished = None, False
         if trials is not None:
             console.best_trials(trials, spaces)
     console.say(f"results: {folder.path}")
     if not finished:
-        console.say(f"interrupted; continue with: python -m study.tune --resume {folder.path}")
+        joined = f" --address {plan.address}" if plan.address else ""
+        console.say(f"interrupted; continue with: python -m study.tune --resume {folder.path}{joined}")
         return INTERRUPTED
-    if trials is None or not (trials["state"] == "completed").any():
-        states = "" if trials is None else ", ".join(sorted(set(trials["state"])))
+    assert trials is not None
+    if not (trials["state"] == "completed").any():
+        states = ", ".join(sorted(set(trials["state"])))
         print(f"error: no trial completed (they ended as: {states})", file=sys.stderr)
         return NOTHING_COMPLETED
     return OK

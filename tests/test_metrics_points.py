@@ -167,14 +167,6 @@ def test_the_floor_is_the_same_each_time() -> None:
     assert Evaluator(dataset).floor == Evaluator(dataset).floor
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_samples_that_are_not_finite_have_no_figures(value: float) -> None:
-    evaluator = evaluator_for("ring8", CPU)
-    points = torch.zeros(evaluator.samples, 2)
-    points[17, 1] = value
-    assert evaluator(points) is None
-
-
 def test_figures_do_not_depend_on_the_order_of_the_modes() -> None:
     dataset = load("ring8", CPU)
     assert dataset.centres is not None

@@ -351,12 +351,11 @@ def test_a_trials_metric_is_the_aggregate_over_its_seeds(
     assert (trial["metric"], trial["aggregate"], trial["n_seeds"]) == ("w1", how, 2)
 
 
-def test_a_diverged_seed_counts_with_its_ceiling(add: Add, study: StudyFolder) -> None:
+def test_a_diverged_seed_counts_in_the_objective_and_not_in_the_metrics(add: Add, study: StudyFolder) -> None:
     add("a-00000", rows([1.0, 0.4], [1.0, None]), ended("completed", 0.7))
     trial = one_trial(study)
-    assert trial["w1"] == pytest.approx(0.7, rel=1e-12)
-    assert trial["hq"] == pytest.approx(0.25, rel=1e-12)  # 0.5 and the untrained 0
-    assert trial["mode_kl"] == pytest.approx(1.25, rel=1e-12)  # 0.5 and the untrained 2
+    assert trial["objective"] == 0.7  # 0.4 and the untrained 1
+    assert (trial["w1"], trial["hq"], trial["mode_kl"]) == (0.4, 0.5, 0.5)  # of the seed that lives
     assert (trial["n_diverged"], trial["failure_rate"]) == (1, 0.5)
     assert (trial["failure_rate_low"], trial["failure_rate_high"]) == wilson_interval(1, 2)
 
@@ -508,7 +507,7 @@ def test_a_study_that_was_moved_keeps_its_trials(add: Add, study: StudyFolder, t
 
 
 def test_directions_of_all_metrics_are_used(add: Add, study: StudyFolder) -> None:
-    """Best and clamped values follow each metric's own direction."""
+    """The best value follows each metric's own direction; the final one stands as it is."""
     history = rows([1.0, 0.5, 0.7])
     for name in metrics_for("points"):
         for record, value in zip(history, (CEILING[name], 0.5, 0.7), strict=True):
@@ -519,7 +518,7 @@ def test_directions_of_all_metrics_are_used(add: Add, study: StudyFolder) -> Non
     for name in metrics_for("points"):
         higher = METRICS[name].higher_is_better
         assert run[f"{name}_best"] == (max if higher else min)(CEILING[name], 0.5, 0.7)
-        assert trial[name] == (max if higher else min)(0.7, CEILING[name])
+        assert trial[name] == 0.7
 
 
 def test_a_marker_is_json_that_anyone_can_read(add: Add) -> None:

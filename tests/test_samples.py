@@ -132,5 +132,8 @@ def test_every_mode_is_marked(ring8: Dataset, tmp_path: Path) -> None:
     picture = drawn(nobody, ring8, tmp_path)
     assert (picture == GREY).all(axis=2).sum() == 8 * 49
     assert ring8.centres is not None
-    first = drawn(nobody, replace(ring8, centres=ring8.centres[:1]), tmp_path)
-    assert (first == GREY).all(axis=2).sum() == 49
+    top = drawn(nobody, replace(ring8, centres=torch.tensor([[0.0, 1.0], [-1.0, 0.0]])), tmp_path)
+    rows, columns = np.nonzero((top == GREY).all(axis=2))
+    assert len(rows) == 2 * 49
+    assert max(rows) < 150  # y points up: nothing is drawn below the middle
+    assert max(columns) < 150  # nor to the right of it

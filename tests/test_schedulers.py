@@ -31,7 +31,7 @@ def plan(scheduler: str = "asha", *names: str) -> StudyPlan:
     names = names or ("a",)
     return StudyPlan(
         name="mine",
-        spaces={},
+        spaces={name: {} for name in names},
         dataset="ring8",
         metric="w1",
         aggregate="mean",

@@ -188,7 +188,7 @@ class Driver:
 
     def run(self, steps: int | None = None) -> None:
         """Run what is left, or up to `steps` evaluations."""
-        searcher = QueueSearcher(self.books, threads=1)
+        searcher = QueueSearcher(self.books, threads=1, device="cpu")
         while self.ended + len(self.order) < self.plan.total_trials:
             config = searcher.suggest("ray's own id")
             assert isinstance(config, dict)
@@ -371,7 +371,7 @@ def test_a_study_is_extended(folder: StudyFolder) -> None:
     folder.create(plan(2), [], {})
     Driver(folder).run()
     before = {name: trial.rows() for name, trial in folder.trials()}
-    folder.update(replace(folder.plan(), trials={"a": 4}))
+    folder.resume(replace(folder.plan(), trials={"a": 4}), [], {})
     extended = Driver(folder)
     extended.run()
     assert extended.order == ["a-00002", "a-00003"]

@@ -77,13 +77,17 @@ def test_a_folder_that_cannot_be_made_is_a_user_error(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_an_update_keeps_the_rest(folder: StudyFolder) -> None:
+def test_resuming_keeps_the_rest_and_is_noted(folder: StudyFolder) -> None:
     before = folder.read()
     longer = replace(PLAN, trials={"wgan_gp": 5})
-    folder.update(longer, floor={"w1": 0.06})
+    folder.resume(longer, ["python", "-m", "study.tune"], {"cpus": 3})
+    folder.add_facts(floor={"w1": 0.06})
     after = folder.read()
     assert folder.plan() == longer
     assert after.pop("floor") == {"w1": 0.06}
+    (again,) = after.pop("resumed")
+    assert (again["command"], again["hardware"]) == (["python", "-m", "study.tune"], {"cpus": 3})
+    assert before.pop("resumed") == []
     assert {**after, "plan": None} == {**before, "plan": None}
 
 

@@ -212,8 +212,9 @@ class Killed(BaseException):
     """Stands for a SIGKILL: nothing catches it."""
 
 
-BEFORE_ROWS, BEFORE_CHECKPOINT, BEFORE_MARKER = (
+BEFORE_PICTURE, BEFORE_ROWS, BEFORE_CHECKPOINT, BEFORE_MARKER = (
     "study.trial.save_samples",
+    "study.trial_folder.TrialFolder.append",
     "study.trial.checkpoint.save",
     "study.trial_folder.TrialFolder.finish",
 )
@@ -221,7 +222,7 @@ BEFORE_ROWS, BEFORE_CHECKPOINT, BEFORE_MARKER = (
 
 @pytest.mark.parametrize(
     ("moment", "at"),
-    [*product([BEFORE_ROWS, BEFORE_CHECKPOINT], [0, 2, 4]), (BEFORE_MARKER, 4)],
+    [*product([BEFORE_PICTURE, BEFORE_ROWS, BEFORE_CHECKPOINT], [0, 2, 4]), (BEFORE_MARKER, 4)],
 )
 def test_a_kill_between_two_writes_doubles_nothing(
     moment: str, at: int, folder: TrialFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from study.config import DATASET_KINDS, did_you_mean
+from study.errors import UserError
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -27,3 +30,13 @@ DEFAULT_METRIC = {"images": "fd", "points": "w1"}
 def metrics_for(kind: str) -> list[str]:
     """Names of the metrics of a kind of dataset, in table order."""
     return [name for name, metric in METRICS.items() if kind in metric.kinds]
+
+
+def check_metric(name: str, dataset: str) -> str:
+    """The metric's name, if the dataset has it. Raises UserError."""
+    kind = DATASET_KINDS[dataset]
+    if name not in METRICS:
+        raise UserError(f"unknown metric {name!r}{did_you_mean(name, metrics_for(kind))}")
+    if kind not in METRICS[name].kinds:
+        raise UserError(f"metric {name!r} is not for {kind}; {dataset} has {', '.join(metrics_for(kind))}")
+    return name

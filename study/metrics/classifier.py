@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from study.data.dataset import Dataset
+from study.errors import UserError
 from study.files import write_whole
 from study.seeds import derive_seed
 
@@ -70,7 +71,12 @@ def load_classifier(dataset: Dataset) -> Classifier:
     channels, side, _ = dataset.sample_shape
     fingerprint = dataset.fingerprint()
     path = cache_folder() / f"{dataset.name}-{fingerprint}-{RECIPE}.pt"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"the cache folder {path.parent} can't be written ({error.strerror}): set GAN_STUDY_CACHE"
+        ) from error
     with torch.device("meta"):  # torch's own initialisation would draw from the global generator
         network = _network(channels, side, dataset.n_modes)
     network.to_empty(device="cpu")

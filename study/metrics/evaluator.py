@@ -39,10 +39,8 @@ class Evaluator:
         chosen = torch.randperm(len(dataset.train), generator=generator)[: self.samples]
         self.floor = self._metrics(dataset.train[chosen.to(dataset.train.device)])
 
-    def __call__(self, samples: Tensor) -> dict[str, float] | None:
-        """Samples (N, ...) of one member -> metrics by name; None when a sample is not finite."""
-        if not bool(samples.isfinite().all()):
-            return None
+    def __call__(self, samples: Tensor) -> dict[str, float]:
+        """Finite samples (N, ...) of one member -> metrics by name."""
         return self._metrics(samples)
 
 

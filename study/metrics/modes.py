@@ -4,12 +4,12 @@ import torch
 from torch import Tensor
 
 
-def mode_statistics(counts: Tensor, landed: Tensor, real_shares: Tensor) -> dict[str, float]:
+def mode_statistics(counts: Tensor, covered: Tensor, real_shares: Tensor) -> dict[str, float]:
     """Coverage figures of one set of samples.
 
     Args:
         counts: (K,) samples assigned to each mode.
-        landed: (K,) bool, whether the mode counts as covered.
+        covered: (K,) bool, whether the mode counts as covered.
         real_shares: (K,) share of each mode in the real data; uniform for the mixtures.
 
     Returns:
@@ -19,10 +19,10 @@ def mode_statistics(counts: Tensor, landed: Tensor, real_shares: Tensor) -> dict
     """
     p = counts.double() / counts.sum()
     r = real_shares.double()
-    covered = int(landed.sum())
+    n_covered = int(covered.sum())
     kl = torch.where(p > 0, p * (p / r).log(), 0.0).sum()
     return {
-        "modes_covered": covered,
-        "mode_coverage": covered / len(counts),
+        "modes_covered": n_covered,
+        "mode_coverage": n_covered / len(counts),
         "mode_kl": float(kl),
     }

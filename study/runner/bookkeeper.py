@@ -14,7 +14,6 @@ from study.objective import objectives
 from study.plan import StudyPlan, TrialPlan, trial_id, trial_number
 from study.results import Results
 from study.runner.interruption import Interruption
-from study.runner.trainable import record_fault
 from study.search import Search
 from study.study_folder import StudyFolder
 from study.tracking import Tracker
@@ -39,6 +38,8 @@ class Bookkeeper(Callback):
         self.results, self.tracker, self.console = results, tracker, console
         self.interruption = interruption
         self._started: set[str] = set()
+        self._closed: set[str] = set()
+        self._fault: Exception | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Ray pickles its callbacks to restore them; a study resumes from its folder instead."""
@@ -89,6 +90,8 @@ class Bookkeeper(Callback):
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Between two steps of Ray's loop no file is half written: the moment to stop."""
         del iteration, trials, info
+        if self._fault is not None:
+            raise RuntimeError("the study's books can't be kept any more") from self._fault
         self.interruption.check()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -136,10 +139,21 @@ class Bookkeeper(Callback):
         del iteration, trials, info
         name = trial.config["plan"]["trial_id"]
         error = trial.get_error()
-        record_fault(self.folder.trial(name), f"{type(error).__name__}: {error}")
+        self.folder.trial(name).record_fault(f"{type(error).__name__}: {error}")
         self._ended(name, trial.config["space"])
 
     def _ended(self, name: str, space: str) -> None:
+        """Ray takes an exception here for the trial's own: it is kept, to stop the study instead."""
+        if name in self._closed:
+            return
+        self._closed.add(name)
+        try:
+            self._close_books(name, space)
+        except Exception as error:
+            self._fault = error
+            raise
+
+    def _close_books(self, name: str, space: str) -> None:
         ending = self.folder.trial(name).ending()
         assert ending is not None
         self.results.add(name)
@@ -153,11 +167,11 @@ class Bookkeeper(Callback):
 class QueueSearcher(Searcher):
     """Hands Ray Tune the bookkeeper's queue; what comes back goes to the bookkeeper, not here."""
 
-    def __init__(self, bookkeeper: Bookkeeper, threads: int) -> None:
+    def __init__(self, bookkeeper: Bookkeeper, threads: int, device: str) -> None:
         super().__init__()
         self._bookkeeper = bookkeeper
         self._queue = bookkeeper.queue()
-        self._threads = threads
+        self._where = {"threads": threads, "device": device}
 
     def __getstate__(self) -> dict[str, Any]:
         """As for the bookkeeper."""
@@ -179,8 +193,8 @@ class QueueSearcher(Searcher):
             "plan": plan.to_dict(),
             "space": plan.space,
             "folder": str(folder.path.resolve()),
-            "threads": self._threads,
             "history": history,
+            **self._where,
         }
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: Any, **spec: Any) -> bool:

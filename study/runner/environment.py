@@ -30,7 +30,7 @@ def prepare(address: str | None) -> None:
     """
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a fault is in its folder
     if address is None:
         _check_socket_paths()
         return

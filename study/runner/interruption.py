@@ -1,13 +1,15 @@
-"""Ctrl-C in a running study: remembered, then acted on between two steps of Ray's loop."""
+"""Ctrl-C (or SIGTERM) in a running study: remembered, then acted on between two steps of Ray's loop."""
 
 import signal
 from types import FrameType
 
 from study.console import Console
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 class Interruption:
-    """While entered, the first SIGINT only sets `requested`; a second one raises KeyboardInterrupt.
+    """While entered, the first signal only sets `requested`; a second one raises KeyboardInterrupt.
 
     Starting Ray must not be cut off (its exit handlers crash then), nor a step of its loop, in which
     files are being written.
@@ -18,11 +20,18 @@ class Interruption:
         self._console = console
 
     def __enter__(self) -> "Interruption":
-        self._before = signal.signal(signal.SIGINT, self._handle)
+        self._before = {number: signal.getsignal(number) for number in SIGNALS}
+        self.listen()
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def listen(self) -> None:
+        """Take the signals (again: starting Ray puts a handler of its own on SIGTERM)."""
+        for number in SIGNALS:
+            signal.signal(number, self._handle)
 
     def _handle(self, _signal: int, _frame: FrameType | None) -> None:
         if self.requested:

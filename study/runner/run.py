@@ -1,6 +1,7 @@
 """Run a study from where its folder stands: Ray up, Tuner, Ray down, tables complete."""
 
 import logging
+import math
 import os
 import shutil
 from contextlib import suppress
@@ -48,7 +49,7 @@ def connect(address: str) -> Hardware:
 
 
 def run_study(
-    plan: StudyPlan, folder: StudyFolder, spaces: list[Space], hardware: Hardware, console: Console
+    plan: StudyPlan, folder: StudyFolder, spaces: list[Space], console: Console
 ) -> tuple[pd.DataFrame, bool]:
     """Run all that is left to run. The caller holds the study's lock.
 
@@ -72,7 +73,7 @@ def run_study(
         if ended < total:
             _prepare(plan, folder, console)
             with console, interruption, suppress(KeyboardInterrupt):
-                _tune(plan, folder, spaces, hardware, bookkeeper, total - ended)
+                _tune(plan, folder, spaces, bookkeeper, total - ended)
         finished = sum(len(search.finished()) for search in searches.values()) >= total
     finally:
         tracker.close(TRACKER_SECONDS if finished else TRACKER_SECONDS_INTERRUPTED)
@@ -97,14 +98,13 @@ def _prepare(plan: StudyPlan, folder: StudyFolder, console: Console) -> None:
     if evaluator.classifier_accuracy is not None:
         facts["classifier_accuracy"] = evaluator.classifier_accuracy
         console.say(f"classifier: {evaluator.classifier_accuracy:.1%} right on held-out images")
-    folder.update(plan, **facts)
+    folder.add_facts(**facts)
 
 
 def _tune(
     plan: StudyPlan,
     folder: StudyFolder,
     spaces: list[Space],
-    hardware: Hardware,
     bookkeeper: Bookkeeper,
     samples: int,
 ) -> None:
@@ -112,17 +112,19 @@ def _tune(
     if not ray.is_initialized():
         ray.init(
             address="local",  # left to itself, Ray would join any cluster that runs here
-            num_cpus=max(hardware.cpus, int(plan.concurrency * plan.cpus_per_trial)),
+            num_cpus=math.ceil(plan.concurrency * plan.cpus_per_trial),  # bounds Hyperband, too
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
+    bookkeeper.interruption.listen()
     bookkeeper.interruption.check()
     mode = "max" if METRICS[plan.metric].higher_is_better else "min"
     scheduler = PerSpaceScheduler(plan, spaces, mode)
     for space, trial_id, history in bookkeeper.past():
         scheduler.replay(space, trial_id, history)
     threads = max(1, int(plan.cpus_per_trial))
+    device = "cuda" if plan.gpus_per_trial else "cpu"
     limit: int | None = plan.concurrency
     if scheduler.largest_bracket:
         # Trials wait, paused, for their bracket to fill: it must be asked for ahead, without a limit.
@@ -133,7 +135,7 @@ def _tune(
         tune_config=tune.TuneConfig(
             metric="objective",
             mode=mode,
-            search_alg=QueueSearcher(bookkeeper, threads),
+            search_alg=QueueSearcher(bookkeeper, threads, device),
             scheduler=scheduler,
             num_samples=samples,
             max_concurrent_trials=limit,

@@ -72,9 +72,15 @@ class PerSpaceScheduler(TrialScheduler):
         last = math.ceil(round(plan.kimg / plan.eval_kimg, 9))
         self._of_space = {s.name: SCHEDULERS[plan.schedulers[s.name]](s, last, mode) for s in spaces}
 
-        hyperband_etas = [s.eta for s in spaces if plan.schedulers[s.name] == "hyperband"]
+        self._condemned: set[str] = set()
         self.largest_bracket = max(
-            (round(eta ** math.floor(math.log(last, eta) + 1e-9)) for eta in hyperband_etas), default=0
+            (
+                int(scheduler._get_n0(s))
+                for scheduler in self._of_space.values()
+                if isinstance(scheduler, HyperBandScheduler)
+                for s in range(scheduler._s_max_1)
+            ),
+            default=0,
         )
 
     def replay(self, space: str, trial_id: str, history: History) -> None:
@@ -87,10 +93,13 @@ class PerSpaceScheduler(TrialScheduler):
             scheduler.on_trial_remove(None, trial)
 
     @staticmethod
-    def _feed(scheduler: TrialScheduler, trial: Any, history: History) -> None:
+    def _feed(scheduler: TrialScheduler, trial: Any, history: History) -> str:
+        """Let a scheduler see past evaluations; its verdict on the last one."""
+        verdict = TrialScheduler.CONTINUE
         for evaluation, objective in history:
             result = {"evaluation": evaluation, "objective": objective}
-            scheduler.on_trial_result(None, trial, result)
+            verdict = scheduler.on_trial_result(None, trial, result)
+        return verdict
 
     def _for(self, trial: Any) -> TrialScheduler:
         return self._of_space[trial.config["space"]]
@@ -103,12 +112,16 @@ class PerSpaceScheduler(TrialScheduler):
         scheduler = self._for(trial)
         scheduler.on_trial_add(tune_controller, trial)
         if isinstance(scheduler, ASHAScheduler):
-            self._feed(scheduler, trial, trial.config["history"])
+            verdict = self._feed(scheduler, trial, trial.config["history"])
+            if verdict == TrialScheduler.STOP:  # a kill came before the verdict could be carried out
+                self._condemned.add(trial.trial_id)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         self._for(trial).on_trial_error(tune_controller, trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        if trial.trial_id in self._condemned:
+            return TrialScheduler.STOP
         return self._for(trial).on_trial_result(tune_controller, trial, result)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:

@@ -9,8 +9,8 @@ import torch
 from ray.tune import Trainable
 
 from study.plan import TrialPlan
-from study.trial import RUNNING, Evaluation, default_device, run
-from study.trial_folder import Ending, TrialFolder
+from study.trial import RUNNING, Evaluation, run
+from study.trial_folder import TrialFolder
 
 
 class TrialTrainable(Trainable):
@@ -36,18 +36,17 @@ class TrialTrainable(Trainable):
         try:
             if self._evaluations is None:
                 plan = TrialPlan.from_dict(self.config["plan"])
-                self._evaluations = run(plan, folder, default_device())
+                self._evaluations = run(plan, folder, torch.device(self.config["device"]))
             evaluation = next(self._evaluations)
         except Exception:
             self._close()
-            record_fault(folder, traceback.format_exc())
+            folder.record_fault(traceback.format_exc())
             raise
         return {
             "objective": evaluation.objective,
             "evaluation": evaluation.evaluation,
             "kimg": evaluation.kimg,
             "state": evaluation.state,
-            "ended_by": evaluation.ended_by,
             "summary": evaluation.summary(),
             "image": str(evaluation.image) if evaluation.image else None,
             "done": evaluation.state != RUNNING,
@@ -70,24 +69,3 @@ class TrialTrainable(Trainable):
         if self._evaluations is not None:
             self._evaluations.close()  # type: ignore[attr-defined]
             self._evaluations = None
-
-
-def record_fault(folder: TrialFolder, error: str) -> Ending:
-    """Write a trial's FAILED marker with the traceback, unless it has ended already."""
-    ended = folder.ending()
-    if ended is not None:
-        return ended
-    try:
-        kimg = folder.rows()[-1]["kimg"]
-    except (ValueError, IndexError):  # the damage may be the fault that is being recorded
-        kimg = 0.0
-    ending = Ending(
-        state="failed",
-        ended_by="fault",
-        kimg=kimg,
-        objective=None,
-        error=error,
-    )
-    folder.path.mkdir(parents=True, exist_ok=True)
-    folder.finish(ending)
-    return ending

@@ -14,13 +14,13 @@ from study.config import TrialConfig
 from study.losses import LOSSES, GradientPenalty, WeightClipping
 from study.networks import build_critic, build_generator
 from study.networks.layers import record_statistics
+from study.training import METERS
 from study.training.divergence import EXPLODED_RMS, DivergenceWatch
 from study.training.meter import Meter
 from study.training.optimisers import OPTIMISERS, Optimiser
 from study.training.streams import Streams, generator_for
 
 EVALUATION_BATCH = 256
-METERS = ("loss_d", "loss_g", "grad_norm_d", "grad_norm_g")
 
 
 class Pack:
