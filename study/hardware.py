@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 # Chosen so that `python -m study.tune --space wgan_gp` ends within five minutes on two cores.
-KIMG = {"images": 45.0, "points": 600.0}
+KIMG = {"images": 30.0, "points": 600.0}
 EVALUATIONS = 9
 
 

@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--kimg",
         type=positive,
-        help="thousands of real images per member (default: 45; 600 points)",
+        help="thousands of real images per member (default: 30; 600 points)",
     )
     p.add_argument("--eval-kimg", type=positive, help="kimg between evaluations (default: a ninth)")
     p.add_argument("--metric", help="scored metric (default: fd for images, w1 for points)")
