@@ -58,7 +58,7 @@ def defaults(hardware: Hardware) -> Defaults:
             gpus_per_trial=1 / per_gpu,
         )
     return Defaults(
-        trials=max(8, min(8 * hardware.cpus, 64)),
+        trials=max(8, min(6 * hardware.cpus, 64)),
         seeds=2 if hardware.cpus < 8 else 4,
         concurrency=hardware.cpus,
         cpus_per_trial=1,

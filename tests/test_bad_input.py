@@ -176,6 +176,7 @@ def test_a_grid_without_end(refuse: Refuse) -> None:
         (["--concurrency", "0"], ["--concurrency", "0"]),
         (["--cpus-per-trial", "0"], ["--cpus-per-trial", "0"]),
         (["--gpus-per-trial", "-1"], ["--gpus-per-trial", "-1"]),
+        (["--gpus-per-trial", "1000"], ["a trial wants 1000 GPUs", "--gpus-per-trial"]),
         (["--address", "127.0.0.1:1"], ["no Ray cluster to join at '127.0.0.1:1'"]),
         (["--sampler", "cmaes"], ["--sampler", "tpe"]),
         (["--scheduler", "pbt"], ["--scheduler", "asha"]),

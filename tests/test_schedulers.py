@@ -206,6 +206,15 @@ def test_a_continued_trial_is_judged_by_its_earlier_evaluations_once() -> None:
     assert s.run("2", BAD) == [CONTINUE, STOP]
 
 
+def test_a_verdict_that_a_kill_kept_from_being_carried_out_stands() -> None:
+    s = study()
+    s.scheduler.replay("a", "0", list(enumerate(GOOD)))
+    condemned = s.add("1", history=[(0, 1.0), (1, 0.9)])
+    assert s.report(condemned, 2, 0.01) == STOP
+    spared = s.add("2", history=[(0, 1.0), (1, 0.05)])
+    assert s.report(spared, 2, 0.9) == CONTINUE
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_decisions_after_a_resume_are_those_without_one(seed: int) -> None:
     rng = random.Random(seed)

@@ -449,15 +449,15 @@ def test_divergence_is_complete_with_the_ceiling(folder: StudyFolder) -> None:
 
 @pytest.fixture
 def ray_starts_with(
-    tmp_path: Path, cheap_transport: None, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, tmp_path: Path, cheap_transport: None, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[dict[str, Any]]:
-    """What study.tune hands to ray.init, in an empty folder; there the user presses Ctrl-C."""
+    """What study.tune hands to ray.init, in an empty folder; there it is interrupted."""
     del cheap_transport
     given: dict[str, Any] = {}
 
     def init(**options: Any) -> None:
         given.update(options)
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), getattr(request, "param", signal.SIGINT))
 
     monkeypatch.setattr("ray.init", init)
     monkeypatch.chdir(tmp_path)
@@ -466,6 +466,7 @@ def ray_starts_with(
     signal.signal(signal.SIGTERM, before)
 
 
+@pytest.mark.parametrize("ray_starts_with", [signal.SIGINT, signal.SIGTERM], indirect=True)
 def test_an_interrupt_while_ray_starts(
     ray_starts_with: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -196,6 +196,38 @@ def test_an_ended_run_is_not_resumed(marker: str | None, capsys: Capture) -> Non
     assert (folder.path / "curves.jsonl").read_bytes() == before
 
 
+def test_what_a_run_began_with_is_kept(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("study.trial.run", interrupt)
+        assert run() == 130
+    capsys.readouterr()
+    resume = ["--resume", str(only_trial().path)]
+    assert run_command(lambda: train.main([*resume, "--lr-g", "0.1", "--kimg", "5"])) == 2
+    assert "--kimg, --lr-g can't be changed by --resume" in capsys.readouterr().err
+    assert run_command(lambda: train.main([*resume, "--threads", "1"])) == 0
+
+
+def test_a_run_that_fails_keeps_its_traceback(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("no such luck")
+
+    monkeypatch.setattr("study.trial.run", fail)
+    assert run() == 1
+    folder = only_trial()
+    assert capsys.readouterr().err == (
+        f"error: the trial failed: no such luck; the traceback is in {folder.path}\n"
+    )
+    ending = folder.ending()
+    assert ending is not None
+    assert (ending.state, ending.ended_by) == ("failed", "fault")
+    assert ending.error is not None
+    assert ending.error.startswith("Traceback (most recent call last)")
+    assert "ZeroDivisionError: no such luck" in ending.error
+
+
 # As a process
 
 
