@@ -33,7 +33,7 @@ class Console:
         self._metric = METRICS[plan.metric]
         self._running: dict[str, float] = {}
         self._ended = 0
-        self._done_before = 0.0
+        self._done_before = 0
         self._kimg = 0.0
         self._best_ended: tuple[float, str] | None = None
         self._latest: dict[str, float] = {}
@@ -97,7 +97,8 @@ class Console:
         elapsed = time.monotonic() - self._start
         under_way = sum(kimg / self._plan.kimg for kimg in self._running.values())
         done, todo = self._ended + under_way - self._done_before, self._total - self._done_before
-        left = f"{_clock(elapsed * (todo - done) / done)} left" if done > 0.05 else "estimating"
+        known = self._ended > self._done_before  # the first trials also wait for workers to start
+        left = f"{_clock(elapsed * (todo - done) / done)} left" if known else "time left unknown yet"
         found = self._best()
         best = f"{self._plan.metric} {found[0]:.4g} ({found[1]})" if found else "none yet"
         return Text(

@@ -19,8 +19,8 @@ def machine(cpus: int, gpus: int = 0) -> Hardware:
     ("cpus", "expected"),
     [
         (1, Defaults(trials=8, seeds=2, concurrency=1, cpus_per_trial=1, gpus_per_trial=0)),
-        (2, Defaults(trials=16, seeds=2, concurrency=2, cpus_per_trial=1, gpus_per_trial=0)),
-        (8, Defaults(trials=64, seeds=4, concurrency=8, cpus_per_trial=1, gpus_per_trial=0)),
+        (2, Defaults(trials=12, seeds=2, concurrency=2, cpus_per_trial=1, gpus_per_trial=0)),
+        (8, Defaults(trials=48, seeds=4, concurrency=8, cpus_per_trial=1, gpus_per_trial=0)),
         (64, Defaults(trials=64, seeds=4, concurrency=64, cpus_per_trial=1, gpus_per_trial=0)),
     ],
 )
