@@ -83,7 +83,7 @@ class Console:
             ended = [(ending.objective, trial_id)] + ([self._best_ended] if self._best_ended else [])
             self._best_ended = self._choose(ended)
         self._ended += 1
-        value = "" if ending.objective is None else f"  {self._plan.metric} {ending.objective:.4g}"
+        value = "" if ending.objective is None else f"  objective {ending.objective:.4g}"
         self.say(f"{trial_id}  {ending.state} ({ending.ended_by}) at kimg {ending.kimg:g}{value}")
         self._plain(always=self._ended == self._total)
 
@@ -100,7 +100,7 @@ class Console:
         known = self._ended > self._done_before  # the first trials also wait for workers to start
         left = f"{_clock(elapsed * (todo - done) / done)} left" if known else "time left unknown yet"
         found = self._best()
-        best = f"{self._plan.metric} {found[0]:.4g} ({found[1]})" if found else "none yet"
+        best = f"{found[0]:.4g} ({found[1]})" if found else "none yet"
         return Text(
             f"trials {self._ended}/{self._total} ended, {len(self._running)} running | "
             f"kimg {self._kimg:,.0f} | best {best} | {_clock(elapsed)} elapsed, {left}",
@@ -122,7 +122,7 @@ class Console:
             title_justify="left",
         )
         table.add_column("trial", no_wrap=True)
-        for column in metrics:
+        for column in ("objective", *metrics):
             table.add_column(column, justify="right")
         table.add_column("configuration", overflow="fold")
         completed = trials[trials["state"] == "completed"]
@@ -132,7 +132,7 @@ class Console:
             )
             for row in best.head(BEST_ROWS).to_dict("records"):
                 chosen = "  ".join(f"{n} {_cell(row[n])}" for n in space.distributions if n in row)
-                table.add_row(row["trial_id"], *(_cell(row[m]) for m in metrics), chosen)
+                table.add_row(row["trial_id"], *(_cell(row[m]) for m in ("objective", *metrics)), chosen)
         if len(completed):
             self._rich.print(table)
             first = completed.iloc[0]

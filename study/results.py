@@ -48,6 +48,7 @@ class Results:
         folder = self._folder.trial(trial_id)
         try:
             plan, rows, ending = folder.plan(), folder.rows(), folder.ending()
+            _check_whole(rows, ending)
             self._records[trial_id] = {
                 "trials": [_trial_row(plan, rows, ending)],
                 "runs": _run_rows(plan, rows),
@@ -105,6 +106,14 @@ class Results:
             path = self._folder.path / f"{name}.parquet"
             write_whole(path, partial(frame.to_parquet, index=False))
         return tables
+
+
+def _check_whole(rows: Sequence[Row], ending: Ending | None) -> None:
+    """Raise ValueError when a trial that has ended does not have its curve up to the end."""
+    if ending is not None and ending.state != "failed":
+        last = rows[-1]["kimg"] if rows else None
+        if last != ending.kimg:
+            raise ValueError(f"its curve ends at kimg {last}, its marker says {ending.kimg}")
 
 
 def _keys(plan: TrialPlan) -> Row:
@@ -246,6 +255,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UserError(f"{folder.path} is no folder")
     if not (folder.path / "study.json").is_file() and not any(folder.trials()):
         raise UserError(f"{folder.path} is no study: it has neither study.json nor trials")
+    tables_file = folder.path / "trials.parquet"
+    if not any(folder.trials()) and tables_file.exists() and len(pd.read_parquet(tables_file)):
+        raise UserError(f"{folder.path} has no trial folders: its tables are left as they are")
     results = Results(folder)
     results.add_all(include_unfinished=not folder.is_running())
     try:

@@ -280,6 +280,8 @@ def _distribution(where: str, spec: Spec) -> BaseDistribution:
     _check_keys(where, spec, keys | {"distribution"})
     try:
         return build(where, spec)
+    except SpaceError:
+        raise
     except OverflowError as error:
         raise SpaceError(
             f"{where}: exp of these exponents overflows; to give values, use log_uniform_values"

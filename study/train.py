@@ -135,12 +135,18 @@ def _train(plan: TrialPlan, folder: TrialFolder, options: argparse.Namespace) ->
     tracker = Tracker(options.wandb, folder.path.parents[1], "gan-study", plan.study)
     tracker.start(plan.trial_id, {**plan.to_dict(), **plan.config.to_dict()})
     state, summary = "failed", {}
+    divergences: list[str] = []
     try:
         for evaluation in run(plan, folder, device):
             state, summary = evaluation.state, evaluation.summary()
+            divergences = [
+                f"seed {row['seed']} diverged at kimg {row['diverged_at_kimg']:g}: {row['reason']}"
+                for row in evaluation.rows
+                if row["diverged"]
+            ]
             tracker.log(plan.trial_id, summary, step=evaluation.evaluation, image=evaluation.image)
             print(
-                f"kimg {evaluation.kimg:9.2f}  {plan.metric} {evaluation.objective:10.4f}  "
+                f"kimg {evaluation.kimg:9.2f}  objective {evaluation.objective:10.4f}  "
                 + "  ".join(f"{name} {value:.4g}" for name, value in summary.items() if name in METRICS),
                 f" diverged {summary['diverged_seeds']}/{len(plan.seeds)}",
                 flush=True,
@@ -151,6 +157,8 @@ def _train(plan: TrialPlan, folder: TrialFolder, options: argparse.Namespace) ->
     finally:
         tracker.finish(plan.trial_id, {**summary, "state": state}, failed=state == "failed")
         tracker.close()
+    for divergence in divergences:
+        print(divergence)
     print(f"{state}: {folder.path}")
     return OK if state == "completed" else NOTHING_COMPLETED
 

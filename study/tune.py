@@ -92,7 +92,11 @@ def _start(options: argparse.Namespace) -> int:
     plan = plan_from(options, spaces, hardware)
     folder = StudyFolder(options.results / plan.name)
     folder.create(plan, command_line(), hardware.to_dict())
-    return _run(plan, folder, spaces, hardware)
+    try:
+        return _run(plan, folder, spaces, hardware)
+    except KeyboardInterrupt:  # while Ray and torch are being imported
+        print(_how_to_continue(plan, folder))
+        return INTERRUPTED
 
 
 def _resume(options: argparse.Namespace, p: argparse.ArgumentParser) -> int:
@@ -259,8 +263,7 @@ def _run(
             console.best_trials(trials, spaces)
     console.say(f"results: {folder.path}")
     if not finished:
-        joined = f" --address {plan.address}" if plan.address else ""
-        console.say(f"interrupted; continue with: python -m study.tune --resume {folder.path}{joined}")
+        console.say(_how_to_continue(plan, folder))
         return INTERRUPTED
     assert trials is not None
     if not (trials["state"] == "completed").any():
@@ -268,6 +271,11 @@ def _run(
         print(f"error: no trial completed (they ended as: {states})", file=sys.stderr)
         return NOTHING_COMPLETED
     return OK
+
+
+def _how_to_continue(plan: StudyPlan, folder: StudyFolder) -> str:
+    joined = f" --address {plan.address}" if plan.address else ""
+    return f"interrupted; continue with: python -m study.tune --resume {folder.path}{joined}"
 
 
 def _announce(console: "Console", plan: StudyPlan, folder: StudyFolder, hardware: Hardware) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from study.command import run_command
 from study.config import LIMITS, TrialConfig
+from study.errors import UserError
 from study.metrics import METRICS, metrics_for
 from study.plan import StudyPlan, TrialPlan
 from study.results import TABLES, Results, main
@@ -115,7 +116,7 @@ def add(study: StudyFolder) -> Add:
         folder.create(trial_plan(trial_id, **changes))
         folder.append(history)
         if ending:
-            folder.finish(ending)
+            folder.finish(replace(ending, kimg=history[-1]["kimg"]) if history else ending)
         return folder
 
     return write
@@ -524,3 +525,22 @@ def test_directions_of_all_metrics_are_used(add: Add, study: StudyFolder) -> Non
 def test_a_marker_is_json_that_anyone_can_read(add: Add) -> None:
     folder = add("a-00000", rows([1.0], [1.0]), ended("completed"))
     assert json.loads((folder.path / "DONE").read_text())["state"] == "completed"
+
+
+def test_a_curve_that_is_cut_short_is_told(add: Add, study: StudyFolder) -> None:
+    folder = add("a-00000", rows([1.0, 0.5, 0.4]), ended("completed"), seeds=(0,))
+    curves = folder.path / "curves.jsonl"
+    curves.write_text("".join(curves.read_text().splitlines(keepends=True)[:2]))
+    results = Results(study)
+    results.add_all(include_unfinished=True)
+    assert results.trial_row("a-00000")["ended_by"] == "unreadable"
+    assert "its curve ends at kimg 1.0, its marker says 2.0" in results.problems[0]
+
+
+def test_tables_are_not_replaced_by_empty_ones(add: Add, study: StudyFolder) -> None:
+    add("a-00000", rows([1.0]), ended("completed"), seeds=(0,))
+    before = tables(study)["trials"]
+    (study.path / "trials").rename(study.path / "elsewhere")
+    with pytest.raises(UserError, match="no trial folders"):
+        main([str(study.path)])
+    assert len(pd.read_parquet(study.path / "trials.parquet")) == len(before) == 1

@@ -42,7 +42,7 @@ from study.space import parse_space
 from study.study_folder import StudyFolder
 from study.tracking import Tracker
 from study.trial import run
-from study.trial_folder import TrialFolder
+from study.trial_folder import Ending, TrialFolder
 
 STATES = {
     "completed": TrialState.COMPLETE,
@@ -367,6 +367,51 @@ def test_a_study_killed_anywhere_goes_on(
     assert set(states(folder).values()) == {"completed"}
 
 
+@pytest.mark.parametrize("state", ["pruned", "failed"])
+def test_an_end_that_optuna_was_not_told_of_is_not_undone(
+    state: str, folder: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between marker and journal: such a trial has budget left, and must not go on to use it."""
+    space = {**small(), "early_terminate": {"type": "hyperband", "min_iter": 1}}
+    folder.create(replace(plan(6, 0.192, a=space), schedulers={"a": "asha"}), [], {})
+
+    def faulty(trial: Any, *rest: Any) -> Iterator[Any]:
+        for evaluation in run(trial, *rest):
+            if state == "failed" and trial.trial_id == "a-00002" and evaluation.evaluation == 1:
+                raise ZeroDivisionError
+            yield evaluation
+
+    def kill(search: Search, number: int, ending: Ending) -> None:
+        if ending.state == state:
+            raise Killed
+        tell(search, number, ending)
+
+    tell = Search.tell
+    with monkeypatch.context() as patch:
+        patch.setattr(trainable, "run", faulty)
+        patch.setattr(Search, "tell", kill)
+        killed = Driver(folder)
+        with pytest.raises(Killed):
+            killed.run()
+    name = killed.order[-1]
+    rows = folder.trial(name).rows()
+    assert len(rows) < 8
+    killed.worker.cleanup()
+    resumed = Driver(folder)
+    resumed.run()
+    assert name not in resumed.order
+    assert folder.trial(name).rows() == rows
+    assert states(folder)[name] == state
+    check_books(folder, {"a": 6}, evaluations=4)
+
+
+def test_a_trial_is_on_disk_before_it_is_handed_out(folder: StudyFolder) -> None:
+    folder.create(plan(), [], {})
+    config = QueueSearcher(Driver(folder).books, threads=1, device="cpu").suggest("ray's own id")
+    assert isinstance(config, dict)
+    assert folder.trial("a-00000").plan().to_dict() == config["plan"]
+
+
 def test_a_study_is_extended(folder: StudyFolder) -> None:
     folder.create(plan(2), [], {})
     Driver(folder).run()
@@ -472,7 +517,9 @@ def test_an_interrupt_while_ray_starts(
 ) -> None:
     assert tune.main(["--space", "wgan_gp", *TINY, "--name", "x"]) == 130
     assert ray_starts_with
-    assert capsys.readouterr().out.splitlines()[-1].endswith("python -m study.tune --resume results/x")
+    out = capsys.readouterr().out
+    assert "stopping: running trials keep their last checkpoint" in out  # not cut off at once
+    assert out.splitlines()[-1].endswith("python -m study.tune --resume results/x")
     study = StudyFolder(tmp_path / "results" / "x")
     assert [len(table(study, name)) for name in TABLES] == [0, 0, 0]
     assert journal(study, "wgan_gp") == []
@@ -694,7 +741,8 @@ def begin(start: Start, folder: Path) -> tuple[Command, StudyFolder]:
 
 def finished_files(study: StudyFolder) -> dict[str, bytes]:
     """The curves of the trials that have ended."""
-    return {n: (f.path / "curves.jsonl").read_bytes() for n, f in study.trials() if f.ending()}
+    files = {n: f.path / "curves.jsonl" for n, f in study.trials() if f.ending()}
+    return {n: file.read_bytes() if file.exists() else b"" for n, file in files.items()}
 
 
 def unfinished(study: StudyFolder) -> list[TrialFolder]:
