@@ -10,15 +10,23 @@ from typing import Any
 KIMG = {"images": 30.0, "points": 600.0}
 EVALUATIONS = 9
 
+BF16_FLAGS = {"avx512_bf16", "amx_bf16"}  # of CPUs, in /proc/cpuinfo
+BF16_CAPABILITY = 8.0  # of GPUs: Ampere and later
+
 
 @dataclass(frozen=True)
 class Hardware:
-    """Processors this process may use, and the machine's GPUs by name."""
+    """Processors this process may use, the machine's GPUs by name, and whether they compute in bf16.
+
+    Attributes:
+        bf16: what trains (every GPU if there is one, else the CPU) has instructions for bfloat16.
+    """
 
     cpus: int
     cpu_name: str
     memory_gib: float
     gpus: tuple[str, ...]
+    bf16: bool
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -38,11 +46,14 @@ class Defaults:
 def detect() -> Hardware:
     """Look at the machine without importing torch."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    gpus = _gpus()
+    capable = [capability >= BF16_CAPABILITY for _, capability in gpus]
     return Hardware(
         cpus=_cpus(),
-        cpu_name=_cpu_name(),
+        cpu_name=_cpu_info("model name") or "unknown",
         memory_gib=round(memory, 1),
-        gpus=_gpus(),
+        gpus=tuple(name for name, _ in gpus),
+        bf16=all(capable) if gpus else not BF16_FLAGS.isdisjoint(_cpu_info("flags").split()),
     )
 
 
@@ -77,28 +88,32 @@ def _cpus() -> int:
     return cpus
 
 
-def _cpu_name() -> str:
+def _cpu_info(field: str) -> str:
+    """The first processor's entry in /proc/cpuinfo; empty where there is none."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text().splitlines():
-            if line.startswith("model name"):
+            if line.startswith(field):
                 return line.partition(":")[2].strip()
-    return "unknown"
+    return ""
 
 
-def _gpus() -> tuple[str, ...]:
-    """Names of the NVIDIA GPUs that CUDA_VISIBLE_DEVICES leaves visible."""
+def _gpus() -> tuple[tuple[str, float], ...]:
+    """Name and compute capability of the NVIDIA GPUs that CUDA_VISIBLE_DEVICES leaves visible."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and visible.strip() in ("", "-1"):
         return ()
     try:
         found = subprocess.run(
-            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
+            ["nvidia-smi", "--query-gpu=name,compute_cap", "--format=csv,noheader"],
             capture_output=True,
             text=True,
             timeout=20,
         )
     except (OSError, subprocess.TimeoutExpired):
         return ()
-    names = tuple(found.stdout.split("\n")[:-1]) if found.returncode == 0 else ()
-    return names[: len(visible.split(","))] if visible else names
+    lines = found.stdout.split("\n")[:-1] if found.returncode == 0 else []
+    gpus = tuple(
+        (name.strip(), float(capability)) for name, _, capability in (line.rpartition(",") for line in lines)
+    )
+    return gpus[: len(visible.split(","))] if visible else gpus

@@ -3,11 +3,12 @@
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from study.config import DATASET_KINDS, ConfigError, TrialConfig
+from study.precision import PRECISIONS
 
 AGGREGATES = ("mean", "median", "cvar")
 NAME_BYTES = 255
@@ -26,6 +27,7 @@ class TrialPlan:
         eval_kimg: kimg between evaluations.
         metric: the metric that each member's score is read from.
         aggregate: how the seeds' scores become the objective: mean, median or cvar.
+        precision: what networks compute in, fp32 or bf16.
     """
 
     study: str
@@ -38,9 +40,11 @@ class TrialPlan:
     eval_kimg: float
     metric: str
     aggregate: str
+    precision: str = "fp32"
 
     def __post_init__(self) -> None:
         _check_budget(self.kimg, self.eval_kimg)
+        _check_precision(self.precision)
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise ConfigError(f"seeds = {self.seeds!r}: it must be one or more different seeds")
         if self.aggregate not in AGGREGATES:
@@ -66,6 +70,7 @@ class StudyPlan:
         samplers, schedulers, trials: by space; what proposes its trials, what stops them early, and
             how many there are.
         seeds: members per trial.
+        precision: by model, fp32 or bf16; a model that is not named computes in fp32.
         concurrency: trials that run at the same time.
     """
 
@@ -87,6 +92,7 @@ class StudyPlan:
     wandb: str
     wandb_project: str
     address: str | None
+    precision: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raises ConfigError where a plan read from study.json makes no sense."""
@@ -103,6 +109,8 @@ class StudyPlan:
                 raise ConfigError(f"{name} = {number!r} must be a whole number of at least 1")
         if self.dataset not in DATASET_KINDS:
             raise ConfigError(f"dataset = {self.dataset!r} is not one of {', '.join(DATASET_KINDS)}")
+        for precision in self.precision.values():
+            _check_precision(precision)
         _check_budget(self.kimg, self.eval_kimg)
 
     @property
@@ -111,17 +119,19 @@ class StudyPlan:
 
     def trial(self, space: str, number: int, hyperparameters: Mapping[str, Any]) -> TrialPlan:
         """The plan of one trial of a space."""
+        config = TrialConfig.from_dict({**hyperparameters, "dataset": self.dataset})
         return TrialPlan(
             study=self.name,
             space=space,
             trial_id=trial_id(space, number),
-            config=TrialConfig.from_dict({**hyperparameters, "dataset": self.dataset}),
+            config=config,
             seeds=tuple(range(self.seeds)),
             study_seed=self.seed,
             kimg=self.kimg,
             eval_kimg=self.eval_kimg,
             metric=self.metric,
             aggregate=self.aggregate,
+            precision=self.precision.get(config.model, "fp32"),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -145,6 +155,11 @@ def _check_budget(kimg: float, eval_kimg: float) -> None:
     for name, value in (("kimg", kimg), ("eval_kimg", eval_kimg)):
         if not isinstance(value, int | float) or not (math.isfinite(value) and value > 0):
             raise ConfigError(f"{name} = {value!r} is out of range: it must be above 0")
+
+
+def _check_precision(precision: str) -> None:
+    if precision not in PRECISIONS[1:]:
+        raise ConfigError(f"precision = {precision!r} is not one of {', '.join(PRECISIONS[1:])}")
 
 
 def trial_id(space: str, number: int) -> str:

@@ -137,6 +137,7 @@ def _trial_row(plan: TrialPlan, rows: Sequence[Row], ending: Ending | None) -> R
         "aggregate": plan.aggregate,
         "objective": ending.objective if ending else None,
         "n_seeds": len(plan.seeds),
+        "precision": plan.precision,
         "error": ending.error if ending else None,
     }
     if not last:
@@ -213,7 +214,7 @@ def _columns(table: str, metrics: Sequence[str]) -> dict[str, str]:
             **keys,
             **hyperparameters,
             **{"state": text, "ended_by": text, "kimg": number, "objective": number},
-            **{"metric": text, "aggregate": text, "n_seeds": whole, "n_diverged": whole},
+            **{"metric": text, "aggregate": text, "precision": text, "n_seeds": whole, "n_diverged": whole},
             **dict.fromkeys(("failure_rate", "failure_rate_low", "failure_rate_high"), number),
             **of_metrics("", "_iqr", "_cvar", "_floor", "_ceiling"),
             **clocks,

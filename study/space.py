@@ -72,6 +72,12 @@ class Space:
         """Every value of every searched parameter; SpaceError when one has infinitely many."""
         return {name: _values(self.name, name, d) for name, d in self.distributions.items()}
 
+    def models(self) -> list[str]:
+        """The GAN variants that it can propose."""
+        if "model" in self.distributions:
+            return _values(self.name, "model", self.distributions["model"])
+        return [self.constants["model"]]
+
 
 def find_space(name_or_path: str) -> Path:
     """The file of a space given by name (in search_spaces/) or by path."""

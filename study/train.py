@@ -24,9 +24,10 @@ from study.command import (
 )
 from study.config import DATASET_KINDS, LIMITS, TYPES, TrialConfig
 from study.errors import UserError
-from study.hardware import EVALUATIONS, KIMG
+from study.hardware import EVALUATIONS, KIMG, detect
 from study.metrics import DEFAULT_METRIC, METRICS, check_metric
 from study.plan import AGGREGATES, TrialPlan, check_study_name
+from study.precision import PRECISIONS, resolve
 from study.tracking import MODES, Tracker
 from study.trial_folder import TrialFolder
 
@@ -47,6 +48,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--aggregate", choices=AGGREGATES, default="mean", help="of the seeds' scores")
     p.add_argument("--results", type=Path, default=Path("results"), help="folder of the results")
     p.add_argument("--name", default="train", help="study that the trial is filed under")
+    p.add_argument(
+        "--precision", choices=PRECISIONS, default="auto", help="auto: bf16 where it is fast and harmless"
+    )
     p.add_argument("--threads", type=whole_at_least(1), help="CPU threads (default: torch's choice)")
     p.add_argument(
         "--wandb",
@@ -82,6 +86,7 @@ def plan_from(options: argparse.Namespace) -> TrialPlan:
         eval_kimg=options.eval_kimg or kimg / EVALUATIONS,
         metric=check_metric(options.metric or DEFAULT_METRIC[kind], config.dataset),
         aggregate=options.aggregate,
+        precision=resolve(options.precision, config.model, kind, detect().bf16),
     )
 
 
@@ -131,7 +136,9 @@ def _train(plan: TrialPlan, folder: TrialFolder, options: argparse.Namespace) ->
     if options.threads:
         torch.set_num_threads(options.threads)
     device = default_device()
-    print(f"{len(plan.seeds)} seeds of {plan.config.model} on {plan.config.dataset}, {device}")
+    print(
+        f"{len(plan.seeds)} seeds of {plan.config.model} on {plan.config.dataset}, {device}, {plan.precision}"
+    )
     tracker = Tracker(options.wandb, folder.path.parents[1], "gan-study", plan.study)
     tracker.start(plan.trial_id, {**plan.to_dict(), **plan.config.to_dict()})
     state, summary = "failed", {}

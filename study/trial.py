@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from study.data import load
+from study.memory import keep_freed_memory
 from study.metrics import METRICS
 from study.metrics.evaluator import Evaluator, evaluator_for
 from study.objective import objective
@@ -73,11 +74,15 @@ def run(plan: TrialPlan, folder: TrialFolder, device: torch.device) -> Iterator[
     """
     if not folder.exists():
         folder.create(plan)
+    keep_freed_memory()
+    torch.backends.cudnn.deterministic = True  # the same seed gives the same bits
     with folder.lock():
         data = load(plan.config.dataset, device)
         evaluator = evaluator_for(plan.config.dataset, device)
         members = len(plan.seeds)
-        pack = Pack([plan.config] * members, plan.seeds, plan.study_seed, data.sample_shape, device)
+        pack = Pack(
+            [plan.config] * members, plan.seeds, plan.study_seed, data.sample_shape, device, plan.precision
+        )
         if folder.checkpoint.exists():
             checkpoint.load(pack, folder.checkpoint)
         history = folder.keep_rows_before(pack.next_evaluation)

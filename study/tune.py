@@ -27,6 +27,7 @@ from study.errors import UserError
 from study.hardware import EVALUATIONS, KIMG, Hardware, defaults, detect
 from study.metrics import DEFAULT_METRIC, METRICS, check_metric
 from study.plan import AGGREGATES, SAMPLERS, SCHEDULERS, StudyPlan, check_study_name
+from study.precision import PRECISIONS, resolve
 from study.study_folder import StudyFolder, command_line
 from study.tracking import MODES
 
@@ -58,6 +59,9 @@ def parser() -> argparse.ArgumentParser:
     how.add_argument("--concurrency", type=whole_at_least(1), help="trials at the same time")
     how.add_argument("--cpus-per-trial", type=positive, help="CPUs, and as many threads, a trial")
     how.add_argument("--gpus-per-trial", type=not_negative, help="GPUs a trial; fractions share one")
+    how.add_argument(
+        "--precision", choices=PRECISIONS, default="auto", help="auto: bf16 where it is fast and harmless"
+    )
     how.add_argument("--address", help="join a running Ray cluster: 'auto' or host:port")
     where = p.add_argument_group("where results go")
     where.add_argument("--results", type=Path, default=Path("results"), help="folder of all studies")
@@ -109,7 +113,7 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser) -> int:
         raise UserError(f"{folder.path} has no space to search")
     spaces = [parse_space(name, document) for name, document in plan.spaces.items()]
     fixed = ("space", "dataset", "metric", "aggregate", "seeds", "kimg", "eval_kimg", "seed", "sampler",
-             "scheduler", "name")  # fmt: skip
+             "scheduler", "precision", "name")  # fmt: skip
     changed = [name for name in fixed if getattr(options, name) != p.get_default(name)]
     if changed:
         flags = ", ".join("--" + name.replace("_", "-") for name in changed)
@@ -161,6 +165,7 @@ def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: 
         seed=options.seed,
         wandb=options.wandb,
         wandb_project=options.wandb_project,
+        precision={m: resolve(options.precision, m, kind, hardware.bf16) for s in spaces for m in s.models()},
         **_how_to_run(options, hardware),
     )
 
@@ -293,7 +298,16 @@ def _announce(console: "Console", plan: StudyPlan, folder: StudyFolder, hardware
     console.say(
         f"{plan.concurrency} trials at a time, {plan.cpus_per_trial:g} CPU"
         + (f" and {plan.gpus_per_trial:g} GPU each" if plan.gpus_per_trial else " each")
+        + f"; computing in {_precision(plan)}"
     )
+
+
+def _precision(plan: StudyPlan) -> str:
+    """'bf16', or 'bf16 (dcgan: fp32)' where models differ."""
+    values = plan.precision
+    common = max(set(values.values()), key=list(values.values()).count, default="fp32")
+    others = [f"{model}: {precision}" for model, precision in values.items() if precision != common]
+    return common + (f" ({', '.join(others)})" if others else "")
 
 
 if __name__ == "__main__":

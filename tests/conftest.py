@@ -62,6 +62,13 @@ def case(request: pytest.FixtureRequest) -> tuple[str, str]:
     return model, kind
 
 
+@pytest.fixture(params=["fp32", "bf16"], scope="session")
+def precision(request: pytest.FixtureRequest) -> str:
+    """What networks compute in; facts about bits hold in both."""
+    name: str = request.param
+    return name
+
+
 @pytest.fixture(scope="session")
 def training_data() -> Callable[[str], Tensor]:
     """The training samples of the tiny dataset of a kind, in the default floating type."""
@@ -78,13 +85,15 @@ def make_pack(training_data: Callable[[str], Tensor]) -> Callable[..., Pack]:
         kind: str,
         seeds: Sequence[int] = (0, 1, 2, 3),
         per_member: Sequence[Mapping[str, float]] = (),
+        precision: str = "fp32",
+        device: torch.device = CPU,
         **overrides: Any,
     ) -> Pack:
         configs = [
             TrialConfig.from_dict({"model": model, **TINY[kind], **overrides, **own})
             for own in (per_member or [{}] * len(seeds))
         ]
-        return Pack(configs, seeds, STUDY_SEED, tuple(training_data(kind).shape[1:]), CPU)
+        return Pack(configs, seeds, STUDY_SEED, tuple(training_data(kind).shape[1:]), device, precision)
 
     return make
 
@@ -99,7 +108,7 @@ def member_state() -> Callable[[Pack, int], dict[str, bytes]]:
 
         def collect(name: str, value: Any) -> None:
             if isinstance(value, Tensor):
-                bits[name] = value[member].contiguous().numpy().tobytes()
+                bits[name] = value[member].contiguous().cpu().numpy().tobytes()
                 return
             items = value.items() if isinstance(value, dict) else enumerate(value)
             for key, part in items:
@@ -110,3 +119,18 @@ def member_state() -> Callable[[Pack, int], dict[str, bytes]]:
         return bits
 
     return read
+
+
+@pytest.fixture(scope="session")
+def everything() -> Callable[[Mapping[str, Any]], dict[str, object]]:
+    """A pack's state but its clock as {path: bytes or number}, so that NaN equals NaN and -0 is not 0."""
+
+    def flat(value: Any, name: str) -> dict[str, object]:
+        if isinstance(value, Tensor):
+            return {name: (tuple(value.shape), value.contiguous().cpu().numpy().tobytes())}
+        if isinstance(value, dict | list):
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            return {k: v for key, part in items for k, v in flat(part, f"{name}/{key}").items()}
+        return {name: value}
+
+    return lambda state: flat({k: v for k, v in state.items() if k != "train_seconds"}, "")

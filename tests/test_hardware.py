@@ -12,7 +12,7 @@ from study.hardware import Defaults, Hardware, defaults, detect
 
 
 def machine(cpus: int, gpus: int = 0) -> Hardware:
-    return Hardware(cpus=cpus, cpu_name="test", memory_gib=8.0, gpus=("H100",) * gpus)
+    return Hardware(cpus=cpus, cpu_name="test", memory_gib=8.0, gpus=("H100",) * gpus, bf16=False)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_containers_quota_counts(quota: str, cpus: int, monkeypatch: pytest.Mo
 def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     def smi(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
         assert command[0] == "nvidia-smi"
-        return subprocess.CompletedProcess(command, 0, stdout="H100 A\nH100 B\n")
+        return subprocess.CompletedProcess(command, 0, stdout="H100, with a comma, 9.0\nT4, 7.5\n")
 
     monkeypatch.setattr(subprocess, "run", smi)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -103,6 +103,35 @@ def test_gpus_are_those_left_visible(
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     assert len(hardware._gpus()) == count
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_gpus_are_named_with_their_compute_capability() -> None:
+    assert hardware._gpus() == (("H100, with a comma", 9.0), ("T4", 7.5))
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize(("visible", "bf16"), [("0", True), ("0,1", False)])
+def test_gpus_compute_in_bf16_if_all_of_them_do(
+    visible: str, bf16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert detect().bf16 is bf16
+
+
+@pytest.mark.parametrize(
+    ("flags", "bf16"),
+    [
+        ("fpu avx512f avx512_bf16 sse", True),
+        ("amx_bf16 amx_tile", True),
+        ("fpu avx2 avx512f", False),
+        ("", False),
+    ],
+)
+def test_a_cpu_computes_in_bf16_by_its_flags(flags: str, bf16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "_gpus", lambda: ())
+    monkeypatch.setattr(hardware, "_cpu_info", {"flags": flags, "model name": "test"}.__getitem__)
+    assert detect().bf16 is bf16
 
 
 def test_no_driver_means_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from study.training import step
+from study.training.capture import EagerIterations
 from study.training.loop import Progress, train
 from study.training.meter import Meter
 from study.training.pack import Pack
@@ -27,7 +28,7 @@ def points(training_data: Data) -> Tensor:
 def kill(pack: Pack, *members: int) -> None:
     finite = torch.ones_like(pack.watch.alive)
     finite[list(members)] = False
-    pack.watch.check(finite, "non-finite critic loss", pack.critic_updates)
+    pack.watch.check(finite, "non-finite critic loss")
 
 
 def test_progress_comes_at_zero_at_each_interval_and_at_the_end(make_pack: MakePack, points: Tensor) -> None:
@@ -116,11 +117,12 @@ def test_train_seconds_leave_out_what_the_caller_does(
 ) -> None:
     now = [0.0]
 
-    def iteration(pack: Pack, data: Tensor) -> None:
-        now[0] += 1.0
-        step.iteration(pack, data)
+    class SlowIterations(EagerIterations):
+        def __call__(self) -> None:
+            now[0] += 1.0
+            super().__call__()
 
-    monkeypatch.setattr("study.training.loop.iteration", iteration)
+    monkeypatch.setattr("study.training.loop.iterations_of", SlowIterations)
     monkeypatch.setattr("study.training.loop.time", SimpleNamespace(perf_counter=lambda: now[0]))
     seconds = []
     for progress in train(make_pack("dcgan", "points", batch_size=10), points, 0.05, 0.02):
@@ -155,25 +157,25 @@ def test_the_end_of_all_members_is_seen_within_a_hundred_updates(
 ) -> None:
     updates = 0
 
-    def iteration(pack: Pack, data: Tensor) -> None:
+    class CountingIterations(EagerIterations):
         """Counts the updates of an iteration; the update number `falls_at` is everybody's last."""
-        nonlocal updates
-        del data
-        for _ in range(n_critic + 1):
-            updates += 1
-            if updates == falls_at:
-                kill(pack, 0, 1, 2, 3)
-        pack.critic_updates += n_critic
-        pack.generator_updates += 1
 
-    monkeypatch.setattr("study.training.loop.iteration", iteration)
+        def __call__(self) -> None:
+            nonlocal updates
+            for _ in range(n_critic + 1):
+                updates += 1
+                if updates == falls_at:
+                    kill(self.pack, 0, 1, 2, 3)
+            self.pack.count_iteration()
+
+    monkeypatch.setattr("study.training.loop.iterations_of", CountingIterations)
     pack = make_pack("wgan_gp", "points", n_critic=n_critic)
     *_, last = train(pack, points, kimg=1e4, eval_kimg=1e4)
     assert last.finished
     assert updates - falls_at <= 100
 
 
-@pytest.mark.parametrize("where", ["critic_parameters", "generator_parameters"])
+@pytest.mark.parametrize("where", ["critic", "generator"])
 @pytest.mark.parametrize("model", ["dcgan", "wgan_cp", "wgan_gp"])
 def test_a_divergence_is_dated_where_it_first_showed(
     model: str, where: str, make_pack: MakePack, points: Tensor
@@ -184,7 +186,7 @@ def test_a_divergence_is_dated_where_it_first_showed(
     next(progress)
     assert next(progress).kimg == 0.04
     with torch.no_grad():
-        getattr(pack, where)[0][3].view(-1)[0] = math.nan
+        getattr(pack, where).parameters[0][3].view(-1)[0] = math.nan
     *_, last = progress
     divergence = last.divergences[3]
     assert last.divergences[:3] == [None] * 3
@@ -198,7 +200,7 @@ def test_a_parameter_that_no_loss_shows_is_found_at_the_evaluation(
     # ReLU turns a unit with bias minus infinity into zero: the losses stay finite.
     pack = make_pack("wgan_gp", "points", n_critic=1, batch_size=10)
     with torch.no_grad():
-        pack.critic_parameters[1][2, 0, 0] = -math.inf
+        pack.critic.parameters[1][2, 0, 0] = -math.inf
     progress = train(pack, points, kimg=0.04, eval_kimg=0.02)
     next(progress)
     divergence = next(progress).divergences[2]
@@ -210,7 +212,7 @@ def test_an_explosion_is_seen_within_a_hundred_updates(make_pack: MakePack, poin
     # A shift of 1e6 leaves every loss and gradient finite.
     pack = make_pack("dcgan", "points", batch_size=10)
     with torch.no_grad():
-        pack.generator_parameters[-1][2] = 1e6
+        pack.generator.parameters[-1][2] = 1e6
     *_, last = train(pack, points, kimg=3.0, eval_kimg=3.0)
     divergence = last.divergences[2]
     assert last.divergences[:2] + last.divergences[3:] == [None] * 3

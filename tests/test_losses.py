@@ -16,6 +16,7 @@ from study.losses import (
     WassersteinLoss,
     WeightClipping,
 )
+from study.networks import build_critic
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -23,7 +24,16 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=stream, dtype=torch.float64)
 
 
-class LinearCritic(nn.Module):
+class Critic(nn.Module):
+    """Gives its input gradients by autograd, create_graph: the textbook's way."""
+
+    def input_gradient(self, samples: Tensor) -> Tensor:
+        x = samples.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(self(x).sum(), x, create_graph=True)
+        return gradient
+
+
+class LinearCritic(Critic):
     """D_m(x) = w_m . x, whose gradient is w_m everywhere."""
 
     def __init__(self, w: Tensor) -> None:
@@ -34,14 +44,14 @@ class LinearCritic(nn.Module):
         return torch.einsum("mbi,mi->mb", x.flatten(2), self.w)
 
 
-class BowlCritic(nn.Module):
+class BowlCritic(Critic):
     """D(x) = |x|^2 / 2, whose gradient is x."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.flatten(2).square().sum(2) / 2
 
 
-class SmoothCritic(nn.Module):
+class SmoothCritic(Critic):
     """A two-layer tanh network per member: smooth, so finite differences are exact to second order."""
 
     def __init__(self, members: int) -> None:
@@ -121,7 +131,7 @@ def test_a_members_loss_ignores_the_others(model: str) -> None:
     assert loss.generator(spoiled)[0] == loss.generator(fake)[0]
 
 
-def penalty_of(critic: nn.Module, shape: tuple[int, ...], weights: Sequence[float]) -> Tensor:
+def penalty_of(critic: Critic, shape: tuple[int, ...], weights: Sequence[float]) -> Tensor:
     members, batch = shape[:2]
     epsilon = torch.rand(members, batch, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
     penalty = GradientPenalty(torch.tensor(weights, dtype=torch.float64))
@@ -207,12 +217,29 @@ def test_penalty_of_a_flat_critic_has_a_finite_gradient() -> None:
     assert bool(gradient.isfinite().all())
 
 
-def test_penalty_sends_no_gradient_to_the_samples() -> None:
-    real, fake = normal(1, 4, 3).requires_grad_(), normal(1, 4, 3, seed=1).requires_grad_()
-    penalty = GradientPenalty(torch.ones(1, dtype=torch.float64))
-    value = penalty(SmoothCritic(1), real, fake, torch.full((1, 4), 0.5, dtype=torch.float64))
-    gradients = torch.autograd.grad(value.sum(), (real, fake), allow_unused=True)
-    assert gradients == (None, None)
+@pytest.mark.parametrize("sample", [(2,), (1, 8, 8), (3, 16, 16)])
+def test_penalty_sends_no_gradient_to_the_samples(sample: tuple[int, ...]) -> None:
+    critic = build_critic(sample, 4, [torch.Generator().manual_seed(1)], batch_norm=False)
+    real, fake = (normal(1, 4, *sample, seed=i).float().requires_grad_() for i in (0, 1))
+    value = GradientPenalty(torch.ones(1))(critic, real, fake, torch.full((1, 4), 0.5))
+    wanted = (real, fake, next(critic.parameters()))
+    *samples, weights = torch.autograd.grad(value.sum(), wanted, allow_unused=True)
+    assert samples == [None, None]
+    assert weights is not None
+    assert bool(weights.any())
+
+
+def test_penalty_is_computed_in_the_type_of_the_samples() -> None:
+    # |w| is 5 by its bfloat16 components; the square of 5 - 1 times 0.3 has no place in bfloat16.
+    class Coarse(LinearCritic):
+        def input_gradient(self, samples: Tensor) -> Tensor:
+            return super().input_gradient(samples).bfloat16()
+
+    critic = Coarse(torch.tensor([[3.0, 4.0]]))
+    samples, epsilon = torch.zeros(1, 2, 2), torch.zeros(1, 2, dtype=torch.bfloat16)
+    value = GradientPenalty(torch.tensor([0.3], dtype=torch.float64))(critic, samples, samples, epsilon)
+    assert value.dtype == torch.float32
+    assert value.item() == pytest.approx(0.3 * 16, rel=1e-6)
 
 
 def test_penalty_of_a_member_ignores_the_others() -> None:
@@ -229,21 +256,20 @@ def test_penalty_of_a_member_ignores_the_others() -> None:
 
 
 def test_clipping_clamps_each_member_to_its_own_bound() -> None:
-    parameters = [
-        torch.tensor([[-3.0, 0.5, 0.05], [-3.0, 0.5, 0.05]]),
-        torch.tensor([[[2.0]], [[-2.0]]]),
-    ]
-    WeightClipping(torch.tensor([0.1, 1.0]))(parameters, torch.tensor([True, True]))
-    torch.testing.assert_close(
-        parameters[0], torch.tensor([[-0.1, 0.1, 0.05], [-1.0, 0.5, 0.05]]), rtol=0, atol=0
-    )
-    torch.testing.assert_close(parameters[1], torch.tensor([[[0.1]], [[-1.0]]]), rtol=0, atol=0)
+    values = torch.tensor([[-3.0, 0.5, 0.05, 2.0], [-3.0, 0.5, 0.05, -2.0]])
+    WeightClipping(torch.tensor([0.1, 1.0]))(values, torch.tensor([True, True]))
+    assert torch.equal(values, torch.tensor([[-0.1, 0.1, 0.05, 0.1], [-1.0, 0.5, 0.05, -1.0]]))
 
 
 def test_clipping_leaves_dead_members_as_they_are() -> None:
-    dead = [math.nan, math.inf, -7.0]
-    parameter = torch.tensor([[9.0, 9.0, 9.0], dead])
-    before = parameter[1].numpy().tobytes()
-    WeightClipping(torch.tensor([0.1, 0.1]))([parameter], torch.tensor([True, False]))
-    assert parameter[1].numpy().tobytes() == before
-    assert parameter[0].tolist() == pytest.approx([0.1] * 3)
+    values = torch.tensor([[9.0, 9.0, 9.0], [math.nan, math.inf, -7.0]])
+    before = values[1].numpy().tobytes()
+    WeightClipping(torch.tensor([0.1, 0.1]))(values, torch.tensor([True, False]))
+    assert values[1].numpy().tobytes() == before
+    assert values[0].tolist() == pytest.approx([0.1] * 3)
+
+
+def test_clipping_takes_bounds_of_another_type() -> None:
+    values = torch.tensor([[-3.0, 0.05]])
+    WeightClipping(torch.tensor([0.1], dtype=torch.float64))(values, torch.tensor([True]))
+    assert torch.equal(values, torch.tensor([[-0.1, 0.05]]))

@@ -8,10 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from study.networks import build_critic, build_generator
+from study.networks.dcgan import DCGANCritic
 from study.networks.layers import MemberBatchNorm2d, record_statistics
+from study.networks.mlp import PointCritic
+from tests import textbook
+from tests.textbook import copy_weights, in_layout_of
 
 IMAGE = (1, 16, 16)
 LATENT, WIDTH, BATCH = 5, 3, 4
+HIDDEN = 12  # of the networks for points: fewer ReLUs may all be shut
 
 
 def streams(*seeds: int) -> list[torch.Generator]:
@@ -22,51 +27,18 @@ def noise(*shape: int, seed: int = 99) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def generator(shape: tuple[int, ...], *seeds: int, width: int = WIDTH) -> nn.Module:
-    return build_generator(shape, LATENT, width, streams(*seeds))
+def usual(shape: tuple[int, ...]) -> int:
+    return HIDDEN if len(shape) == 1 else WIDTH
 
 
-def critic(shape: tuple[int, ...], *seeds: int, batch_norm: bool = True, width: int = WIDTH) -> nn.Module:
-    return build_critic(shape, width, streams(*seeds), batch_norm=batch_norm)
+def generator(shape: tuple[int, ...], *seeds: int, width: int = 0) -> nn.Module:
+    return build_generator(shape, LATENT, width or usual(shape), streams(*seeds))
 
 
-def textbook_generator(channels: int, side: int) -> nn.Sequential:
-    """Radford et al. 2016, figure 1: a 4x4 map from the latent, doubled until it has the image's side."""
-    levels = int(math.log2(side // 4))
-    n = WIDTH * 2 ** (levels - 1)
-    layers: list[nn.Module] = [
-        nn.ConvTranspose2d(LATENT, n, 4, 1, 0, bias=False),
-        nn.BatchNorm2d(n, momentum=1.0),
-        nn.ReLU(),
-    ]
-    while n > WIDTH:
-        layers += [
-            nn.ConvTranspose2d(n, n // 2, 4, 2, 1, bias=False),
-            nn.BatchNorm2d(n // 2, momentum=1.0),
-            nn.ReLU(),
-        ]
-        n //= 2
-    return nn.Sequential(*layers, nn.ConvTranspose2d(n, channels, 4, 2, 1), nn.Tanh())
-
-
-def textbook_critic(channels: int, side: int, batch_norm: bool) -> nn.Sequential:
-    """The mirror image, LeakyReLU 0.2; batch norm everywhere but next to the image and the score."""
-    layers: list[nn.Module] = [nn.Conv2d(channels, WIDTH, 4, 2, 1), nn.LeakyReLU(0.2)]
-    n, side = WIDTH, side // 2
-    while side > 4:
-        layers.append(nn.Conv2d(n, 2 * n, 4, 2, 1, bias=not batch_norm))
-        if batch_norm:
-            layers.append(nn.BatchNorm2d(2 * n, momentum=1.0))
-        layers.append(nn.LeakyReLU(0.2))
-        n, side = 2 * n, side // 2
-    return nn.Sequential(*layers, nn.Conv2d(n, 1, 4, 1, 0), nn.Flatten(0))
-
-
-def textbook_mlp(n_out: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for n_in, n in ((2 if n_out == 1 else LATENT, WIDTH), (WIDTH, WIDTH), (WIDTH, WIDTH)):
-        layers += [nn.Linear(n_in, n), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Linear(WIDTH, n_out))
+def critic(
+    shape: tuple[int, ...], *seeds: int, batch_norm: bool = True, width: int = 0
+) -> PointCritic | DCGANCritic:
+    return build_critic(shape, width or usual(shape), streams(*seeds), batch_norm=batch_norm)
 
 
 def scramble(network: nn.Module) -> None:
@@ -77,84 +49,146 @@ def scramble(network: nn.Module) -> None:
             parameter.copy_(torch.randn(parameter.shape, generator=stream) * 0.5)
 
 
-@torch.no_grad()
-def copy_weights(ours: nn.Module, theirs: nn.Module) -> list[Callable[[Tensor], Tensor]]:
-    """Copy our one member into the textbook network; how to shape their gradients like ours."""
-    back: list[Callable[[Tensor], Tensor]] = []
-    for own, textbook in zip(ours.parameters(), theirs.parameters(), strict=True):
-        linear = textbook.dim() == 2
-        values = own[0].T if linear else own[0].reshape(textbook.shape)
-        textbook.copy_(values)
-        back.append(
-            lambda g, own=own, linear=linear: (g.T if linear else g).reshape(own.shape)  # type: ignore[misc]
-        )
-    return back
-
-
-def assert_same_gradients(
-    ours: Sequence[Tensor], theirs: Sequence[Tensor], back: Sequence[Callable[[Tensor], Tensor]]
-) -> None:
-    for own, textbook, shaped in zip(ours, theirs, back, strict=True):
-        torch.testing.assert_close(own, shaped(textbook), rtol=1e-9, atol=1e-10)
-
-
-GENERATORS = {
-    "points": ((2,), lambda: textbook_mlp(2)),
-    "16 grey": ((1, 16, 16), lambda: textbook_generator(1, 16)),
-    "32 colour": ((3, 32, 32), lambda: textbook_generator(3, 32)),
-}
+def assert_same_gradients(ours: Sequence[Tensor], theirs: Sequence[Tensor], member: int = 0) -> None:
+    for own, their in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(in_layout_of(their, own[member]), their, rtol=1e-9, atol=1e-10)
 
 
 @pytest.mark.usefixtures("double")
-@pytest.mark.parametrize(("shape", "textbook"), GENERATORS.values(), ids=GENERATORS.keys())
-def test_one_generator_is_the_textbooks_forward_and_backward(
-    shape: tuple[int, ...], textbook: Callable[[], nn.Module]
-) -> None:
-    ours, theirs = generator(shape, 0), textbook()
+@pytest.mark.parametrize("shape", [(2,), (3, 8, 8), (1, 16, 16), (3, 32, 32)], ids=str)
+def test_one_generator_is_the_textbooks_forward_and_backward(shape: tuple[int, ...]) -> None:
+    ours, theirs = generator(shape, 0), textbook.generator(shape, LATENT, usual(shape))
     scramble(ours)
-    back = copy_weights(ours, theirs)
+    copy_weights(ours, theirs)
     latents, weights = noise(BATCH, LATENT), noise(BATCH, *shape, seed=5)
     images = ours(latents[None])[0]
-    expected = theirs(latents if len(shape) == 1 else latents[:, :, None, None])
+    expected = theirs(latents)
     torch.testing.assert_close(images, expected, rtol=1e-10, atol=1e-12)
     assert_same_gradients(
         torch.autograd.grad((images * weights).sum(), list(ours.parameters())),
         torch.autograd.grad((expected * weights).sum(), list(theirs.parameters())),
-        back,
     )
 
 
-CRITICS = {
-    "points": ((2,), False, lambda: nn.Sequential(textbook_mlp(1), nn.Flatten(0))),
-    "16 grey, batch norm": ((1, 16, 16), True, lambda: textbook_critic(1, 16, True)),
-    "16 grey": ((1, 16, 16), False, lambda: textbook_critic(1, 16, False)),
-    "32 colour": ((3, 32, 32), False, lambda: textbook_critic(3, 32, False)),
-    "32 colour, batch norm": ((3, 32, 32), True, lambda: textbook_critic(3, 32, True)),
-}
+SHAPES = [(2,), (1, 8, 8), (3, 8, 8), (1, 16, 16), (3, 16, 16), (1, 32, 32), (3, 32, 32)]
+each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
+each_critic = pytest.mark.parametrize(
+    ("shape", "batch_norm"),
+    [*((shape, False) for shape in SHAPES), ((1, 16, 16), True), ((3, 32, 32), True)],
+    ids=str,
+)
+each_pack = pytest.mark.parametrize("members", [1, 3])
 
 
 @pytest.mark.usefixtures("double")
-@pytest.mark.parametrize(("shape", "batch_norm", "textbook"), CRITICS.values(), ids=CRITICS.keys())
-def test_one_critic_is_the_textbooks_forward_backward_and_twice_backward(
-    shape: tuple[int, ...], batch_norm: bool, textbook: Callable[[], nn.Module]
-) -> None:
-    ours, theirs = critic(shape, 0, batch_norm=batch_norm), textbook()
+@each_critic
+def test_one_critic_is_the_textbooks_forward_and_backward(shape: tuple[int, ...], batch_norm: bool) -> None:
+    ours = critic(shape, 0, batch_norm=batch_norm)
+    theirs = textbook.critic(shape, usual(shape), batch_norm=batch_norm)
     scramble(ours)
-    back = copy_weights(ours, theirs)
+    copy_weights(ours, theirs)
 
-    def twice(network: nn.Module, samples: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
-        """Scores, and how the slope at the samples depends on the weights: what the penalty needs."""
-        scores = network(samples)
-        (slope,) = torch.autograd.grad(scores.sum(), samples, create_graph=True)
-        value = scores.square().sum() + (slope.flatten(-len(shape)).norm(dim=-1) - 1).square().sum()
-        # A shift behind the last slope of a ReLU network does not appear in that slope.
-        return scores, torch.autograd.grad(value, list(network.parameters()))
+    def backward(network: nn.Module, samples: Tensor) -> tuple[Tensor, Tensor, Sequence[Tensor]]:
+        scores = network(samples.requires_grad_())
+        for_samples, *for_weights = torch.autograd.grad(
+            scores.square().sum(), [samples, *network.parameters()]
+        )
+        return scores, for_samples, for_weights
 
     samples = noise(BATCH, *shape)
-    scores, gradients = twice(ours, samples[None].requires_grad_())
-    expected, expected_gradients = twice(theirs, samples.clone().requires_grad_())
+    scores, for_samples, for_weights = backward(ours, samples[None])
+    expected, expected_for_samples, expected_for_weights = backward(theirs, samples.clone())
     torch.testing.assert_close(scores[0], expected, rtol=1e-10, atol=1e-12)
-    assert_same_gradients(gradients, expected_gradients, back)
+    torch.testing.assert_close(for_samples[0], expected_for_samples, rtol=1e-9, atol=1e-10)
+    assert_same_gradients(for_weights, expected_for_weights)
+
+
+@pytest.mark.usefixtures("double")
+@each_pack
+@each_shape
+def test_the_input_gradient_is_autograds(shape: tuple[int, ...], members: int) -> None:
+    network = critic(shape, *range(members), batch_norm=False)
+    scramble(network)
+    samples = noise(members, BATCH, *shape).requires_grad_()
+    (expected,) = torch.autograd.grad(network(samples).sum(), samples)
+    gradient = network.input_gradient(samples.detach())
+    assert gradient.shape == samples.shape
+    torch.testing.assert_close(gradient, expected, rtol=1e-10, atol=1e-10)
+    assert bool(expected.flatten(2).any(2).all())
+
+
+@pytest.mark.usefixtures("double")
+@each_pack
+@each_shape
+def test_a_gradient_penaltys_gradient_is_the_textbooks_double_backward(
+    shape: tuple[int, ...], members: int
+) -> None:
+    """How the norm of the slope depends on every weight; on a shift it does not."""
+    ours = critic(shape, *range(members), batch_norm=False)
+    scramble(ours)
+    samples = noise(members, BATCH, *shape)
+
+    def penalty(slope: Tensor) -> Tensor:
+        return (slope.flatten(-len(shape)).norm(dim=-1) - 1).square().sum()
+
+    def gradients(value: Tensor, network: nn.Module) -> Sequence[Tensor]:
+        wanted = list(network.parameters())
+        return torch.autograd.grad(value, wanted, allow_unused=True, materialize_grads=True)
+
+    value = penalty(ours.input_gradient(samples))
+    own = gradients(value, ours)
+    total = torch.zeros(())
+    for k in range(members):
+        theirs = textbook.critic(shape, usual(shape), batch_norm=False)
+        copy_weights(ours, theirs, k)
+        x = samples[k].clone().requires_grad_()
+        (slope,) = torch.autograd.grad(theirs(x).sum(), x, create_graph=True)
+        total = total + penalty(slope).detach()
+        expected = gradients(penalty(slope), theirs)
+        assert_same_gradients(own, expected, k)
+        assert all(bool(g.any()) for g in expected if g.dim() > 1)
+    torch.testing.assert_close(value.detach(), total, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(2,), (1, 16, 16)])
+def test_the_input_gradient_leaves_its_samples_and_the_graph_of_their_making_alone(
+    shape: tuple[int, ...],
+) -> None:
+    network, samples = critic(shape, 0, 1, batch_norm=False), noise(2, BATCH, *shape)
+    before = samples.clone()
+    gradient = network.input_gradient(samples.requires_grad_())
+    assert torch.equal(samples, before)
+    assert gradient.requires_grad
+    assert torch.autograd.grad(gradient.sum(), samples, allow_unused=True) == (None,)
+
+
+def test_a_second_derivative_through_the_network_is_refused_and_not_wrong() -> None:
+    # Its convolutions have no second derivative: that is what `input_gradient` is for.
+    network, samples = critic(IMAGE, 0, batch_norm=False), noise(1, BATCH, *IMAGE).requires_grad_()
+    (slope,) = torch.autograd.grad(network(samples).sum(), samples, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        slope.square().sum().backward()
+
+
+@pytest.mark.usefixtures("double")
+@each_pack
+@each_critic
+def test_two_batches_at_once_are_two_calls(shape: tuple[int, ...], batch_norm: bool, members: int) -> None:
+    network = critic(shape, *range(members), batch_norm=batch_norm)
+    scramble(network)
+    # Of different means and spreads, so that statistics of both together would be others.
+    real, fake = noise(members, BATCH, *shape), 3 * noise(members, BATCH, *shape, seed=5) + 2
+    together = network(torch.cat([real, fake], 1), batches=2)
+    apart = torch.cat([network(real), network(fake)], 1)
+    torch.testing.assert_close(together, apart, rtol=1e-10, atol=1e-12)
+    weights, seen = list(network.parameters()), noise(members, 2 * BATCH, seed=6)
+    pairs = zip(
+        torch.autograd.grad(together, weights, seen), torch.autograd.grad(apart, weights, seen), strict=True
+    )
+    for own, expected in pairs:
+        torch.testing.assert_close(own, expected, rtol=1e-9, atol=1e-10)
+    mixed = network(torch.cat([real, fake], 1))
+    assert torch.allclose(mixed, apart) != batch_norm
 
 
 @pytest.mark.parametrize("side", [8, 16, 32, 64])
@@ -297,21 +331,23 @@ def test_building_draws_nothing_from_the_global_generator() -> None:
 
 @pytest.mark.usefixtures("double")
 def test_recorded_statistics_are_those_of_one_textbook_batch_with_momentum_one() -> None:
-    ours, theirs = generator(IMAGE, 0), textbook_generator(1, 16)
+    ours, theirs = generator(IMAGE, 0), textbook.generator(IMAGE, LATENT, WIDTH)
     scramble(ours)
     copy_weights(ours, theirs)
     fresh, fixed = noise(1, 32, LATENT, seed=1), noise(1, 6, LATENT, seed=2)
+    their_norms = [m for m in theirs.modules() if isinstance(m, nn.BatchNorm2d)]
+    for their in their_norms:
+        their.momentum = 1.0
     record_statistics(ours, fresh)
-    theirs(fresh[0, :, :, None, None])
+    theirs(fresh[0])
     norms = [m for m in ours.modules() if isinstance(m, MemberBatchNorm2d)]
-    textbook = [m for m in theirs.modules() if isinstance(m, nn.BatchNorm2d)]
-    for own, their in zip(norms, textbook, strict=True):
+    for own, their in zip(norms, their_norms, strict=True):
         assert their.running_mean is not None
         assert their.running_var is not None
         torch.testing.assert_close(own.running_mean, their.running_mean, rtol=1e-10, atol=1e-12)
         torch.testing.assert_close(own.running_var, their.running_var, rtol=1e-10, atol=1e-12)
     ours.eval(), theirs.eval()
-    expected = theirs(fixed[0, :, :, None, None])
+    expected = theirs(fixed[0])
     torch.testing.assert_close(ours(fixed)[0], expected, rtol=1e-10, atol=1e-12)
 
 
@@ -352,3 +388,8 @@ def test_a_fault_while_recording_ends_the_recording() -> None:
         record_statistics(network, noise(1, 4, LATENT + 1))
     norms = [m for m in network.modules() if isinstance(m, MemberBatchNorm2d)]
     assert not any(norm.recording for norm in norms)
+
+
+def test_a_critic_with_batch_norm_has_no_gradient_of_each_image_alone() -> None:
+    with pytest.raises(ValueError, match="batch norm mixes samples"):
+        critic(IMAGE, 0, batch_norm=True).input_gradient(noise(1, BATCH, *IMAGE))

@@ -58,6 +58,20 @@ def test_a_wrong_hyperparameter_in_a_saved_plan_is_named() -> None:
         TrialPlan.from_dict(values)
 
 
+@pytest.mark.parametrize("precision", ["auto", "half"])
+def test_a_plans_precision_is_one_to_compute_in(precision: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^precision = '{precision}' is not one of fp32, bf16$"):
+        TrialPlan(**PLAN, precision=precision)
+    with pytest.raises(ConfigError, match=rf"^precision = '{precision}' is not one of fp32, bf16$"):
+        StudyPlan(**STUDY, precision={"dcgan": precision})
+
+
+def test_a_trial_computes_in_the_precision_of_its_model() -> None:
+    plan = StudyPlan(**STUDY, precision={"dcgan": "bf16", "wgan_gp": "fp32"})
+    models = {"dcgan": "bf16", "wgan_gp": "fp32", "wgan_cp": "fp32"}
+    assert {model: plan.trial("dcgan", 0, {"model": model}).precision for model in models} == models
+
+
 STUDY: dict[str, Any] = {
     "name": "first",
     "spaces": {"wgan_gp": {"method": "random"}, "dcgan": {"method": "random"}},

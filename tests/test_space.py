@@ -601,3 +601,12 @@ def test_an_empty_file_is_refused(tmp_path: Path, make: Callable[[Path], Any]) -
     make(path)
     with pytest.raises(SpaceError, match="a search space is a mapping"):
         read_space(path)
+
+
+@pytest.mark.parametrize(
+    ("model", "models"),
+    [({"value": "dcgan"}, ["dcgan"]), ({"values": ["wgan_cp", "dcgan"]}, ["wgan_cp", "dcgan"])],
+)
+def test_a_space_knows_its_models(model: Any, models: list[str]) -> None:
+    parameters = {"model": model, "lr_g": {"values": [1.0e-4, 1.0e-3]}}
+    assert parse_space("mine", {"method": "random", "parameters": parameters}).models() == models

@@ -1,7 +1,5 @@
 """Weight clipping (Arjovsky, Chintala, Bottou 2017, algorithm 1, line 7)."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -13,9 +11,7 @@ class WeightClipping:
         self.clip_value = clip_value
 
     @torch.no_grad()
-    def __call__(self, parameters: Sequence[Tensor], alive: Tensor) -> None:
-        """Clamp `parameters` (each (M, ...)) in place; members not `alive` (M,) stay as they are."""
-        bound = torch.where(alive, self.clip_value, torch.inf)
-        for parameter in parameters:
-            c = bound.view(-1, *[1] * (parameter.dim() - 1)).to(parameter.dtype)
-            torch.clamp(parameter, -c, c, out=parameter)
+    def __call__(self, parameters: Tensor, alive: Tensor) -> None:
+        """Clamp `parameters` (M, P) in place; members not `alive` (M,) stay as they are."""
+        bound = torch.where(alive, self.clip_value, torch.inf)[:, None].to(parameters.dtype)
+        torch.clamp(parameters, -bound, bound, out=parameters)

@@ -3,22 +3,11 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from study.networks.dcgan import DCGANCritic, DCGANGenerator
 from study.networks.layers import initialise
-from study.networks.mlp import mlp
-
-
-class PointCritic(nn.Module):
-    """(M, B, 2) -> scores (M, B)."""
-
-    def __init__(self, members: int, n_in: int, width: int) -> None:
-        super().__init__()
-        self.layers = mlp(members, n_in, 1, width)
-
-    def forward(self, points: Tensor) -> Tensor:
-        return self.layers(points).squeeze(-1)
+from study.networks.mlp import PointCritic, PointGenerator
 
 
 def build_generator(
@@ -31,7 +20,7 @@ def build_generator(
     members = len(generators)
     network: nn.Module
     if len(sample_shape) == 1:
-        network = mlp(members, latent_dim, sample_shape[0], width)
+        network = PointGenerator(members, latent_dim, sample_shape[0], width)
     else:
         network = DCGANGenerator(members, latent_dim, width, sample_shape)
     initialise(network, generators)
@@ -44,13 +33,13 @@ def build_critic(
     generators: Sequence[torch.Generator],
     *,
     batch_norm: bool,
-) -> nn.Module:
+) -> PointCritic | DCGANCritic:
     """One critic per random generator: (M, B, *sample_shape) -> scores (M, B).
 
     `batch_norm` concerns images only; the MLP has none.
     """
     members = len(generators)
-    network: nn.Module
+    network: PointCritic | DCGANCritic
     if len(sample_shape) == 1:
         network = PointCritic(members, sample_shape[0], width)
     else:

@@ -1,19 +1,24 @@
 """DCGAN (Radford, Metz, Chintala 2016) for square images of side 16, 32, 64, ... with any channels.
 
 4x4 convolutions of stride 2 between the image and a 4x4 map; weights N(0, 0.02); ReLU in the generator,
-LeakyReLU 0.2 in the critic; no batch norm next to the image.
+LeakyReLU 0.2 in the critic; no batch norm next to the image. Maps are channels-last in memory.
 """
 
+import torch
 from torch import Tensor, nn
 
 from study.networks.layers import (
     MemberBatchNorm2d,
     MemberConv2d,
+    MemberConvFromImage,
+    MemberConvToImage,
     MemberConvTranspose2d,
     MemberLinear,
 )
 
+leaky_relu_backward = torch.ops.aten.leaky_relu_backward
 INIT_STD = 0.02
+SLOPE = 0.2  # of LeakyReLU, below zero
 
 
 def _levels(side: int) -> int:
@@ -32,30 +37,29 @@ class DCGANGenerator(nn.Module):
         channels, side, _ = image_shape
         levels = _levels(side)
         self.members = members
-        self.image_shape = image_shape
         top = width << (levels - 1)
         # A 4x4 transposed convolution of a 1x1 map is a linear layer.
         self.project = MemberLinear(members, latent_dim, top * 16, bias=False, init_std=INIT_STD)
-        layers: list[nn.Module] = [MemberBatchNorm2d(members, top, init_std=INIT_STD), nn.ReLU()]
+        layers: list[nn.Module] = [MemberBatchNorm2d(members, top, init_std=INIT_STD), nn.ReLU(True)]
         n_in = top
         for _ in range(levels - 1):
             layers += [
-                MemberConvTranspose2d(members, n_in, n_in // 2, bias=False, init_std=INIT_STD),
+                MemberConvTranspose2d(members, n_in, n_in // 2, init_std=INIT_STD),
                 MemberBatchNorm2d(members, n_in // 2, init_std=INIT_STD),
-                nn.ReLU(),
+                nn.ReLU(True),
             ]
             n_in //= 2
-        layers += [
-            MemberConvTranspose2d(members, n_in, channels, bias=True, init_std=INIT_STD),
-            nn.Tanh(),
-        ]
         self.upsample = nn.Sequential(*layers)
+        self.to_image = MemberConvToImage(members, n_in, channels, init_std=INIT_STD)
 
     def forward(self, latents: Tensor) -> Tensor:
         batch = latents.shape[1]
-        maps = self.project(latents).transpose(0, 1).reshape(batch, -1, 4, 4)
-        images = self.upsample(maps)
-        return images.view(batch, self.members, *self.image_shape).transpose(0, 1)
+        maps = self.project(latents).view(self.members, batch, 4, 4, -1)
+        maps = maps.permute(1, 0, 4, 2, 3).flatten(1, 2)
+        images = self.to_image(self.upsample(_channels_last(maps)))
+        # tanh in float32: next to 1 it needs more digits than its argument.
+        images = images.unflatten(1, (self.members, -1)).transpose(0, 1)
+        return images.to(self.upsample[0].weight.dtype, memory_format=torch.contiguous_format).tanh()
 
 
 class DCGANCritic(nn.Module):
@@ -66,23 +70,56 @@ class DCGANCritic(nn.Module):
         channels, side, _ = image_shape
         levels = _levels(side)
         self.members = members
-        layers: list[nn.Module] = [
-            MemberConv2d(members, channels, width, bias=True, init_std=INIT_STD),
-            nn.LeakyReLU(0.2),
+        convolutions: list[MemberConvFromImage | MemberConv2d] = [
+            MemberConvFromImage(members, channels, width, init_std=INIT_STD)
         ]
+        norms: list[MemberBatchNorm2d | None] = [None]
         n_in = width
         for _ in range(levels - 1):
-            layers.append(MemberConv2d(members, n_in, n_in * 2, bias=not batch_norm, init_std=INIT_STD))
+            convolutions.append(MemberConv2d(members, n_in, n_in * 2, bias=not batch_norm, init_std=INIT_STD))
             n_in *= 2
-            if batch_norm:
-                layers.append(MemberBatchNorm2d(members, n_in, init_std=INIT_STD))
-            layers.append(nn.LeakyReLU(0.2))
-        self.downsample = nn.Sequential(*layers)
-        self.score = MemberLinear(members, n_in * 16, 1, init_std=INIT_STD)
+            norms.append(MemberBatchNorm2d(members, n_in, init_std=INIT_STD) if batch_norm else None)
+        self.levels = list(zip(convolutions, norms, strict=True))
+        self.registered = nn.ModuleList(layer for level in self.levels for layer in level if layer)
+        self.score = MemberLinear(members, n_in * 16, 1, init_std=INIT_STD, exact=True)
 
-    def forward(self, images: Tensor) -> Tensor:
-        batch = images.shape[1]
-        stacked = images.transpose(0, 1).reshape(batch, -1, *images.shape[3:])
-        maps = self.downsample(stacked)
-        flat = maps.view(batch, self.members, -1).transpose(0, 1)
-        return self.score(flat).squeeze(-1)
+    def forward(self, images: Tensor, batches: int = 1) -> Tensor:
+        """`images` may be several batches of one size: batch norm takes the statistics of each."""
+        x = self._maps(images)
+        for convolution, norm in self.levels:
+            x = convolution(x)
+            if norm is not None:
+                x = norm(x) if batches == 1 else torch.cat([norm(part) for part in x.chunk(batches)])
+            x = nn.functional.leaky_relu(x, SLOPE, inplace=True)
+        weight = self.score.weight.view(self.members, 16, -1).transpose(0, 1)
+        flat = x.permute(0, 2, 3, 1).flatten(1, 2).unflatten(2, (self.members, -1))
+        scores = (flat.to(weight.dtype) * weight).sum((1, 3))
+        bias = self.score.bias
+        return scores.T if bias is None else scores.T + bias.squeeze(2)
+
+    def input_gradient(self, images: Tensor) -> Tensor:
+        """Each score's gradient with respect to its image, (M, B, C, H, W), differentiable in the weights.
+
+        LeakyReLU's slope is constant around almost every input, so the gradient depends on the weights
+        through the transposed layers alone. Raises ValueError with batch norm, where that is not so.
+        """
+        if any(norm is not None for _, norm in self.levels):
+            raise ValueError("batch norm mixes samples: a score has no gradient of its own image alone")
+        maps, x = [], self._maps(images)
+        with torch.no_grad():
+            for convolution, _ in self.levels:
+                x = nn.functional.leaky_relu(convolution(x), SLOPE, inplace=True)
+                maps.append(x)
+        gradient = self.score.weight.view(self.members, 4, 4, -1).permute(0, 3, 1, 2).flatten(0, 1)
+        gradient = gradient.to(x.dtype).expand_as(x)
+        for (convolution, _), x in zip(reversed(self.levels), reversed(maps), strict=True):
+            gradient = convolution.transposed(leaky_relu_backward(gradient, x, SLOPE, True))
+        return gradient.view(images.shape[1], self.members, *images.shape[2:]).transpose(0, 1)
+
+    def _maps(self, images: Tensor) -> Tensor:
+        """(M, B, C, H, W) -> (B, M*C, H, W)."""
+        return _channels_last(images.transpose(0, 1).flatten(1, 2))
+
+
+def _channels_last(maps: Tensor) -> Tensor:
+    return maps.contiguous(memory_format=torch.channels_last)

@@ -1,8 +1,9 @@
 """Layers that hold the weights of M members and never mix them.
 
-Every parameter has the member dimension first, (M, ...), contiguous. Convolutions keep the members in
-the channels, (B, M*C, H, W), and run as one grouped convolution, as HFTA does (Wang et al., MLSys
-2021); with M = 1 each layer is the textbook one.
+Every parameter has the member dimension first, (M, ...). Convolutions keep the members in the channels,
+(B, M*C, H, W), and run as one grouped convolution, as HFTA does (Wang et al., MLSys 2021); with M = 1
+each layer is the textbook one. A layer computes in the type of its weights, to which it brings its
+input; `transposed` maps gradients at a layer's output to gradients at its input.
 """
 
 import math
@@ -11,6 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from study.networks.convolution import double, halve
 
 
 def _normal(parameter: Tensor, generators: Sequence[torch.Generator], mean: float, std: float) -> None:
@@ -29,7 +32,8 @@ class MemberLinear(nn.Module):
     """(M, B, n_in) -> (M, B, n_out).
 
     `init_std` None draws as torch.nn.Linear does, U(-1/sqrt(n_in), 1/sqrt(n_in)); a number draws weights
-    N(0, init_std) and sets biases to zero.
+    N(0, init_std) and sets biases to zero. An `exact` layer computes in float32 (or better) in every
+    precision: coordinates and scores need its digits, and it is small.
     """
 
     def __init__(
@@ -40,9 +44,11 @@ class MemberLinear(nn.Module):
         *,
         bias: bool = True,
         init_std: float | None = None,
+        exact: bool = False,
     ) -> None:
         super().__init__()
         self.init_std = init_std
+        self.exact = exact
         self.weight = nn.Parameter(torch.zeros(members, n_in, n_out))
         self.bias = nn.Parameter(torch.zeros(members, 1, n_out)) if bias else None
 
@@ -56,49 +62,120 @@ class MemberLinear(nn.Module):
             _uniform(self.bias, generators, bound)
 
     def forward(self, x: Tensor) -> Tensor:
+        x = x.to(self.weight.dtype)
         if self.bias is None:
             return torch.bmm(x, self.weight)
         return torch.baddbmm(self.bias, x, self.weight)
 
+    def transposed(self, gradient: Tensor) -> Tensor:
+        """(M, B, n_out) -> (M, B, n_in)."""
+        return torch.bmm(gradient.to(self.weight.dtype), self.weight.transpose(1, 2))
 
-class MemberConv2d(nn.Module):
+
+class _MemberConvolution(nn.Module):
+    """The weights of a 4x4 convolution of stride 2 between a large map and one of half its side.
+
+    Weights are (M, small, large, 4, 4), `small` and `large` being the channels of the two maps: the
+    layout of conv2d from the large map to the small, and of conv_transpose2d back.
+    """
+
+    def __init__(self, members: int, small: int, large: int, n_bias: int, init_std: float) -> None:
+        super().__init__()
+        self.members = members
+        self.init_std = init_std
+        self.weight = nn.Parameter(torch.zeros(members, small, large, 4, 4))
+        self.bias = nn.Parameter(torch.zeros(members, n_bias)) if n_bias else None
+
+    def initialise(self, generators: Sequence[torch.Generator]) -> None:
+        _normal(self.weight, generators, 0.0, self.init_std)
+
+    def _flat_bias(self) -> Tensor | None:
+        return None if self.bias is None else self.bias.flatten().to(self.weight.dtype)
+
+    def _halve(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        return halve(x.to(self.weight.dtype), self.weight, bias)
+
+    def _double(self, x: Tensor) -> Tensor:
+        return double(x.to(self.weight.dtype), self.weight)
+
+
+class MemberConv2d(_MemberConvolution):
     """4x4 convolution of stride 2 that halves the side: (B, M*n_in, H, W) -> (B, M*n_out, H/2, W/2)."""
 
     def __init__(self, members: int, n_in: int, n_out: int, *, bias: bool, init_std: float) -> None:
-        super().__init__()
-        self.members = members
-        self.init_std = init_std
-        self.weight = nn.Parameter(torch.zeros(members, n_out, n_in, 4, 4))
-        self.bias = nn.Parameter(torch.zeros(members, n_out)) if bias else None
-
-    def initialise(self, generators: Sequence[torch.Generator]) -> None:
-        _normal(self.weight, generators, 0.0, self.init_std)
+        super().__init__(members, n_out, n_in, n_out if bias else 0, init_std)
 
     def forward(self, x: Tensor) -> Tensor:
-        bias = None if self.bias is None else self.bias.flatten()
-        return F.conv2d(x, self.weight.flatten(0, 1), bias, 2, 1, groups=self.members)
+        return self._halve(x, self._flat_bias())
+
+    def transposed(self, gradient: Tensor) -> Tensor:
+        """(B, M*n_out, H/2, W/2) -> (B, M*n_in, H, W)."""
+        return self._double(gradient)
 
 
-class MemberConvTranspose2d(nn.Module):
+class MemberConvTranspose2d(_MemberConvolution):
     """4x4 transposed convolution, stride 2: (B, M*n_in, H, W) -> (B, M*n_out, 2H, 2W)."""
 
-    def __init__(self, members: int, n_in: int, n_out: int, *, bias: bool, init_std: float) -> None:
-        super().__init__()
-        self.members = members
-        self.init_std = init_std
-        self.weight = nn.Parameter(torch.zeros(members, n_in, n_out, 4, 4))
-        self.bias = nn.Parameter(torch.zeros(members, n_out)) if bias else None
-
-    def initialise(self, generators: Sequence[torch.Generator]) -> None:
-        _normal(self.weight, generators, 0.0, self.init_std)
+    def __init__(self, members: int, n_in: int, n_out: int, *, init_std: float) -> None:
+        super().__init__(members, n_in, n_out, 0, init_std)
 
     def forward(self, x: Tensor) -> Tensor:
-        bias = None if self.bias is None else self.bias.flatten()
-        return F.conv_transpose2d(x, self.weight.flatten(0, 1), bias, 2, 1, groups=self.members)
+        return self._double(x)
+
+
+class _ImageConvolution(_MemberConvolution):
+    """The same between a map and an image, whose one or three channels libraries handle badly.
+
+    A 4x4 convolution of stride 2 is a 2x2 one of stride 1 on the image with each 2x2 block of pixels
+    folded into channels: the same sums, several times faster where gradients reach the image.
+    """
+
+    def _halve(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        folded = F.pixel_unshuffle(F.pad(x.to(self.weight.dtype), (1, 1, 1, 1)), 2)
+        # Row 2s + a of the kernel meets row a of a block, s blocks on; columns likewise.
+        kernel = self.weight.unflatten(4, (2, 2)).unflatten(3, (2, 2))  # M, small, large, s, a, t, b
+        kernel = kernel.permute(0, 1, 2, 4, 6, 3, 5).flatten(2, 4).flatten(0, 1)
+        return F.conv2d(_channels_last(folded), _channels_last(kernel), bias, groups=self.members)
+
+    def _double(self, x: Tensor) -> Tensor:
+        kernel = self.weight.unflatten(4, (2, 2)).unflatten(3, (2, 2)).flip(3, 5)
+        kernel = kernel.permute(0, 2, 4, 6, 1, 3, 5).flatten(1, 3).flatten(0, 1)
+        folded = F.conv2d(x.to(self.weight.dtype), _channels_last(kernel), None, 1, 1, groups=self.members)
+        return F.pixel_shuffle(folded, 2)[..., 1:-1, 1:-1]
+
+
+class MemberConvFromImage(_ImageConvolution):
+    """MemberConv2d for an image: (B, M*n_in, H, W) -> (B, M*n_out, H/2, W/2)."""
+
+    def __init__(self, members: int, n_in: int, n_out: int, *, init_std: float) -> None:
+        super().__init__(members, n_out, n_in, n_out, init_std)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._halve(x, self._flat_bias())
+
+    def transposed(self, gradient: Tensor) -> Tensor:
+        """(B, M*n_out, H/2, W/2) -> (B, M*n_in, H, W)."""
+        return self._double(gradient)
+
+
+class MemberConvToImage(_ImageConvolution):
+    """MemberConvTranspose2d for an image: (B, M*n_in, H, W) -> (B, M*n_out, 2H, 2W)."""
+
+    def __init__(self, members: int, n_in: int, n_out: int, *, init_std: float) -> None:
+        super().__init__(members, n_in, n_out, n_out, init_std)
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = self._flat_bias()
+        assert bias is not None
+        return self._double(x) + bias[:, None, None]
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 class MemberBatchNorm2d(nn.Module):
-    """Batch norm over the M*C channels of (B, M*C, H, W).
+    """Batch norm over the M*C channels of (B, M*C, H, W); its own parameters stay in float32.
 
     Training normalises with the batch's statistics and records nothing. `recording` stores the
     statistics of the batch that passes; evaluation mode normalises with the stored ones.
@@ -133,10 +210,13 @@ class MemberBatchNorm2d(nn.Module):
         )
 
 
+MEMBER_LAYERS = (MemberLinear, _MemberConvolution, MemberBatchNorm2d)
+
+
 def initialise(network: nn.Module, generators: Sequence[torch.Generator]) -> None:
     """Draw every member's initial weights from its own generator (on the CPU), layer by layer."""
     for module in network.modules():
-        if isinstance(module, MemberLinear | MemberConv2d | MemberConvTranspose2d | MemberBatchNorm2d):
+        if isinstance(module, MEMBER_LAYERS):
             module.initialise(generators)
 
 

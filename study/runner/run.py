@@ -45,6 +45,7 @@ def connect(address: str) -> Hardware:
         cpu_name="Ray cluster",
         memory_gib=round(resources.get("memory", 0) / 2**30, 1),
         gpus=("GPU",) * int(resources.get("GPU", 0)),
+        bf16=False,  # Ray does not tell; --precision bf16 can be asked for
     )
 
 

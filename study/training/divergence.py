@@ -42,13 +42,18 @@ class DivergenceWatch:
         self.alive = torch.ones(members, dtype=torch.bool, device=device)
         self._reason = torch.zeros(members, dtype=torch.int64, device=device)
         self._update = torch.zeros(members, dtype=torch.int64, device=device)
+        self._critic_updates = torch.zeros((), dtype=torch.int64, device=device)
 
-    def check(self, finite: Tensor, reason: str, critic_updates: int) -> Tensor:
+    def count_critic_update(self) -> None:
+        """A critic update is being made: what falls from now on, falls at it."""
+        self._critic_updates += 1
+
+    def check(self, finite: Tensor, reason: str) -> Tensor:
         """Mark members that are not `finite` (M,) bool; return who is alive, (M,) bool."""
         fell = self.alive & ~finite
         self._reason.masked_fill_(fell, REASONS.index(reason))
-        self._update.masked_fill_(fell, critic_updates)
-        self.alive = self.alive & finite
+        self._update.copy_(torch.where(fell, self._critic_updates, self._update))
+        self.alive &= finite
         return self.alive
 
     def any_alive(self) -> bool:
@@ -62,9 +67,13 @@ class DivergenceWatch:
         ]
 
     def state_dict(self) -> dict[str, Tensor]:
-        return {"alive": self.alive, "reason": self._reason, "update": self._update}
+        return {
+            "alive": self.alive,
+            "reason": self._reason,
+            "update": self._update,
+            "critic_updates": self._critic_updates,
+        }
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        self.alive = state["alive"].to(self.alive.device, copy=True)
-        self._reason.copy_(state["reason"])
-        self._update.copy_(state["update"])
+        for key, own in self.state_dict().items():
+            own.copy_(state[key])

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from study.training.capture import CapturedIterations, EagerIterations, iterations_of
 from study.training.divergence import Divergence
 from study.training.pack import Pack
-from study.training.step import iteration
 
 CHECK_EVERY_UPDATES = 100
 
@@ -49,10 +49,11 @@ def train(pack: Pack, data: Tensor, kimg: float, eval_kimg: float) -> Iterator[P
     if pack.next_evaluation == 0:
         pack.next_evaluation = 1
         yield _progress(pack, evaluation=0, finished=False)
+    iterate = iterations_of(pack, data)
     last = math.ceil(round(kimg / eval_kimg, 9))
     while not is_finished(pack, kimg):
         due = min(images_of(pack.next_evaluation * eval_kimg), images_of(kimg))
-        _train_until(pack, data, due)
+        _train_until(pack, iterate, due)
         reached = max(pack.next_evaluation, int(round(pack.kimg / eval_kimg, 9)))
         evaluation = last if pack.images >= images_of(kimg) else reached
         pack.next_evaluation = evaluation + 1
@@ -69,7 +70,7 @@ def images_of(kimg: float) -> int:
     return math.ceil(round(kimg * 1000, 6))
 
 
-def _train_until(pack: Pack, data: Tensor, images: int) -> None:
+def _train_until(pack: Pack, iterate: EagerIterations | CapturedIterations, images: int) -> None:
     """Advance until `images` were shown, or until nobody is alive.
 
     Every 100 updates the parameters are checked, and the host looks whether anybody is.
@@ -78,7 +79,7 @@ def _train_until(pack: Pack, data: Tensor, images: int) -> None:
     updates_per_iteration = pack.config.n_critic + 1
     unchecked = 0
     while pack.images < images:
-        iteration(pack, data)
+        iterate()
         unchecked += updates_per_iteration
         if unchecked + updates_per_iteration > CHECK_EVERY_UPDATES:
             unchecked = 0

@@ -4,11 +4,12 @@ Hyperparameters that change no shape are tensors (M,), so the members of a pack 
 Training many small GANs as one program follows HFTA (Wang et al., MLSys 2021).
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from study.config import TrialConfig
 from study.losses import LOSSES, GradientPenalty, WeightClipping
@@ -18,6 +19,7 @@ from study.training import METERS
 from study.training.divergence import EXPLODED_RMS, DivergenceWatch
 from study.training.meter import Meter
 from study.training.optimisers import OPTIMISERS, Optimiser
+from study.training.player import Player
 from study.training.streams import Streams, generator_for
 
 EVALUATION_BATCH = 256
@@ -37,8 +39,10 @@ class Pack:
         study_seed: int,
         sample_shape: tuple[int, ...],
         device: torch.device,
+        precision: str = "fp32",
     ) -> None:
-        """Raises ValueError when the configurations differ in their shape key."""
+        """Raises ValueError when the configurations differ in their shape key, KeyError for an unknown
+        precision."""
         if len({config.shape_key for config in configs}) != 1 or len(configs) != len(seeds):
             raise ValueError("a pack needs one seed per configuration, and one shape key for all")
         config = configs[0]
@@ -47,15 +51,18 @@ class Pack:
         def initial(player: str) -> list[torch.Generator]:
             return [generator_for(study_seed, seed, f"initial {player}") for seed in seeds]
 
-        self.generator: nn.Module = build_generator(
-            sample_shape, config.latent_dim, config.width, initial("generator")
-        ).to(device)
+        compute_type = {"fp32": torch.get_default_dtype(), "bf16": torch.bfloat16}[precision]
+        self.generator = Player(
+            build_generator(sample_shape, config.latent_dim, config.width, initial("generator")),
+            device,
+            compute_type,
+        )
         # A critic with a per-sample penalty must not mix samples (Gulrajani et al. 2017, section 4).
-        self.critic: nn.Module = build_critic(
-            sample_shape, config.width, initial("critic"), batch_norm=config.model != "wgan_gp"
-        ).to(device)
-        self.generator_parameters = list(self.generator.parameters())
-        self.critic_parameters = list(self.critic.parameters())
+        self.critic = Player(
+            build_critic(sample_shape, config.width, initial("critic"), batch_norm=config.model != "wgan_gp"),
+            device,
+            compute_type,
+        )
 
         def per_member(name: str) -> Tensor:
             values = torch.tensor([getattr(c, name) for c in configs], dtype=torch.float64)
@@ -67,10 +74,12 @@ class Pack:
         optimiser = OPTIMISERS[config.optimizer]
         beta1, beta2 = per_member("beta1"), per_member("beta2")
         self.generator_optimiser: Optimiser = optimiser(
-            self.generator_parameters, per_member("lr_g"), beta1, beta2
+            self.generator.values, per_member("lr_g"), beta1, beta2
         )
-        self.critic_optimiser: Optimiser = optimiser(self.critic_parameters, per_member("lr_d"), beta1, beta2)
-        self.streams = Streams(study_seed, seeds, device)
+        self.critic_optimiser: Optimiser = optimiser(self.critic.values, per_member("lr_d"), beta1, beta2)
+        self.streams = Streams(
+            study_seed, seeds, config.n_critic, config.batch_size, config.latent_dim, device
+        )
         self.watch = DivergenceWatch(len(seeds), device)
         self.meters = {name: Meter(len(seeds), device) for name in METERS}
         self.critic_updates = 0
@@ -102,41 +111,34 @@ class Pack:
             return torch.stack([torch.randn(shape, generator=g, device=self.device) for g in evaluation])
 
         fixed = latents(n)
-        self.generator.eval()
-        record_statistics(self.generator, latents(n))
-        samples = torch.cat([self.generator(z) for z in fixed.split(EVALUATION_BATCH, dim=1)], 1)
-        self.generator.train()
-        finite = samples.isfinite().flatten(1).all(1)
-        self.watch.check(finite, "non-finite sample", self.critic_updates)
+        self.generator.refresh()
+        network = self.generator.network.eval()
+        record_statistics(network, latents(n))
+        samples = torch.cat([network(z) for z in fixed.split(EVALUATION_BATCH, dim=1)], 1)
+        network.train()
+        self.watch.check(samples.isfinite().flatten(1).all(1), "non-finite sample")
         return samples
 
     @torch.no_grad()
     def check_parameters(self) -> None:
         """Mark members that hold a non-finite parameter, or whose parameters have exploded."""
-        for parameters, non_finite, exploded in (
-            (
-                self.critic_parameters,
-                "non-finite critic parameter",
-                "exploded critic parameters",
-            ),
-            (
-                self.generator_parameters,
-                "non-finite generator parameter",
-                "exploded generator parameters",
-            ),
-        ):
-            flat = [p.flatten(1) for p in parameters]
-            finite = torch.stack([p.isfinite().all(1) for p in flat]).all(0)
-            self.watch.check(finite, non_finite, self.critic_updates)
-            squares = torch.stack([p.double().square().sum(1) for p in flat]).sum(0)
-            rms = (squares / sum(p.shape[1] for p in flat)).sqrt()
-            self.watch.check(rms <= EXPLODED_RMS, exploded, self.critic_updates)
+        for player, name in ((self.critic, "critic"), (self.generator, "generator")):
+            # In float64 no sum of squares of finite float32 numbers overflows.
+            norm = torch.linalg.vector_norm(player.values, dim=1, dtype=torch.float64)
+            self.watch.check(norm.isfinite(), f"non-finite {name} parameter")
+            rms = norm / math.sqrt(player.values.shape[1])
+            self.watch.check(rms <= EXPLODED_RMS, f"exploded {name} parameters")
+
+    def count_iteration(self) -> None:
+        """An iteration was made: n_critic critic updates and one of the generator."""
+        self.critic_updates += self.config.n_critic
+        self.generator_updates += 1
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that training from here depends on; loads with torch.load(weights_only=True)."""
         return {
-            "generator": [p.detach() for p in self.generator_parameters],
-            "critic": [p.detach() for p in self.critic_parameters],
+            "generator": self.generator.values,
+            "critic": self.critic.values,
             "generator_optimiser": self.generator_optimiser.state_dict(),
             "critic_optimiser": self.critic_optimiser.state_dict(),
             "streams": self.streams.state_dict(),
@@ -151,13 +153,12 @@ class Pack:
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Raises ValueError, before anything is changed, when `state` is of a pack of another shape."""
-        players = ((self.generator_parameters, "generator"), (self.critic_parameters, "critic"))
-        for parameters, key in players:
-            if [p.shape for p in parameters] != [p.shape for p in state[key]]:
+        players = ((self.generator, "generator"), (self.critic, "critic"))
+        for player, key in players:
+            if player.values.shape != state[key].shape:
                 raise ValueError(f"the {key} has another shape")
-        for parameters, key in players:
-            for parameter, saved in zip(parameters, state[key], strict=True):
-                parameter.copy_(saved)
+        for player, key in players:
+            player.values.copy_(state[key])
         self.generator_optimiser.load_state_dict(state["generator_optimiser"])
         self.critic_optimiser.load_state_dict(state["critic_optimiser"])
         self.streams.load_state_dict(state["streams"])

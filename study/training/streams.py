@@ -1,9 +1,11 @@
 """Each member's random streams: one generator per member and purpose, saved and restored exactly.
 
-A member draws the same numbers whatever pack it is in, and the same data order in every trial.
+A member draws the same numbers whatever pack it is in, and the same data order in every trial. All that
+an iteration needs is drawn before it, into buffers that stay where they are.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -20,39 +22,62 @@ def generator_for(
     return torch.Generator(device).manual_seed(derive_seed(study_seed, seed, purpose))
 
 
+@dataclass(frozen=True)
+class Draws:
+    """The random numbers of one iteration, the critic's by update.
+
+    Attributes:
+        indices: (M, n_critic, B) int64 indices of real samples, drawn with replacement.
+        critic_noise: (M, n_critic, B, latent_dim) standard normal.
+        epsilon: (M, n_critic, B) uniform in [0, 1): where the penalty's points lie.
+        generator_noise: (M, B, latent_dim) standard normal.
+    """
+
+    indices: Tensor
+    critic_noise: Tensor
+    epsilon: Tensor
+    generator_noise: Tensor
+
+
 class Streams:
     """The training streams of a pack's M members, on one device."""
 
-    def __init__(self, study_seed: int, seeds: Sequence[int], device: torch.device) -> None:
-        self.device = device
+    def __init__(
+        self,
+        study_seed: int,
+        seeds: Sequence[int],
+        n_critic: int,
+        batch_size: int,
+        latent_dim: int,
+        device: torch.device,
+    ) -> None:
         self._generators = {
             purpose: [generator_for(study_seed, seed, purpose, device) for seed in seeds]
             for purpose in PURPOSES
         }
-
-    def indices(self, batch_size: int, n: int) -> Tensor:
-        """(M, B) int64 indices into n training samples, drawn with replacement."""
-        return torch.stack(
-            [
-                torch.randint(n, (batch_size,), generator=g, device=self.device)
-                for g in self._generators["data"]
-            ]
+        members = len(seeds)
+        updates = (members, n_critic, batch_size)
+        self._draws = Draws(
+            indices=torch.zeros(updates, dtype=torch.int64, device=device),
+            critic_noise=torch.zeros(*updates, latent_dim, device=device),
+            epsilon=torch.zeros(updates, device=device),
+            generator_noise=torch.zeros(members, batch_size, latent_dim, device=device),
         )
 
-    def latents(self, purpose: str, batch_size: int, latent_dim: int) -> Tensor:
-        """(M, B, latent_dim) standard normal."""
-        return torch.stack(
-            [
-                torch.randn(batch_size, latent_dim, generator=g, device=self.device)
-                for g in self._generators[purpose]
-            ]
-        )
-
-    def epsilon(self, batch_size: int) -> Tensor:
-        """(M, B) uniform in [0, 1): where the penalty's points lie between real and fake."""
-        return torch.stack(
-            [torch.rand(batch_size, generator=g, device=self.device) for g in self._generators["penalty"]]
-        )
+    def draw(self, n: int) -> Draws:
+        """The next iteration's numbers, for a training set of `n`; the last ones are overwritten."""
+        draws = self._draws
+        for k, generator in enumerate(self._generators["data"]):
+            # Update by update: the data order must not depend on how many an iteration has.
+            for indices in draws.indices[k]:
+                indices.random_(0, n, generator=generator)
+        for k, generator in enumerate(self._generators["critic noise"]):
+            draws.critic_noise[k].normal_(generator=generator)
+        for k, generator in enumerate(self._generators["penalty"]):
+            draws.epsilon[k].uniform_(generator=generator)
+        for k, generator in enumerate(self._generators["generator noise"]):
+            draws.generator_noise[k].normal_(generator=generator)
+        return draws
 
     def state_dict(self) -> dict[str, list[Tensor]]:
         return {k: [g.get_state() for g in gs] for k, gs in self._generators.items()}

@@ -1,0 +1,98 @@
+"""The 4x4 convolution of stride 2 of M members, and its transpose, with gradients that are fast.
+
+The two are each other's gradient with respect to the map. The gradient with respect to the weights is one
+matrix product per member on unfolded patches where the type is bfloat16: oneDNN's own kernel for it takes
+no profit from that type (tests/benchmarks/LOG.md). Both differentiate once, not twice.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def halve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """(B, M*large, H, W), weight (M, small, large, 4, 4), bias (M*small) -> (B, M*small, H/2, W/2)."""
+    y: Tensor = _Halve.apply(x, weight, bias)
+    return y
+
+
+def double(x: Tensor, weight: Tensor) -> Tensor:
+    """(B, M*small, H, W), weight (M, small, large, 4, 4) -> (B, M*large, 2H, 2W)."""
+    y: Tensor = _Double.apply(x, weight)
+    return y
+
+
+def _halve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    return F.conv2d(x, weight.flatten(0, 1), bias, 2, 1, groups=len(weight))
+
+
+def _double(x: Tensor, weight: Tensor) -> Tensor:
+    return F.conv_transpose2d(x, weight.flatten(0, 1), None, 2, 1, groups=len(weight))
+
+
+def _weight_gradient(large: Tensor, small: Tensor, weight: Tensor) -> Tensor:
+    """Gradient of sum(small * halve(large, weight)) with respect to `weight`."""
+    if weight.dtype != torch.bfloat16:
+        gradient = torch.ops.aten.convolution_backward(
+            small,
+            large,
+            weight.flatten(0, 1),
+            None,
+            [2, 2],
+            [1, 1],
+            [1, 1],
+            False,
+            [0, 0],
+            len(weight),
+            [False, True, False],
+        )[1]
+        return gradient.unflatten(0, weight.shape[:2])
+    members, n_small, n_large = weight.shape[:3]
+    batch, _, height, width = small.shape
+    found = torch.empty(members, n_small, 16 * n_large, dtype=weight.dtype, device=weight.device)
+    for k, (maps, own) in enumerate(zip(small.chunk(members, 1), large.chunk(members, 1), strict=True)):
+        padded = F.pad(own, (1, 1, 1, 1)).contiguous(memory_format=torch.channels_last)
+        # A row of a patch, 4 pixels of all channels, is one run in memory.
+        per_image, _, down, right = padded.stride()
+        patches = padded.as_strided(
+            (batch, height, width, 4, 4 * n_large), (per_image, 2 * down, 2 * right, down, 1)
+        ).reshape(-1, 16 * n_large)
+        torch.mm(maps.permute(1, 0, 2, 3).reshape(n_small, -1), patches, out=found[k])
+    return found.view(members, n_small, 4, 4, n_large).permute(0, 1, 4, 2, 3)
+
+
+class _Halve(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return _halve(x, weight, bias)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        for_x, for_weight, for_bias = ctx.needs_input_grad
+        return (
+            _double(gradient, weight) if for_x else None,
+            _weight_gradient(x, gradient, weight) if for_weight else None,
+            gradient.sum((0, 2, 3)) if for_bias else None,
+        )
+
+
+class _Double(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return _double(x, weight)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        x, weight = ctx.saved_tensors
+        for_x, for_weight = ctx.needs_input_grad
+        return (
+            _halve(gradient, weight) if for_x else None,
+            _weight_gradient(gradient, x, weight) if for_weight else None,
+        )

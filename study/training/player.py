@@ -1,0 +1,72 @@
+"""One player of M members: its float32 parameters in one buffer, and the network that computes with copies.
+
+Optimiser, clipping, divergence check and checkpoint see the buffer (M, P) and are a handful of kernels
+each; the network's copies have the type and the memory layout that its own kernels want.
+"""
+
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from study.networks.layers import MemberBatchNorm2d
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class Player(Generic[Network]):
+    """A generator or a critic.
+
+    Attributes:
+        network: computes with copies of the parameters; `refresh` brings them up to date.
+        values: (M, P), every member's parameters in the type they were initialised in.
+        parameters: views of `values` with the shapes of the network's parameters, (M, ...).
+    """
+
+    def __init__(self, network: Network, device: torch.device, compute_type: torch.dtype) -> None:
+        network.to(device)
+        self.network = network
+        self.weights = list(network.parameters())
+        own = [p.detach() for p in self.weights]
+        self.values = torch.cat([_in_memory_order(p).flatten(1) for p in own], 1)
+        parts = self.values.split([p[0].numel() for p in own], 1)
+        self.parameters = [
+            _from_memory_order(part.view(_in_memory_order(p).shape))
+            for part, p in zip(parts, own, strict=True)
+        ]
+        self._gradient = torch.zeros_like(self.values)
+        gradients = self._gradient.split([p[0].numel() for p in own], 1)
+        self._gradients = [
+            _from_memory_order(part.view(_in_memory_order(p).shape))
+            for part, p in zip(gradients, own, strict=True)
+        ]
+        for module in network.modules():
+            exact = isinstance(module, MemberBatchNorm2d) or getattr(module, "exact", False)
+            for parameter in module.parameters(recurse=False):
+                copy = _from_memory_order(_in_memory_order(parameter.detach()).contiguous())
+                parameter.data = copy if exact else copy.to(compute_type)
+
+    def refresh(self) -> None:
+        """Copy the parameters into the network."""
+        with torch.no_grad():
+            for weight, parameter in zip(self.weights, self.parameters, strict=True):
+                weight.copy_(parameter)
+
+    def gradient(self, loss: Tensor) -> Tensor:
+        """The gradient of `loss` (M,), summed, with respect to the parameters: (M, P), as `values`.
+
+        It is overwritten by the next call.
+        """
+        found = torch.autograd.grad(loss.sum(), self.weights)
+        for own, gradient in zip(self._gradients, found, strict=True):
+            own.copy_(gradient)
+        return self._gradient
+
+
+def _in_memory_order(parameter: Tensor) -> Tensor:
+    """The weights of a convolution, (M, small, large, 4, 4), with channels last."""
+    return parameter.permute(0, 1, 3, 4, 2) if parameter.dim() == 5 else parameter
+
+
+def _from_memory_order(parameter: Tensor) -> Tensor:
+    return parameter.permute(0, 1, 4, 2, 3) if parameter.dim() == 5 else parameter
