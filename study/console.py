@@ -63,6 +63,11 @@ class Console:
         self._done_before = ended
         self._best_ended = best
 
+    def facts(self, classifier_accuracy: float | None) -> None:
+        """What the first worker has found out about the data."""
+        if classifier_accuracy is not None:
+            self.say(f"classifier: {classifier_accuracy:.1%} right on held-out images")
+
     def started(self, trial_id: str) -> None:
         """A trial begins, or goes on."""
         self._running.setdefault(trial_id, 0.0)

@@ -5,26 +5,30 @@ python -m study.results results/<study>
 
 import argparse
 import sys
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from study.command import Parser, run_command
-from study.config import DATASET_KINDS, LIMITS, TYPES, TrialConfig
+from study.config import DATASET_KINDS, LIMITS, TYPES
 from study.errors import UserError
 from study.files import write_whole
 from study.metrics import METRICS, metrics_for
-from study.objective import evaluations, objectives
+from study.objective import evaluations, objectives, ranks
 from study.plan import TrialPlan
+from study.spool import Spool
 from study.stability import aggregate, cvar, dispersion, drawdown, iqr, wilson_interval
 from study.study_folder import StudyFolder
 from study.training import METERS
 from study.trial_folder import CLOCKS, Ending, Row
 
 TABLES = ("trials", "runs", "curves")
+OBJECTIVES = pa.schema({"evaluation": pa.int64(), "objective": pa.float64(), "rank": pa.float64()})
 COLLAPSED_SHARE = 0.5
 
 
@@ -33,14 +37,17 @@ class Results:
 
     def __init__(self, folder: StudyFolder) -> None:
         self._folder = folder
-        self._records: dict[str, dict[str, list[Row]]] = {}
-        self._objectives: dict[str, list[tuple[int, float]]] = {}
+        self._spool = Spool(
+            {**{table: _schema(table, tuple(METRICS)) for table in TABLES}, "objectives": OBJECTIVES}
+        )
+        self._kinds: set[str] = set()
+        self._extremes: tuple[tuple[float, str], tuple[float, str]] | None = None
         self.problems: list[str] = []
 
     def add_all(self, *, include_unfinished: bool) -> None:
         """Read every trial folder that has ended; unfinished ones count as interrupted, if asked."""
         for trial_id, folder in self._folder.trials():
-            if trial_id not in self._records and (include_unfinished or folder.ending() is not None):
+            if trial_id not in self._spool and (include_unfinished or folder.ending() is not None):
                 self.add(trial_id)
 
     def add(self, trial_id: str) -> None:
@@ -49,63 +56,86 @@ class Results:
         try:
             plan, rows, ending = folder.plan(), folder.rows(), folder.ending()
             _check_whole(rows, ending)
-            self._records[trial_id] = {
-                "trials": [_trial_row(plan, rows, ending)],
-                "runs": _run_rows(plan, rows),
-                "curves": [{**_keys(plan), **row} for row in rows],
-            }
-            self._objectives[trial_id] = objectives(plan, rows)
-        except (ValueError, KeyError, OSError) as error:
+            self._spool.put(
+                trial_id,
+                {
+                    "trials": [_trial_row(plan, rows, ending)],
+                    "runs": _run_rows(plan, rows),
+                    "curves": [{**_keys(plan), **row} for row in rows],
+                    "objectives": [
+                        {"evaluation": number, "objective": objective, "rank": rank}
+                        for (number, objective), (_, rank) in zip(
+                            objectives(plan, rows), ranks(plan, rows), strict=True
+                        )
+                    ],
+                },
+            )
+            self._kinds.add(plan.config.kind)
+            if ending is not None and ending.objective is not None:
+                found = (ending.objective, trial_id)
+                low, high = self._extremes or (found, found)
+                self._extremes = min(low, found), max(high, found)
+        except (ValueError, KeyError, TypeError, OverflowError, OSError) as error:
             message = " ".join(str(error).split()) or repr(error)
             self.problems.append(f"trial {trial_id} can't be read: {message}")
             space = trial_id.rpartition("-")[0]
             row = {"study": self._folder.name, "space": space, "trial_id": trial_id, "error": message}
             row |= {"state": "failed", "ended_by": "unreadable"}
-            self._records[trial_id] = {"trials": [row], "runs": [], "curves": []}
+            self._spool.put(trial_id, {"trials": [row], "runs": [], "curves": [], "objectives": []})
 
     def objectives(self, trial_id: str) -> list[tuple[int, float]]:
         """(evaluation, objective) of one trial that was added; empty when it can't be read."""
-        return self._objectives.get(trial_id, [])
+        return self._curve(trial_id, "objective")
+
+    def ranks(self, trial_id: str) -> list[tuple[int, float]]:
+        """The same with what schedulers compare (`study.objective.rank`)."""
+        return self._curve(trial_id, "rank")
+
+    def _curve(self, trial_id: str, column: str) -> list[tuple[int, float]]:
+        if trial_id not in self._spool:
+            return []
+        rows = self._spool.get(trial_id, "objectives").to_pylist()
+        return [(row["evaluation"], row[column]) for row in rows]
 
     def trial_row(self, trial_id: str) -> Row:
-        """The trials-table row of one trial that was added."""
-        return self._records[trial_id]["trials"][0]
+        """What the trials table knows of one trial that was added."""
+        (row,) = self._spool.get(trial_id, "trials").to_pylist()
+        return {name: value for name, value in row.items() if value is not None}
 
     def best(self, metric: str) -> tuple[float, str] | None:
         """The best objective so far and its trial."""
-        rows = [r for t in self._records.values() for r in t["trials"] if r.get("objective") is not None]
-        if not rows:
+        if self._extremes is None:
             return None
-        choose = max if METRICS[metric].higher_is_better else min
-        row = choose(rows, key=lambda r: r["objective"])
-        return row["objective"], row["trial_id"]
+        return self._extremes[1 if METRICS[metric].higher_is_better else 0]
 
-    def tables(self) -> dict[str, pd.DataFrame]:
-        """The three tables, with every column present and typed even when a table is empty."""
-        kinds = {
-            TrialConfig(dataset=row["dataset"]).kind
-            for record in self._records.values()
-            for row in record["trials"]
-            if row.get("dataset")
-        }
+    def table(self, name: str) -> pd.DataFrame:
+        """One table, with every column present and typed even when it is empty."""
+        parts = list(self._parts(name, self._columns_schema(name)))
+        return pa.concat_tables([self._columns_schema(name).empty_table(), *parts]).to_pandas()
+
+    def write(self) -> None:
+        """Write <study>/trials.parquet, runs.parquet and curves.parquet, each whole or not at all."""
+        for name in TABLES:
+            write_whole(self._folder.path / f"{name}.parquet", partial(self._write, name))
+        pa.default_memory_pool().release_unused()  # Arrow would keep what one writing took
+
+    def _write(self, name: str, path: Path) -> None:
+        schema = self._columns_schema(name)
+        with pq.ParquetWriter(path, schema) as writer:
+            writer.write_table(schema.empty_table())
+            for part in self._parts(name, schema):
+                writer.write_table(part)
+
+    def _parts(self, name: str, schema: pa.Schema) -> Iterator[pa.Table]:
+        for part in self._spool.tables(name):
+            yield part.select(schema.names).cast(schema)
+
+    def _columns_schema(self, name: str) -> pa.Schema:
+        """A table's columns: those of the metrics of all the datasets in it."""
+        kinds = self._kinds
         if not kinds and (self._folder.path / "study.json").exists():
             kinds = {DATASET_KINDS[self._folder.plan().dataset]}
-        metrics = [name for name in METRICS if any(name in metrics_for(kind) for kind in kinds)]
-        frames = {}
-        for table in TABLES:
-            rows = [row for _, r in sorted(self._records.items()) for row in r[table]]
-            columns = _columns(table, metrics)
-            frame = pd.DataFrame(rows, columns=list(columns))
-            frames[table] = frame.astype(columns)
-        return frames
-
-    def write(self) -> dict[str, pd.DataFrame]:
-        """Write <study>/trials.parquet, runs.parquet and curves.parquet, each whole or not at all."""
-        tables = self.tables()
-        for name, frame in tables.items():
-            path = self._folder.path / f"{name}.parquet"
-            write_whole(path, partial(frame.to_parquet, index=False))
-        return tables
+        return _schema(name, tuple(m for m in METRICS if any(m in metrics_for(kind) for kind in kinds)))
 
 
 def _check_whole(rows: Sequence[Row], ending: Ending | None) -> None:
@@ -241,6 +271,13 @@ def _columns(table: str, metrics: Sequence[str]) -> dict[str, str]:
     }
 
 
+@cache
+def _schema(table: str, metrics: tuple[str, ...]) -> pa.Schema:
+    """A table's columns as Arrow types, which pandas reads back as its own."""
+    columns = _columns(table, metrics)
+    return pa.Schema.from_pandas(pd.DataFrame(columns=list(columns)).astype(columns), preserve_index=False)
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line of study.results."""
     p = Parser(prog="python -m study.results", description="Rebuild a study's tables.")
@@ -262,16 +299,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = Results(folder)
     results.add_all(include_unfinished=not folder.is_running())
     try:
-        tables = results.write()
+        results.write()
     except OSError as error:
         raise UserError(f"{folder.path} can't be written: {error.strerror}") from error
     for problem in results.problems:
         print(problem, file=sys.stderr)
-    states = tables["trials"]["state"].value_counts()
-    print(f"{folder.path}: {len(tables['trials'])} trials", end="")
-    print("".join(f", {n} {state}" for state, n in states.items()))
-    for name, frame in tables.items():
-        print(f"  {name}.parquet: {len(frame)} rows, {len(frame.columns)} columns")
+    trials = results.table("trials")
+    print(f"{folder.path}: {len(trials)} trials", end="")
+    print("".join(f", {n} {state}" for state, n in trials["state"].value_counts().items()))
+    for name in TABLES:
+        written = pq.read_metadata(folder.path / f"{name}.parquet")
+        print(f"  {name}.parquet: {written.num_rows} rows, {written.num_columns} columns")
     return 0
 
 

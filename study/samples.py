@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import pad
 
 from study.data.dataset import Dataset
 from study.files import write_whole
@@ -23,13 +24,18 @@ def save_samples(samples: Tensor, dataset: Dataset, path: Path) -> None:
 
 
 def _image_grid(samples: Tensor) -> np.ndarray:
-    """uint8 (H, W, 3); non-finite pixels are drawn black."""
-    from torchvision.utils import make_grid
-
+    """uint8 (H, W, 3), a grey line around each image; non-finite pixels are drawn black."""
     images = samples[:, :IMAGES_PER_SEED].flatten(0, 1).float().cpu()
     images = torch.where(images.isfinite(), images, -1.0)
-    grid = make_grid((images + 1) / 2, nrow=IMAGES_PER_ROW, padding=1, pad_value=0.5)
-    pixels = (grid.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    columns = min(IMAGES_PER_ROW, len(images))
+    rows = -(-len(images) // columns)
+    height, width = images.shape[2:]
+    grid = torch.zeros(rows * columns, 3, height + 1, width + 1)  # grey, in [-1, 1]
+    grid[: len(images), :, 1:, 1:] = images
+    grid = grid.unflatten(0, (rows, columns)).permute(0, 3, 1, 4, 2)  # rows, height, columns, width, 3
+    grid = grid.flatten(2, 3).flatten(0, 1)
+    framed = pad(grid, (0, 0, 0, 1, 0, 1))
+    pixels = ((framed.clamp(-1, 1) + 1) / 2 * 255).round().byte().numpy()
     scale = max(1, SMALLEST_SIDE // images.shape[-1])
     return pixels.repeat(scale, axis=0).repeat(scale, axis=1)
 

@@ -8,20 +8,19 @@ from pathlib import Path
 
 import torch
 
+from study.cost import Stopwatch
 from study.data import load
 from study.memory import keep_freed_memory
 from study.metrics import METRICS
 from study.metrics.evaluator import Evaluator, evaluator_for
-from study.objective import objective
+from study.objective import objective, rank
 from study.plan import TrialPlan
 from study.samples import save_samples
 from study.stability import clamp_score
 from study.training import METERS, checkpoint
 from study.training.loop import Progress, is_finished, train
 from study.training.pack import Pack
-from study.trial_folder import CLOCKS, Ending, Row, TrialFolder
-
-RUNNING = "running"
+from study.trial_folder import CLOCKS, RUNNING, Ending, Row, TrialFolder
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,7 @@ class Evaluation:
     Attributes:
         rows: one curve row per seed, as curves.jsonl holds them.
         objective: aggregate of the members' scores, always finite.
+        rank: the objective, ties at the ceiling broken, for schedulers.
         state: 'running', or the state in which the trial has now ended.
         ended_by: what ended it; '' while it runs.
         image: the picture of samples.
@@ -40,6 +40,7 @@ class Evaluation:
     kimg: float
     rows: list[Row]
     objective: float
+    rank: float
     state: str
     ended_by: str
     image: Path | None
@@ -62,11 +63,14 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def run(plan: TrialPlan, folder: TrialFolder, device: torch.device) -> Iterator[Evaluation]:
+def run(
+    plan: TrialPlan, folder: TrialFolder, device: torch.device, watch: Stopwatch | None = None
+) -> Iterator[Evaluation]:
     """Run a trial from its last checkpoint, or from the start, yielding every evaluation.
 
     When it ends by itself (budget or divergence) its marker is written before the last
     evaluation is yielded. A caller that stops listening earlier writes the marker, if any.
+    The time goes to the parts of `watch`.
 
     Raises:
         filelock.Timeout: another process is training this trial.
@@ -74,6 +78,7 @@ def run(plan: TrialPlan, folder: TrialFolder, device: torch.device) -> Iterator[
     """
     if not folder.exists():
         folder.create(plan)
+    watch = watch or Stopwatch()
     keep_freed_memory()
     torch.backends.cudnn.deterministic = True  # the same seed gives the same bits
     with folder.lock():
@@ -91,20 +96,28 @@ def run(plan: TrialPlan, folder: TrialFolder, device: torch.device) -> Iterator[
             ended = _judge(plan, history, is_finished(pack, plan.kimg))
             if ended.state != RUNNING:
                 folder.finish(_ending(ended))
+                watch.lap("build")
                 yield ended
                 return
 
+        watch.lap("build")
         for progress in train(pack, data.train, plan.kimg, plan.eval_kimg):
+            watch.lap("train")
             rows, image = _evaluate(pack, plan, progress, evaluator, history, folder)
+            watch.lap("evaluate")
             history += rows
             folder.append(rows)
+            watch.lap("record")
             checkpoint.save(pack, folder.checkpoint)
+            watch.lap("checkpoint")
             evaluation = _judge(plan, history, is_finished(pack, plan.kimg), image)
             if evaluation.state != RUNNING:
                 folder.finish(_ending(evaluation))
+            watch.lap("record")
             yield evaluation
             if evaluation.state != RUNNING:
                 return
+            watch.lap("report")
 
 
 def _evaluate(
@@ -171,6 +184,7 @@ def _judge(plan: TrialPlan, history: Sequence[Row], finished: bool, image: Path 
         kimg=kimg,
         rows=last,
         objective=objective(plan, last),
+        rank=rank(plan, last),
         state=state,
         ended_by=ended_by,
         image=image,

@@ -21,6 +21,7 @@ from study.config import ConfigError
 from study.files import read_json, write_json, write_whole
 from study.plan import TrialPlan
 
+RUNNING = "running"  # the state of a trial that has not ended
 MARKERS = {"completed": "DONE", "pruned": "DONE", "diverged": "DIVERGED", "failed": "FAILED"}
 CLOCKS = ("critic_updates", "generator_updates", "train_seconds", "eval_seconds")  # in every row
 LOCK_SECONDS = 60

@@ -5,6 +5,7 @@ python -m study.tune --space wgan_gp
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -60,7 +61,10 @@ def parser() -> argparse.ArgumentParser:
     how.add_argument("--cpus-per-trial", type=positive, help="CPUs, and as many threads, a trial")
     how.add_argument("--gpus-per-trial", type=not_negative, help="GPUs a trial; fractions share one")
     how.add_argument(
-        "--precision", choices=PRECISIONS, default="auto", help="auto: bf16 where it is fast and harmless"
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="auto: bf16 where it is fast and harmless (wgan_cp on images: fp32)",
     )
     how.add_argument("--address", help="join a running Ray cluster: 'auto' or host:port")
     where = p.add_argument_group("where results go")
@@ -75,17 +79,18 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run or resume a study; the exit status is the command's."""
+    began = time.perf_counter()
     p = parser()
     options: Any = p.parse_args(arguments)
     if bool(options.space) == bool(options.resume):
         p.error("give either --space, for a new study, or --resume, to finish one")
     terminate_as_interrupt()
     if options.resume:
-        return _resume(options, p)
-    return _start(options)
+        return _resume(options, p, began)
+    return _start(options, began)
 
 
-def _start(options: argparse.Namespace) -> int:
+def _start(options: argparse.Namespace, began: float) -> int:
     from study.space import find_space, read_space
 
     spaces = [read_space(find_space(name)) for name in options.space]
@@ -97,13 +102,13 @@ def _start(options: argparse.Namespace) -> int:
     folder = StudyFolder(options.results / plan.name)
     folder.create(plan, command_line(), hardware.to_dict())
     try:
-        return _run(plan, folder, spaces, hardware)
+        return _run(plan, folder, spaces, hardware, began)
     except KeyboardInterrupt:  # while Ray and torch are being imported
         print(_how_to_continue(plan, folder))
         return INTERRUPTED
 
 
-def _resume(options: argparse.Namespace, p: argparse.ArgumentParser) -> int:
+def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, began: float) -> int:
     from study.space import parse_space
 
     folder = StudyFolder(options.resume)
@@ -125,7 +130,7 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser) -> int:
         wandb=options.wandb if options.wandb != p.get_default("wandb") else plan.wandb,
         **_how_to_run(options, hardware, before=plan),
     )
-    return _run(plan, folder, spaces, hardware, resumed=True)
+    return _run(plan, folder, spaces, hardware, began, resumed=True)
 
 
 def _extended(plan: StudyPlan, spaces: "Sequence[Space]", asked: int | None) -> dict[str, int]:
@@ -249,10 +254,12 @@ def _run(
     folder: StudyFolder,
     spaces: "list[Space]",
     hardware: Hardware,
+    began: float,
     resumed: bool = False,
 ) -> int:
     """Run what is left, show the best trials, and turn the outcome into an exit status."""
     from study.console import Console
+    from study.cost import StudyCost
     from study.runner.run import run_study
 
     console = Console(plan)
@@ -260,8 +267,9 @@ def _run(
     with folder.lock():
         if resumed:
             folder.resume(plan, command_line(), hardware.to_dict())
+        cost = StudyCost(plan.concurrency, began, before=folder.read().get("cost"))
         try:
-            trials, finished = run_study(plan, folder, spaces, console)
+            trials, finished = run_study(plan, folder, spaces, console, cost)
         except KeyboardInterrupt:
             trials, finished = None, False
         if trials is not None:

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -176,3 +177,23 @@ def test_one_changed_number_changes_the_fingerprint(digits: Dataset, part: str) 
 def test_the_fingerprint_sees_the_shape(digits: Dataset) -> None:
     transposed = replace(digits, train=digits.train.reshape(-1, 1, 8, 32))
     assert transposed.fingerprint() != digits.fingerprint()
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"PK\x03\x04 cut off", "half"])
+def test_digits_are_kept_as_they_are_used(
+    damage: bytes | str | None, digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A first call keeps them, a second one reads what was kept, and a damaged file is made again."""
+    monkeypatch.setenv("GAN_STUDY_CACHE", str(tmp_path))
+    first = load_digits()
+    (kept,) = tmp_path.iterdir()
+    if damage is None:
+        monkeypatch.setattr("study.data.digits._from_scikit_learn", lambda: pytest.fail("read again"))
+    else:
+        content = kept.read_bytes()
+        kept.write_bytes(damage if isinstance(damage, bytes) else content[: len(content) // 2])
+    for again in (first, load_digits()):
+        assert again.fingerprint() == digits.fingerprint()
+        assert again.labels is not None
+        assert digits.labels is not None
+        assert torch.equal(again.labels, digits.labels)

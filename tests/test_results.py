@@ -130,7 +130,8 @@ def ended(state: str, objective: float | None = 0.5, **changes: Any) -> Ending:
 def tables(study: StudyFolder, include_unfinished: bool = True) -> dict[str, pd.DataFrame]:
     results = Results(study)
     results.add_all(include_unfinished=include_unfinished)
-    return results.write()
+    results.write()
+    return {name: results.table(name) for name in TABLES}
 
 
 def one_trial(study: StudyFolder) -> dict[str, Any]:
@@ -216,7 +217,7 @@ def test_a_damaged_trial_is_a_failed_row_and_a_problem_told(
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     results = Results(study)
     results.add_all(include_unfinished=True)
-    trials = results.write()["trials"]
+    trials = results.table("trials")
     assert trials["state"].tolist() == ["completed", "failed"]
     assert trials["ended_by"].tolist() == ["budget", "unreadable"]
     (problem,) = results.problems
@@ -271,7 +272,7 @@ def test_the_columns_are_those_promised(kind: str, add: Add, study: StudyFolder)
     divergence = {"diverged", "diverged_at_kimg", "reason"}
     assert found["trials"] == (
         {*KEYS, *LIMITS, "state", "ended_by", "kimg", "objective", "metric", "aggregate", "n_seeds"}
-        | {"n_diverged", "failure_rate", "failure_rate_low", "failure_rate_high", "error"}
+        | {"precision", "n_diverged", "failure_rate", "failure_rate_low", "failure_rate_high", "error"}
         | clocks
         | columns(("", "_iqr", "_cvar", "_floor", "_ceiling"), names)
     )
@@ -452,6 +453,27 @@ def test_tables_rebuilt_from_the_folders_are_equal(add: Add, study: StudyFolder)
         (study.path / f"{name}.parquet").unlink()
     tables(study)
     assert {name: (study.path / f"{name}.parquet").read_bytes() for name in TABLES} == before
+
+
+def test_growing_tables_are_complete_at_every_writing(add: Add, study: StudyFolder) -> None:
+    results = Results(study)
+    for number in range(3):
+        add(f"a-{number:05d}", rows([1.0, 0.6], [1.0, 0.7]), ended("completed"))
+        results.add(f"a-{number:05d}")
+        results.write()
+        read = [len(pd.read_parquet(study.path / f"{name}.parquet")) for name in TABLES]
+        assert read == [number + 1, 2 * (number + 1), 4 * (number + 1)]
+
+
+@pytest.mark.parametrize(("column", "value"), [("score", "good"), ("reason", 7), ("critic_updates", [1])])
+def test_a_value_of_the_wrong_type_is_a_failed_row(
+    column: str, value: object, add: Add, study: StudyFolder
+) -> None:
+    add("a-00000", rows([1.0, 0.6], [1.0, 0.7]), ended("completed"))
+    add("a-00001", rows([1.0, 0.6], [1.0, 0.7], **{column: value}), ended("completed"))
+    found = tables(study)
+    assert found["trials"]["ended_by"].tolist() == ["budget", "unreadable"]
+    assert len(found["curves"]) == 4
 
 
 def test_the_command_rebuilds_and_counts(

@@ -63,7 +63,7 @@ class Study:
         return trial
 
     def report(self, trial: Any, evaluation: int, objective: float) -> str:
-        result = {"evaluation": evaluation, "objective": objective}
+        result = {"evaluation": evaluation, "rank": objective}
         return self.scheduler.on_trial_result(None, trial, result)
 
     def run(self, name: str, objectives: list[float], space: str = "a") -> list[str]:
@@ -75,7 +75,7 @@ class Study:
             if decisions[-1] == STOP:
                 break
         else:
-            result = {"evaluation": len(objectives) - 1, "objective": objectives[-1]}
+            result = {"evaluation": len(objectives) - 1, "rank": objectives[-1]}
             self.scheduler.on_trial_complete(None, trial, result)
         return decisions
 
@@ -108,6 +108,14 @@ def test_asha_waits_for_the_spaces_first_evaluation() -> None:
     s = study(space("a", min_iter=3))
     s.run("0", GOOD)
     assert s.run("1", BAD) == [CONTINUE] * 3 + [STOP]
+
+
+def test_asha_stops_the_worse_of_trials_at_the_ceiling() -> None:
+    """Their objectives tie, and a tie with the cutoff goes on: `study.objective.rank` tells them apart."""
+    at_ceiling = [[1.0, *[1.0 + 1e-9 * beyond] * 9] for beyond in (0.1, 0.5, 0.6, 0.7)]
+    s = study()
+    assert s.run("0", at_ceiling[0]) == [CONTINUE] * 9
+    assert [s.run(str(k), curve)[-1] for k, curve in enumerate(at_ceiling[1:], 1)] == [STOP] * 3
 
 
 def test_rungs_are_powers_of_eta_apart() -> None:

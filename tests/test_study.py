@@ -27,12 +27,13 @@ from ray.tune.schedulers import TrialScheduler
 
 from study import tune
 from study.console import Console
+from study.cost import WORKER_PARTS, StudyCost
 from study.files import read_json
 from study.metrics import METRICS, points
 from study.metrics.evaluator import evaluator_for
 from study.plan import StudyPlan
 from study.results import TABLES, Results
-from study.runner import trainable
+from study.runner import bookkeeper
 from study.runner.bookkeeper import Bookkeeper, QueueSearcher
 from study.runner.interruption import Interruption
 from study.runner.schedulers import PerSpaceScheduler
@@ -176,8 +177,10 @@ class Driver:
         self.results.add_all(include_unfinished=False)
         tracker = Tracker("disabled", folder.path, "", "")
         console = Console(self.plan)
+        cost = StudyCost(1, time.perf_counter())
+        cost.loop_begins()
         self.books = Bookkeeper(
-            self.plan, folder, searches, self.results, tracker, console, Interruption(console)
+            self.plan, folder, searches, self.results, tracker, console, Interruption(console), cost
         )
         self.ended = self.books.reconcile()
         self.scheduler = PerSpaceScheduler(self.plan, spaces, "min")
@@ -193,7 +196,8 @@ class Driver:
             config = searcher.suggest("ray's own id")
             assert isinstance(config, dict)
             self.order.append(config["plan"]["trial_id"])
-            trial = SimpleNamespace(trial_id=self.order[-1], config=config, last_result={})
+            kept = SimpleNamespace(metric_analysis={}, metric_n_steps={})
+            trial = SimpleNamespace(trial_id=self.order[-1], config=config, last_result={}, run_metadata=kept)
             self.scheduler.on_trial_add(None, trial)
             self.books.on_trial_start(0, [], trial)
             if self.worker is None:
@@ -239,6 +243,48 @@ def test_books_agree_when_all_trials_complete(folder: StudyFolder) -> None:
     Driver(folder).run()
     check_books(folder, {"a": 3}, evaluations=3)
     assert set(states(folder).values()) == {"completed"}
+
+
+def test_tables_are_not_written_at_every_end(folder: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[None] = []
+    write = Results.write
+    monkeypatch.setattr(Results, "write", lambda results: written.append(write(results)))
+    folder.create(plan(6), [], {})
+    driver = Driver(folder)
+    driver.run()
+    assert len(written) == 2  # when the first trial ended, and when the study did
+    assert driver.books._unwritten
+    monkeypatch.setattr(driver.books, "_write_again", time.monotonic())
+    driver.books.on_step_begin(0, [])  # Ray calls it all the time
+    assert not driver.books._unwritten
+    assert len(written) == 3
+
+
+def test_study_json_tells_what_the_study_cost(folder: StudyFolder) -> None:
+    folder.create(plan(), [], {})
+    began = time.perf_counter()
+    driver = Driver(folder)
+    driver.run()
+    driver.books.cost.driver.lap("end")
+    wall = time.perf_counter() - began
+    cost = driver.books.cost.to_dict()
+    assert sum(cost["driver_seconds"].values()) == pytest.approx(wall, rel=0.05)
+    assert sum(cost["slot_seconds"].values()) == pytest.approx(wall, rel=0.05)
+    slots = cost["slot_seconds"]
+    assert all(slots[part] > 0 for part in WORKER_PARTS)
+    trained = table(folder, "trials")["train_seconds"].sum()
+    assert trained <= slots["train"] < 1.2 * trained
+    judged = table(folder, "trials")["eval_seconds"].sum()
+    assert judged <= slots["evaluate"] < 1.2 * judged
+    assert read_json(folder.path / "study.json")["cost"].keys() == cost.keys()
+
+
+def test_study_json_tells_the_floor(folder: StudyFolder) -> None:
+    folder.create(plan(), [], {})
+    Driver(folder).run()
+    record = read_json(folder.path / "study.json")
+    assert record["floor"] == evaluator_for("ring8", torch.device("cpu")).floor
+    assert "classifier_accuracy" not in record
 
 
 def test_spaces_take_turns(folder: StudyFolder) -> None:
@@ -296,7 +342,7 @@ def test_a_trial_that_raises_is_failed_and_the_study_goes_on(
                 raise ZeroDivisionError("no such luck")
             yield evaluation
 
-    monkeypatch.setattr(trainable, "run", faulty)
+    monkeypatch.setattr("study.trial.run", faulty)
     folder.create(plan(), [], {})
     Driver(folder).run()
     check_books(folder, {"a": 3}, evaluations=3)
@@ -356,6 +402,8 @@ def test_a_study_killed_anywhere_goes_on(
 
     folder.create(plan(), [], {})
     with monkeypatch.context() as patch:
+        patch.setattr(bookkeeper, "TABLES_SECONDS", 0.0)
+        patch.setattr(bookkeeper, "TABLES_SHARE", float("inf"))
         patch.setattr(holder, method, kill)
         killed = Driver(folder)
         with pytest.raises(Killed):
@@ -388,7 +436,7 @@ def test_an_end_that_optuna_was_not_told_of_is_not_undone(
 
     tell = Search.tell
     with monkeypatch.context() as patch:
-        patch.setattr(trainable, "run", faulty)
+        patch.setattr("study.trial.run", faulty)
         patch.setattr(Search, "tell", kill)
         killed = Driver(folder)
         with pytest.raises(Killed):
@@ -552,6 +600,8 @@ class Command:
 
     process: subprocess.Popen[bytes]
     folder: Path
+    began: float
+    seconds: float = 0.0
 
     @property
     def out(self) -> str:
@@ -562,7 +612,9 @@ class Command:
         return (self.folder / "err.txt").read_text()
 
     def wait(self, seconds: float = 150) -> int:
-        return self.process.wait(seconds)
+        status = self.process.wait(seconds)
+        self.seconds = self.seconds or time.perf_counter() - self.began
+        return status
 
 
 def descendants(pid: int) -> set[int]:
@@ -617,6 +669,7 @@ def starter(folder: Path) -> Iterator[Start]:
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*arguments: str) -> Command:
+        began = time.perf_counter()
         with (folder / "out.txt").open("wb") as out, (folder / "err.txt").open("wb") as err:
             process = subprocess.Popen(
                 [sys.executable, "-m", "study.tune", *arguments],
@@ -626,7 +679,7 @@ def starter(folder: Path) -> Iterator[Start]:
                 start_new_session=True,
             )
         started.append(process)
-        return Command(process, folder)
+        return Command(process, folder, began)
 
     yield start
     for process in started:
@@ -671,6 +724,19 @@ def test_three_spaces_are_three_arms_of_one_table(three_arms: tuple[Command, Sta
         assert (folder.path / "DONE").is_file() or (folder.path / "DIVERGED").is_file()
         assert folder.checkpoint.is_file()
         assert len(list(folder.samples.glob("*.png"))) == len(folder.rows()) / 2
+
+
+@pytest.mark.study
+def test_the_parts_of_its_cost_sum_to_the_wall_time(three_arms: tuple[Command, Start]) -> None:
+    command, _ = three_arms
+    cost = read_json(command.folder / "results" / "arms" / "study.json")["cost"]
+    wall = command.seconds
+    # Of the command's time, its interpreter's start and end and the last table shown are not in it.
+    assert wall - 3 < cost["wall_seconds"] < wall
+    assert sum(cost["driver_seconds"].values()) == pytest.approx(cost["wall_seconds"], rel=1e-9)
+    assert sum(cost["slot_seconds"].values()) == pytest.approx(cost["slots"] * cost["wall_seconds"], rel=1e-9)
+    assert all(cost["slot_seconds"][part] > 0 for part in WORKER_PARTS)
+    assert cost["slot_seconds"]["idle"] > -0.01 * wall
 
 
 @pytest.mark.study

@@ -322,7 +322,7 @@ def test_a_huge_learning_rate_ends_at_the_ceiling(model: str, folder: TrialFolde
 
 def plant_nan(pack: Pack, member: int) -> None:
     with torch.no_grad():
-        pack.generator_parameters[0][member] = math.nan
+        pack.generator.parameters[0][member] = math.nan
 
 
 @pytest.fixture

@@ -4,19 +4,16 @@ It is cached under the user's cache folder (or GAN_STUDY_CACHE), keyed by the da
 behind a file lock, so that the workers of a machine train it once.
 """
 
-import os
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import torch
 from filelock import FileLock
-from platformdirs import user_cache_path
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from study.cache import cache_folder
 from study.data.dataset import Dataset
-from study.errors import UserError
 from study.files import write_whole
 from study.seeds import derive_seed
 
@@ -24,6 +21,7 @@ RECIPE = 1  # counts changes of the architecture or its training: part of the ca
 EPOCHS = 40
 BATCH = 64
 FEATURES = 64
+PART = 128  # images
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,9 @@ class Classifier:
     @torch.no_grad()
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(N, C, H, W) -> features (N, 64), class logits (N, n_modes)."""
-        features = torch.cat([self.network[:-1](part) for part in images.split(1024)])
+        # In cache-sized parts and channels last: a quarter of the time on a CPU.
+        parts = images.contiguous(memory_format=torch.channels_last).split(PART)
+        features = torch.cat([self.network[:-1](part) for part in parts])
         return features, self.network[-1](features)
 
 
@@ -61,22 +61,11 @@ def _network(channels: int, side: int, classes: int) -> nn.Sequential:
     )
 
 
-def cache_folder() -> Path:
-    """Where trained classifiers are kept."""
-    return Path(os.environ.get("GAN_STUDY_CACHE") or user_cache_path("gan-study"))
-
-
 def load_classifier(dataset: Dataset) -> Classifier:
     """The dataset's classifier on its device, from the cache or trained now (seconds)."""
     channels, side, _ = dataset.sample_shape
     fingerprint = dataset.fingerprint()
     path = cache_folder() / f"{dataset.name}-{fingerprint}-{RECIPE}.pt"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"the cache folder {path.parent} can't be written ({error.strerror}): set GAN_STUDY_CACHE"
-        ) from error
     with torch.device("meta"):  # torch's own initialisation would draw from the global generator
         network = _network(channels, side, dataset.n_modes)
     network.to_empty(device="cpu")
@@ -90,7 +79,7 @@ def load_classifier(dataset: Dataset) -> Classifier:
         except Exception as error:
             raise RuntimeError(f"{path}: the cached classifier is damaged; delete it") from error
     network.load_state_dict(saved["network"])
-    network.to(dataset.train.device).eval().requires_grad_(False)
+    network.to(dataset.train.device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
     return Classifier(network, saved["accuracy"], fingerprint)
 
 

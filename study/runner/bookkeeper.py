@@ -3,6 +3,7 @@
 Optuna, the trial folders, the tables, W&B and the screen hear of a trial from here and nowhere else.
 """
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,15 +11,18 @@ from ray.tune import Callback
 from ray.tune.search import Searcher
 
 from study.console import Console
-from study.objective import objectives
+from study.cost import StudyCost
+from study.objective import ranks
 from study.plan import StudyPlan, TrialPlan, trial_id, trial_number
 from study.results import Results
 from study.runner.interruption import Interruption
 from study.search import Search
 from study.study_folder import StudyFolder
 from study.tracking import Tracker
-from study.trial import RUNNING
-from study.trial_folder import Ending
+from study.trial_folder import RUNNING, Ending
+
+TABLES_SECONDS = 2.0  # between two writings of the tables, at least
+TABLES_SHARE = 0.01  # of the driver's time, at most
 
 
 class Bookkeeper(Callback):
@@ -33,12 +37,16 @@ class Bookkeeper(Callback):
         tracker: Tracker,
         console: Console,
         interruption: Interruption,
+        cost: StudyCost,
     ) -> None:
         self.plan, self.folder, self.searches = plan, folder, searches
         self.results, self.tracker, self.console = results, tracker, console
-        self.interruption = interruption
+        self.interruption, self.cost = interruption, cost
         self._started: set[str] = set()
         self._closed: set[str] = set()
+        self._facts_known = False
+        self._unwritten = False  # whether the tables lack a trial that has ended
+        self._write_again = 0.0  # when they may be written next
         self._fault: Exception | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -74,11 +82,11 @@ class Bookkeeper(Callback):
         return ended
 
     def past(self) -> Iterator[tuple[str, str, list[tuple[int, float]]]]:
-        """Space, id and objectives of every trial that has ended, for a scheduler to learn from."""
+        """Space, id and ranks of every trial that has ended, for a scheduler to learn from."""
         for space, search in self.searches.items():
             for number in sorted(search.finished()):
                 name = trial_id(space, number)
-                yield space, name, self.results.objectives(name)
+                yield space, name, self.results.ranks(name)
 
     def _tell(self, space: str, number: int, ending: Ending) -> None:
         """Optuna gets every evaluation that the folder holds, then the end."""
@@ -93,6 +101,7 @@ class Bookkeeper(Callback):
         if self._fault is not None:
             raise RuntimeError("the study's books can't be kept any more") from self._fault
         self.interruption.check()
+        self._write_tables()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         del iteration, trials, info
@@ -100,8 +109,11 @@ class Bookkeeper(Callback):
         name = plan["trial_id"]
         if name not in self._started:  # Ray says it again of a trial that was paused
             self._started.add(name)
+            self.cost.driver.lap("ray")
             self.tracker.start(name, {**plan, **plan["config"]}, tags=[plan["space"]])
+            self.cost.driver.lap("wandb")
             self.console.started(name)
+            self.cost.driver.lap("report")
 
     def on_trial_result(
         self,
@@ -112,11 +124,19 @@ class Bookkeeper(Callback):
         **info: Any,
     ) -> None:
         del iteration, trials, info
+        self.cost.driver.lap("ray")
         name, space = trial.config["plan"]["trial_id"], trial.config["space"]
+        summary, image, cost, facts = result.pop("news")  # Ray keeps a trial's last result for good
+        self.cost.reported(*cost)
+        if not self._facts_known:
+            self._facts_known = True
+            self.folder.add_facts(**{fact: value for fact, value in facts.items() if value is not None})
+            self.console.facts(facts["classifier_accuracy"])
         self.searches[space].report(trial_number(name), result["evaluation"], result["objective"])
-        image = self.folder.path / result["image"] if result["image"] else None
-        self.tracker.log(name, result["summary"], step=result["evaluation"], image=image)
         self.console.evaluated(name, result["kimg"], result["objective"])
+        self.cost.driver.lap("report")
+        self.tracker.log(name, summary, step=result["evaluation"], image=image)
+        self.cost.driver.lap("wandb")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """The trial ended by itself, or the scheduler stopped it: then its marker is written here."""
@@ -133,6 +153,8 @@ class Bookkeeper(Callback):
                     objective=result["objective"],
                 )
             )
+        trial.run_metadata.metric_analysis.clear()  # Ray would keep statistics of its reports for good
+        trial.run_metadata.metric_n_steps.clear()
         self._ended(name, trial.config["space"])
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -154,14 +176,32 @@ class Bookkeeper(Callback):
             raise
 
     def _close_books(self, name: str, space: str) -> None:
+        self.cost.driver.lap("ray")
         ending = self.folder.trial(name).ending()
         assert ending is not None
         self.results.add(name)
+        self._unwritten = True
         self._tell(space, trial_number(name), ending)
-        self.results.write()
         row = self.results.trial_row(name)
-        self.tracker.finish(name, row, failed=ending.state == "failed")
         self.console.ended(name, ending)
+        self.cost.driver.lap("end_of_trial")
+        self.tracker.finish(name, row, failed=ending.state == "failed")
+        self.cost.driver.lap("wandb")
+        self._write_tables()
+
+    def _write_tables(self) -> None:
+        """Write what has ended, unless the tables were written a moment ago."""
+        began = time.monotonic()
+        if not self._unwritten or began < self._write_again:
+            return
+        self.cost.driver.lap("ray")
+        self.results.write()
+        self._unwritten = False
+        self.cost.driver.lap("tables")
+        self.folder.add_facts(cost=self.cost.to_dict())
+        took = time.monotonic() - began
+        self._write_again = began + took + max(TABLES_SECONDS, took / TABLES_SHARE)
+        self.cost.driver.lap("tables")
 
 
 class QueueSearcher(Searcher):
@@ -180,15 +220,18 @@ class QueueSearcher(Searcher):
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
         """The next trial as a Ray Tune config; its config.json is on disk before Ray knows of it."""
         del trial_id
+        cost = self._bookkeeper.cost
+        cost.driver.lap("ray")
         plan = next(self._queue, None)
         if plan is None:
             return self.FINISHED
         folder = self._bookkeeper.folder.trial(plan.trial_id)
         folder.create(plan)
         try:
-            history = objectives(plan, folder.rows())
+            history = ranks(plan, folder.rows())
         except (ValueError, KeyError):  # damaged: the worker will find the same and record the fault
             history = []
+        cost.driver.lap("ask")
         return {
             "plan": plan.to_dict(),
             "space": plan.space,

@@ -12,13 +12,16 @@ CONNECT_SECONDS = 5.0
 SOCKET_BYTES = 107
 # The longest socket name that Ray makes below its temporary folder.
 SOCKET_EXAMPLE = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
-SETTINGS = {  # no banner, usage report or logger callbacks of Ray's own: the study has its tables
+SETTINGS = {
+    # No banner, usage report or logger callbacks of Ray's own: the study has its tables.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+    # Ray Tune's workers have an environment of their own and never use those that Ray starts ahead.
+    "RAY_prestart_worker_first_driver": "0",
 }
 
 

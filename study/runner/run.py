@@ -5,18 +5,18 @@ import math
 import os
 import shutil
 from contextlib import suppress
-from typing import Any
 
 import pandas as pd
 import ray
 from ray import tune
 
+from study.cache import cache_folder
 from study.config import DATASET_KINDS
 from study.console import Console
+from study.cost import StudyCost
 from study.errors import UserError
 from study.hardware import Hardware
 from study.metrics import METRICS
-from study.metrics.evaluator import evaluator_for
 from study.plan import StudyPlan
 from study.results import Results
 from study.runner.bookkeeper import Bookkeeper, QueueSearcher
@@ -50,13 +50,14 @@ def connect(address: str) -> Hardware:
 
 
 def run_study(
-    plan: StudyPlan, folder: StudyFolder, spaces: list[Space], console: Console
+    plan: StudyPlan, folder: StudyFolder, spaces: list[Space], console: Console, cost: StudyCost
 ) -> tuple[pd.DataFrame, bool]:
     """Run all that is left to run. The caller holds the study's lock.
 
     Returns:
         The trials table, and whether every trial asked for has ended (False: interrupted).
     """
+    cost.driver.lap("imports")
     journal = open_journal(folder.journal)
     higher = METRICS[plan.metric].higher_is_better
     searches = {s.name: Search(s, journal, plan.samplers[s.name], plan.seed, higher) for s in spaces}
@@ -64,7 +65,7 @@ def run_study(
     results.add_all(include_unfinished=False)
     tracker = Tracker(plan.wandb, folder.path, plan.wandb_project, plan.name)
     interruption = Interruption(console)
-    bookkeeper = Bookkeeper(plan, folder, searches, results, tracker, console, interruption)
+    bookkeeper = Bookkeeper(plan, folder, searches, results, tracker, console, interruption, cost)
     total = plan.total_trials
     finished = False
     try:
@@ -72,34 +73,21 @@ def run_study(
         console.already(ended, results.best(plan.metric))
         results.write()
         if ended < total:
-            _prepare(plan, folder, console)
             with console, interruption, suppress(KeyboardInterrupt):
                 _tune(plan, folder, spaces, bookkeeper, total - ended)
         finished = sum(len(search.finished()) for search in searches.values()) >= total
     finally:
+        cost.loop_ends()
         tracker.close(TRACKER_SECONDS if finished else TRACKER_SECONDS_INTERRUPTED)
         ray.shutdown()
         shutil.rmtree(folder.ray, ignore_errors=True)
         results.add_all(include_unfinished=True)
-        tables = results.write()
+        results.write()
         for problem in results.problems:
             console.say(problem)
-    return tables["trials"], finished
-
-
-def _prepare(plan: StudyPlan, folder: StudyFolder, console: Console) -> None:
-    """Load the data and train the classifier once, here, before workers ask for them."""
-    import torch
-
-    trained = " (its classifier is trained once, then cached)"
-    images = DATASET_KINDS[plan.dataset] == "images"
-    console.say(f"preparing {plan.dataset}{trained if images else ''} ...")
-    evaluator = evaluator_for(plan.dataset, torch.device("cpu"))
-    facts: dict[str, Any] = {"floor": evaluator.floor}
-    if evaluator.classifier_accuracy is not None:
-        facts["classifier_accuracy"] = evaluator.classifier_accuracy
-        console.say(f"classifier: {evaluator.classifier_accuracy:.1%} right on held-out images")
-    folder.add_facts(**facts)
+        cost.driver.lap("end")
+        folder.add_facts(cost=cost.to_dict())
+    return results.table("trials"), finished
 
 
 def _tune(
@@ -110,6 +98,10 @@ def _tune(
     samples: int,
 ) -> None:
     """Ray Tune's part: returns when all trials have ended, or after Ctrl-C."""
+    cost = bookkeeper.cost
+    cost.driver.lap("books")
+    if DATASET_KINDS[plan.dataset] == "images":
+        cache_folder()  # each trial would fail for want of it
     if not ray.is_initialized():
         ray.init(
             address="local",  # left to itself, Ray would join any cluster that runs here
@@ -118,6 +110,7 @@ def _tune(
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
+    cost.driver.lap("ray_start")
     bookkeeper.interruption.listen()
     bookkeeper.interruption.check()
     mode = "max" if METRICS[plan.metric].higher_is_better else "min"
@@ -131,6 +124,11 @@ def _tune(
         # Trials wait, paused, for their bracket to fill: it must be asked for ahead, without a limit.
         limit = None
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(scheduler.largest_bracket)
+    trained = " (its classifier is trained once, then cached)"
+    bookkeeper.console.say(
+        f"preparing {plan.dataset}{trained if DATASET_KINDS[plan.dataset] == 'images' else ''} ..."
+    )
+    cost.loop_begins()
     tune.Tuner(
         tune.with_resources(TrialTrainable, {"cpu": plan.cpus_per_trial, "gpu": plan.gpus_per_trial}),
         tune_config=tune.TuneConfig(
@@ -143,6 +141,10 @@ def _tune(
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
-            name="tune", storage_path=str(folder.ray.resolve()), callbacks=[bookkeeper], verbose=0
+            name="tune",
+            storage_path=str(folder.ray.resolve()),
+            callbacks=[bookkeeper],
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            verbose=0,
         ),
     ).fit()

@@ -1,6 +1,7 @@
 """Early stopping: Ray's schedulers, one per space, so that spaces never compete with each other.
 
-Their time is the number of the evaluation, an integer that stands for a fixed number of kimg.
+Their time is the number of the evaluation, an integer that stands for a fixed number of kimg; they
+compare trials by `study.objective.rank`.
 """
 
 import math
@@ -25,7 +26,7 @@ def asha(space: Space, last: int, mode: str) -> TrialScheduler:
     """Asynchronous successive halving (Li et al. 2020), one bracket."""
     return ASHAScheduler(
         time_attr="evaluation",
-        metric="objective",
+        metric="rank",
         mode=mode,
         max_t=last,
         grace_period=min(space.min_evaluations or 1, last),
@@ -37,7 +38,7 @@ def hyperband(space: Space, last: int, mode: str) -> TrialScheduler:
     """Synchronous Hyperband (Li et al. 2018); trials wait, paused, for their bracket."""
     return HyperBandScheduler(
         time_attr="evaluation",
-        metric="objective",
+        metric="rank",
         mode=mode,
         max_t=last,
         reduction_factor=space.eta,
@@ -96,8 +97,8 @@ class PerSpaceScheduler(TrialScheduler):
     def _feed(scheduler: TrialScheduler, trial: Any, history: History) -> str:
         """Let a scheduler see past evaluations; its verdict on the last one."""
         verdict = TrialScheduler.CONTINUE
-        for evaluation, objective in history:
-            result = {"evaluation": evaluation, "objective": objective}
+        for evaluation, rank in history:
+            result = {"evaluation": evaluation, "rank": rank}
             verdict = scheduler.on_trial_result(None, trial, result)
         return verdict
 

@@ -1,16 +1,23 @@
 """A trial as Ray Tune sees it: every step is the next evaluation. Its state is in its folder."""
 
+import os
+import socket
+import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from ray.tune import Trainable
 
+from study.cost import Stopwatch
 from study.plan import TrialPlan
-from study.trial import RUNNING, Evaluation, run
-from study.trial_folder import TrialFolder
+from study.trial_folder import RUNNING, TrialFolder
+
+if TYPE_CHECKING:
+    import torch
+
+    from study.trial import Evaluation
 
 
 class TrialTrainable(Trainable):
@@ -21,11 +28,18 @@ class TrialTrainable(Trainable):
     """
 
     def setup(self, config: dict[str, Any]) -> None:
+        import torch  # here and below: the driver, which imports this class, does without
+
         self._evaluations: Iterator[Evaluation] | None = None
+        self._facts: dict[str, Any] | None = None
+        self._watch = Stopwatch()
+        self._cpu_seconds = time.process_time()
         torch.set_num_threads(config["threads"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take on another trial without a new process."""
+        import torch
+
         self._close()
         torch.set_num_threads(new_config["threads"])
         self.config = new_config
@@ -35,8 +49,8 @@ class TrialTrainable(Trainable):
         folder = TrialFolder(Path(self.config["folder"]))
         try:
             if self._evaluations is None:
-                plan = TrialPlan.from_dict(self.config["plan"])
-                self._evaluations = run(plan, folder, torch.device(self.config["device"]))
+                self._watch.lap("next_trial")
+                self._evaluations = self._start(folder)
             evaluation = next(self._evaluations)
         except Exception:
             self._close()
@@ -44,13 +58,32 @@ class TrialTrainable(Trainable):
             raise
         return {
             "objective": evaluation.objective,
+            "rank": evaluation.rank,
             "evaluation": evaluation.evaluation,
             "kimg": evaluation.kimg,
             "state": evaluation.state,
-            "summary": evaluation.summary(),
-            "image": str(evaluation.image) if evaluation.image else None,
             "done": evaluation.state != RUNNING,
+            # In a tuple, where Ray does not look for metrics of its own to keep.
+            "news": (evaluation.summary(), evaluation.image, self._cost(), self._facts),
         }
+
+    def _start(self, folder: TrialFolder) -> "Iterator[Evaluation]":
+        import torch
+
+        from study.trial import run
+
+        plan = TrialPlan.from_dict(self.config["plan"])
+        device = torch.device(self.config["device"])
+        if self._facts is None:
+            self._facts = _load(plan.config.dataset, device)
+            self._watch.lap("load")
+        return run(plan, folder, device, self._watch)
+
+    def _cost(self) -> tuple[str, dict[str, float], float]:
+        """This process, its seconds by part since its last report, and the CPU seconds of these."""
+        before, self._cpu_seconds = self._cpu_seconds, time.process_time()
+        process = f"{socket.gethostname()}-{os.getpid()}"
+        return process, self._watch.take(), self._cpu_seconds - before
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
         """Ray saves a trial it pauses. The folder holds its checkpoint: let go of it."""
@@ -69,3 +102,11 @@ class TrialTrainable(Trainable):
         if self._evaluations is not None:
             self._evaluations.close()  # type: ignore[attr-defined]
             self._evaluations = None
+
+
+def _load(dataset: str, device: "torch.device") -> dict[str, Any]:
+    """Load what this process's trials share; what study.json is to tell of it."""
+    from study.metrics.evaluator import evaluator_for
+
+    evaluator = evaluator_for(dataset, device)
+    return {"floor": evaluator.floor, "classifier_accuracy": evaluator.classifier_accuracy}

@@ -1,0 +1,58 @@
+"""Rows of many trials, typed and on disk: memory stays flat however many trials there are."""
+
+import tempfile
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+
+TRIALS_AT_A_TIME = 100
+
+
+class Spool:
+    """Keeps each trial's rows of several tables in one unnamed file, which goes when this object does."""
+
+    def __init__(self, schemas: Mapping[str, pa.Schema]) -> None:
+        self._schemas = dict(schemas)
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
+        self._places: dict[str, dict[str, tuple[int, int]]] = {}  # trial, table -> offset, bytes
+
+    def __contains__(self, trial_id: str) -> bool:
+        return trial_id in self._places
+
+    def put(self, trial_id: str, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+        """Keep a trial's rows, in place of those it may have had; missing values become null.
+
+        Raises:
+            ValueError, TypeError: a value is not of its column's type; then nothing is kept.
+        """
+        batches = {table: _batch(schema, rows[table]) for table, schema in self._schemas.items()}
+        places = {}
+        for table, batch in batches.items():
+            content = batch.serialize()
+            places[table] = (self._file.seek(0, 2), len(content))
+            self._file.write(content)
+        self._places[trial_id] = places
+
+    def get(self, trial_id: str, table: str) -> pa.RecordBatch:
+        """A trial's rows of one table; KeyError for an unknown trial."""
+        offset, size = self._places[trial_id][table]
+        self._file.seek(offset)
+        return pa.ipc.read_record_batch(pa.py_buffer(self._file.read(size)), self._schemas[table])
+
+    def tables(self, table: str) -> Iterator[pa.Table]:
+        """All rows of one table in order of trial id, a hundred trials at a time."""
+        ids = iter(sorted(self._places))
+        while some := list(islice(ids, TRIALS_AT_A_TIME)):
+            batches = [self.get(trial_id, table) for trial_id in some]
+            yield pa.Table.from_batches(batches, self._schemas[table]).combine_chunks()
+
+
+def _batch(schema: pa.Schema, rows: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
+    columns = [
+        pa.array([row.get(field.name) for row in rows], field.type, from_pandas=True) for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)

@@ -1,0 +1,148 @@
+"""Studies whose trials train nothing: real Ray, Optuna, books and tables, and the driver's memory.
+
+python -m tests.benchmarks.hollow --trials 2000
+"""
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ray.tune import Trainable
+
+from study.hardware import detect
+from study.metrics import metrics_for
+from study.plan import StudyPlan, TrialPlan
+from study.training import METERS
+from study.trial_folder import Ending, Row, TrialFolder
+
+SEEDS, EVALUATIONS = 4, 10
+SPACE = {
+    "method": "random",
+    "parameters": {
+        "model": {"value": "wgan_gp"},
+        "lr_g": {"distribution": "log_uniform_values", "min": 1e-5, "max": 1e-2},
+        "lr_d": {"distribution": "log_uniform_values", "min": 1e-5, "max": 1e-2},
+        "beta1": {"min": 0.0, "max": 0.99},
+        "lambda_gp": {"distribution": "log_uniform_values", "min": 0.1, "max": 100.0},
+    },
+}
+
+
+def curve(plan: TrialPlan) -> Iterator[Row]:
+    """Rows as study.trial writes them, of 4 seeds x 10 evaluations, with made-up figures."""
+    names = metrics_for(plan.config.kind)
+    for evaluation in range(EVALUATIONS):
+        for seed in range(SEEDS):
+            value = 1.0 / (1 + evaluation + seed + plan.config.lr_g)
+            yield {
+                "seed": seed,
+                "evaluation": evaluation,
+                "kimg": float(evaluation),
+                "critic_updates": 100 * evaluation,
+                "generator_updates": 20 * evaluation,
+                "train_seconds": 1.0 * evaluation,
+                "eval_seconds": 0.1,
+                **dict.fromkeys(names, value),
+                **{f"{name}_floor": 0.01 for name in names},
+                **{f"{name}_ceiling": 1.0 for name in names},
+                "score": value,
+                **dict.fromkeys(METERS, value),
+                "diverged": False,
+                "diverged_at_kimg": None,
+                "reason": None,
+            }
+
+
+class HollowTrainable(Trainable):
+    """In place of TrialTrainable: a trial's whole folder in one step, without torch."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        del config
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.config = new_config
+        return True
+
+    def step(self) -> dict[str, Any]:
+        plan = TrialPlan.from_dict(self.config["plan"])
+        folder = TrialFolder(Path(self.config["folder"]))
+        rows = list(curve(plan))
+        folder.append(rows)
+        objective = sum(row["score"] for row in rows[-SEEDS:]) / SEEDS
+        kimg = rows[-1]["kimg"]
+        folder.finish(Ending(state="completed", ended_by="budget", kimg=kimg, objective=objective))
+        summary = {name: rows[-1][name] for name in ("kimg", "train_seconds", *METERS)}
+        facts: dict[str, Any] = {"floor": {}, "classifier_accuracy": None}
+        return {
+            "objective": objective,
+            "rank": objective,
+            "evaluation": EVALUATIONS - 1,
+            "kimg": kimg,
+            "state": "completed",
+            "done": True,
+            "news": (summary, None, (str(os.getpid()), {}, 0.0), facts),
+        }
+
+
+def resident_mib() -> float:
+    """Memory of this process that is in RAM."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def run(trials: int, sampler: str) -> dict[str, Any]:
+    """Run a hollow study in a temporary folder; the driver's memory at every tenth of it."""
+    from study.runner.environment import prepare
+
+    prepare(None)
+    from study.console import Console
+    from study.cost import StudyCost
+    from study.runner import run as runner
+    from study.runner.bookkeeper import Bookkeeper
+    from study.space import parse_space
+    from study.study_folder import StudyFolder
+
+    samples: list[dict[str, float]] = []
+    close_books = Bookkeeper._close_books
+    began = time.perf_counter()
+
+    def closing(books: Bookkeeper, name: str, space: str) -> None:
+        close_books(books, name, space)
+        ended = len(books._closed)
+        if ended % max(1, trials // 10) == 0:
+            samples.append({"trials": ended, "mib": resident_mib(), "seconds": time.perf_counter() - began})
+
+    plan = StudyPlan(
+        name="hollow", spaces={"hollow": SPACE}, dataset="ring8", metric="w1", aggregate="mean",
+        samplers={"hollow": sampler}, schedulers={"hollow": "fifo"}, trials={"hollow": trials},
+        seeds=SEEDS, kimg=EVALUATIONS - 1.0, eval_kimg=1.0, seed=0, concurrency=2, cpus_per_trial=1.0,
+        gpus_per_trial=0.0, wandb="disabled", wandb_project="", address=None,
+    )  # fmt: skip
+    runner.TrialTrainable = HollowTrainable  # type: ignore[misc]
+    Bookkeeper._close_books = closing  # type: ignore[assignment, method-assign]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = StudyFolder(Path(temporary) / "hollow")
+        folder.create(plan, [], detect().to_dict())
+        console = Console(plan)
+        console.say = str  # type: ignore[method-assign, assignment]
+        cost = StudyCost(plan.concurrency, began)
+        table, _ = runner.run_study(plan, folder, [parse_space("hollow", SPACE)], console, cost)
+        assert len(table) == trials
+        return {"samples": samples, "end_mib": resident_mib(), "cost": cost.to_dict()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=2000)
+    parser.add_argument("--sampler", default="random")
+    options = parser.parse_args()
+    print(json.dumps(run(options.trials, options.sampler)))
+
+
+if __name__ == "__main__":
+    main()
