@@ -4,7 +4,7 @@ python -m tests.benchmarks.training [--device cpu|cuda] [--json FILE]
 
 Each round runs every contestant once: the textbook loop (one GAN) and our packs of M members. A ratio is
 ours to the textbook's member generator-iterations a second within one round; the table has the median,
-minimum and maximum over rounds. An iteration of over ten seconds is run once and counts as one round.
+minimum and maximum over rounds. An iteration of over eight seconds is run once and counts as one round.
 
 Floating-point operations, counted on paper (a multiplication and an addition are two). Let D and G be those
 of one sample's forward pass through critic and generator; a backward pass costs as much again for the
@@ -45,14 +45,14 @@ from study.config import MODELS, TrialConfig
 from study.hardware import detect
 from study.memory import keep_freed_memory
 from study.precision import PRECISIONS, resolve
-from study.training.capture import iterations_of
+from study.training.capture import WARM_UP, iterations_of
 from study.training.pack import Pack
 from tests.benchmarks.textbook import Textbook
 
 TURN_SECONDS = 0.25  # iterations of one turn are repeated for at least so long
-GROUP_SECONDS = 12.0  # rounds of one workload and model go on for so long
+GROUP_SECONDS = 8.0  # rounds of one workload and model go on for so long
 ROUNDS = 3  # but there are at least so many
-ONCE_SECONDS = 10.0
+ONCE_SECONDS = 8.0
 
 
 @dataclass(frozen=True)
@@ -207,9 +207,11 @@ def measure(
             iterate = start()
             first = timed(iterate, 1, device)
             if first < ONCE_SECONDS:
-                timed(iterate, 4 if device.type == "cuda" else 1, device)  # a graph is captured
+                if device.type == "cuda":
+                    timed(iterate, WARM_UP, device)  # then the graph is captured
+                second = timed(iterate, 1, device)
         if first < ONCE_SECONDS:
-            turn = max(1, round(TURN_SECONDS / timed(iterate, 1, device)))
+            turn = max(1, round(TURN_SECONDS / second))
             contestants.append(Contestant(name, m, iterate, [], peak.bytes, turn))
         else:
             contestants.append(Contestant(name, m, iterate, [m / first], peak.bytes, 0))
