@@ -21,8 +21,15 @@ def test_both_of_mallocs_thresholds_are_raised(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_library_without_mallopt_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("study.memory.ctypes.CDLL", lambda _: SimpleNamespace())
+    asked: list[object] = []
+
+    def library(name: object) -> SimpleNamespace:
+        asked.append(name)
+        return SimpleNamespace()
+
+    monkeypatch.setattr("study.memory.ctypes.CDLL", library)
     keep_freed_memory()
+    assert asked == [None]  # the C library of this process was looked at, and nothing called
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="not glibc")

@@ -14,6 +14,7 @@ from study.networks.layers import (
     MemberConvToImage,
     MemberConvTranspose2d,
     MemberLinear,
+    channels_last,
 )
 
 leaky_relu_backward = torch.ops.aten.leaky_relu_backward
@@ -56,7 +57,7 @@ class DCGANGenerator(nn.Module):
         batch = latents.shape[1]
         maps = self.project(latents).view(self.members, batch, 4, 4, -1)
         maps = maps.permute(1, 0, 4, 2, 3).flatten(1, 2)
-        images = self.to_image(self.upsample(_channels_last(maps)))
+        images = self.to_image(self.upsample(channels_last(maps)))
         # tanh in float32: next to 1 it needs more digits than its argument.
         images = images.unflatten(1, (self.members, -1)).transpose(0, 1)
         return images.to(self.upsample[0].weight.dtype, memory_format=torch.contiguous_format).tanh()
@@ -118,8 +119,4 @@ class DCGANCritic(nn.Module):
 
     def _maps(self, images: Tensor) -> Tensor:
         """(M, B, C, H, W) -> (B, M*C, H, W)."""
-        return _channels_last(images.transpose(0, 1).flatten(1, 2))
-
-
-def _channels_last(maps: Tensor) -> Tensor:
-    return maps.contiguous(memory_format=torch.channels_last)
+        return channels_last(images.transpose(0, 1).flatten(1, 2))

@@ -135,12 +135,12 @@ class _ImageConvolution(_MemberConvolution):
         # Row 2s + a of the kernel meets row a of a block, s blocks on; columns likewise.
         kernel = self.weight.unflatten(4, (2, 2)).unflatten(3, (2, 2))  # M, small, large, s, a, t, b
         kernel = kernel.permute(0, 1, 2, 4, 6, 3, 5).flatten(2, 4).flatten(0, 1)
-        return F.conv2d(_channels_last(folded), _channels_last(kernel), bias, groups=self.members)
+        return F.conv2d(channels_last(folded), channels_last(kernel), bias, groups=self.members)
 
     def _double(self, x: Tensor) -> Tensor:
         kernel = self.weight.unflatten(4, (2, 2)).unflatten(3, (2, 2)).flip(3, 5)
         kernel = kernel.permute(0, 2, 4, 6, 1, 3, 5).flatten(1, 3).flatten(0, 1)
-        folded = F.conv2d(x.to(self.weight.dtype), _channels_last(kernel), None, 1, 1, groups=self.members)
+        folded = F.conv2d(x.to(self.weight.dtype), channels_last(kernel), None, 1, 1, groups=self.members)
         return F.pixel_shuffle(folded, 2)[..., 1:-1, 1:-1]
 
 
@@ -170,7 +170,8 @@ class MemberConvToImage(_ImageConvolution):
         return self._double(x) + bias[:, None, None]
 
 
-def _channels_last(x: Tensor) -> Tensor:
+def channels_last(x: Tensor) -> Tensor:
+    """(B, C, H, W) with the channels of a pixel side by side in memory."""
     return x.contiguous(memory_format=torch.channels_last)
 
 

@@ -5,13 +5,13 @@ The caller decides what to evaluate, write, report or stop; nothing here logs.
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from study.training.capture import CapturedIterations, EagerIterations, iterations_of
+from study.training.capture import iterations_of
 from study.training.divergence import Divergence
 from study.training.pack import Pack
 
@@ -70,7 +70,7 @@ def images_of(kimg: float) -> int:
     return math.ceil(round(kimg * 1000, 6))
 
 
-def _train_until(pack: Pack, iterate: EagerIterations | CapturedIterations, images: int) -> None:
+def _train_until(pack: Pack, iterate: Callable[[], None], images: int) -> None:
     """Advance until `images` were shown, or until nobody is alive.
 
     Every 100 updates the parameters are checked, and the host looks whether anybody is.

@@ -4,6 +4,7 @@ Optimiser, clipping, divergence check and checkpoint see the buffer (M, P) and a
 each; the network's copies have the type and the memory layout that its own kernels want.
 """
 
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 
 import torch
@@ -29,17 +30,9 @@ class Player(Generic[Network]):
         self.weights = list(network.parameters())
         own = [p.detach() for p in self.weights]
         self.values = torch.cat([_in_memory_order(p).flatten(1) for p in own], 1)
-        parts = self.values.split([p[0].numel() for p in own], 1)
-        self.parameters = [
-            _from_memory_order(part.view(_in_memory_order(p).shape))
-            for part, p in zip(parts, own, strict=True)
-        ]
+        self.parameters = _views(self.values, own)
         self._gradient = torch.zeros_like(self.values)
-        gradients = self._gradient.split([p[0].numel() for p in own], 1)
-        self._gradients = [
-            _from_memory_order(part.view(_in_memory_order(p).shape))
-            for part, p in zip(gradients, own, strict=True)
-        ]
+        self._gradients = _views(self._gradient, own)
         for module in network.modules():
             exact = isinstance(module, MemberBatchNorm2d) or getattr(module, "exact", False)
             for parameter in module.parameters(recurse=False):
@@ -61,6 +54,14 @@ class Player(Generic[Network]):
         for own, gradient in zip(self._gradients, found, strict=True):
             own.copy_(gradient)
         return self._gradient
+
+
+def _views(buffer: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+    """The parts of `buffer` (M, P) with the shapes of `like`, each (M, ...)."""
+    parts = buffer.split([p[0].numel() for p in like], 1)
+    return [
+        _from_memory_order(part.view(_in_memory_order(p).shape)) for part, p in zip(parts, like, strict=True)
+    ]
 
 
 def _in_memory_order(parameter: Tensor) -> Tensor:

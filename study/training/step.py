@@ -27,7 +27,7 @@ def critic_step(pack: Pack, real: Tensor, latents: Tensor, epsilon: Tensor) -> N
     critic.refresh()
     with torch.no_grad():
         fake = pack.generator.network(latents)
-    both = critic.network(torch.cat([real, fake.to(real.dtype)], 1), batches=2)
+    both = critic.network(torch.cat([real, fake], 1), batches=2)
     real_scores, fake_scores = both.chunk(2, 1)
     loss = pack.loss.critic(real_scores, fake_scores)
     if pack.penalty is not None:
