@@ -3,13 +3,13 @@
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from study.cost import Stopwatch
 from study.data import load
+from study.evaluation import Evaluation
 from study.memory import keep_freed_memory
 from study.metrics import METRICS
 from study.metrics.evaluator import Evaluator, evaluator_for
@@ -17,45 +17,11 @@ from study.objective import objective, rank
 from study.plan import TrialPlan
 from study.samples import save_samples
 from study.stability import clamp_score
-from study.training import METERS, checkpoint
-from study.training.loop import Progress, is_finished, train
+from study.training import checkpoint
+from study.training.joint import Due, Trainer
+from study.training.loop import Progress, is_finished, schedule
 from study.training.pack import Pack
-from study.trial_folder import CLOCKS, RUNNING, Ending, Row, TrialFolder
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One evaluation of all members.
-
-    Attributes:
-        rows: one curve row per seed, as curves.jsonl holds them.
-        objective: aggregate of the members' scores, always finite.
-        rank: the objective, ties at the ceiling broken, for schedulers.
-        state: 'running', or the state in which the trial has now ended.
-        ended_by: what ended it; '' while it runs.
-        image: the picture of samples.
-    """
-
-    evaluation: int
-    kimg: float
-    rows: list[Row]
-    objective: float
-    rank: float
-    state: str
-    ended_by: str
-    image: Path | None
-
-    def summary(self) -> dict[str, float]:
-        """Figures for a log or a chart: the mean over the seeds that have not diverged."""
-        first = self.rows[0]
-        figures = {name: first[name] for name in ("kimg", *CLOCKS)} | {"objective": self.objective}
-        alive = [row for row in self.rows if not row["diverged"]]
-        for name in (*METRICS, *METERS):
-            values = [row[name] for row in alive if row.get(name) is not None]
-            if values:
-                figures[name] = sum(values) / len(values)
-        figures["diverged_seeds"] = len(self.rows) - len(alive)
-        return figures
+from study.trial_folder import RUNNING, Ending, Row, TrialFolder
 
 
 def default_device() -> torch.device:
@@ -76,9 +42,20 @@ def run(
         filelock.Timeout: another process is training this trial.
         RuntimeError: its checkpoint can't be read.
     """
+    trainer = Trainer()
+    for event in steps(plan, folder, device, watch or Stopwatch()):
+        if isinstance(event, Due):
+            trainer.train([event])
+        else:
+            yield event
+
+
+def steps(
+    plan: TrialPlan, folder: TrialFolder, device: torch.device, watch: Stopwatch
+) -> Iterator[Due | Evaluation]:
+    """The same, but the training is left to the caller, between a `Due` and what comes next."""
     if not folder.exists():
         folder.create(plan)
-    watch = watch or Stopwatch()
     keep_freed_memory()
     torch.backends.cudnn.deterministic = True  # the same seed gives the same bits
     with folder.lock():
@@ -101,9 +78,12 @@ def run(
                 return
 
         watch.lap("build")
-        for progress in train(pack, data.train, plan.kimg, plan.eval_kimg):
-            watch.lap("train")
-            rows, image = _evaluate(pack, plan, progress, evaluator, history, folder)
+        for event in schedule(pack, data.train, plan.kimg, plan.eval_kimg):
+            if isinstance(event, Due):
+                yield event
+                watch.lap("train")
+                continue
+            rows, image = _evaluate(pack, plan, event, evaluator, history, folder)
             watch.lap("evaluate")
             history += rows
             folder.append(rows)

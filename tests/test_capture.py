@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_leaves
 from study.training import checkpoint
 from study.training.capture import WARM_UP, CapturedIterations, EagerIterations, iterations_of
 from study.training.divergence import Divergence, DivergenceWatch
+from study.training.joint import Due, Trainer
 from study.training.loop import train
 from study.training.optimisers import Adam, RMSProp
 from study.training.pack import Pack
@@ -221,13 +222,29 @@ def test_the_loop_does_the_same_with_captured_iterations(
     seen: list[list[dict[str, object]]] = []
     packs = [make_pack(model, kind, n_critic=2, batch_size=10) for _ in range(2)]
     for pack, way in zip(packs, WAYS, strict=True):
-        monkeypatch.setattr("study.training.loop.iterations_of", way)
+        monkeypatch.setattr("study.training.joint.iterations_of", way)
         seen.append([])
         for progress in train(pack, data, kimg=0.3, eval_kimg=0.1):
             pack.sample(5)
             seen[-1].append({**vars(progress), "train_seconds": None, "means": repr(progress.means)})
     assert seen[1] == seen[0]
     assert everything(packs[1].state_dict()) == everything(packs[0].state_dict())
+
+
+@pytest.mark.usefixtures("_steps_of_gpus")
+def test_packs_that_train_together_do_the_same_with_captured_iterations(
+    make_pack: MakePack, training_data: Data, everything: Everything, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, states = training_data("points"), []
+    for way in WAYS:
+        monkeypatch.setattr("study.training.joint.iterations_of", way)
+        packs = [make_pack("wgan_gp", "points", seeds=(0, 1), n_critic=1, batch_size=10) for _ in range(2)]
+        trainer = Trainer()
+        for images in (50, 100):  # captured in the first interval; the second brings new states
+            trainer.train([Due(pack, data, images) for pack in packs])
+            packs[0].generator.values[0].mul_(0.5)
+        states.append([everything(pack.state_dict()) for pack in packs])
+    assert states[1] == states[0]
 
 
 def test_on_a_cpu_iterations_are_eager(make_pack: MakePack, training_data: Data) -> None:

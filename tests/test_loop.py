@@ -122,8 +122,8 @@ def test_train_seconds_leave_out_what_the_caller_does(
             now[0] += 1.0
             super().__call__()
 
-    monkeypatch.setattr("study.training.loop.iterations_of", SlowIterations)
-    monkeypatch.setattr("study.training.loop.time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr("study.training.joint.iterations_of", SlowIterations)
+    monkeypatch.setattr("study.training.joint.time", SimpleNamespace(perf_counter=lambda: now[0]))
     seconds = []
     for progress in train(make_pack("dcgan", "points", batch_size=10), points, 0.05, 0.02):
         seconds.append(progress.train_seconds)
@@ -168,7 +168,7 @@ def test_the_end_of_all_members_is_seen_within_a_hundred_updates(
                     kill(self.pack, 0, 1, 2, 3)
             self.pack.count_iteration()
 
-    monkeypatch.setattr("study.training.loop.iterations_of", CountingIterations)
+    monkeypatch.setattr("study.training.joint.iterations_of", CountingIterations)
     pack = make_pack("wgan_gp", "points", n_critic=n_critic)
     *_, last = train(pack, points, kimg=1e4, eval_kimg=1e4)
     assert last.finished

@@ -16,7 +16,7 @@ from study.losses import (
     WassersteinLoss,
     WeightClipping,
 )
-from study.networks import build_critic
+from study.networks import build_critic, initialise
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -219,7 +219,7 @@ def test_penalty_of_a_flat_critic_has_a_finite_gradient() -> None:
 
 @pytest.mark.parametrize("sample", [(2,), (1, 8, 8), (3, 16, 16)])
 def test_penalty_sends_no_gradient_to_the_samples(sample: tuple[int, ...]) -> None:
-    critic = build_critic(sample, 4, [torch.Generator().manual_seed(1)], batch_norm=False)
+    critic = initialise(build_critic(sample, 4, 1, batch_norm=False), [torch.Generator().manual_seed(1)])
     real, fake = (normal(1, 4, *sample, seed=i).float().requires_grad_() for i in (0, 1))
     value = GradientPenalty(torch.ones(1))(critic, real, fake, torch.full((1, 4), 0.5))
     wanted = (real, fake, next(critic.parameters()))

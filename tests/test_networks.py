@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from study.networks import build_critic, build_generator
+from study.networks import build_critic, build_generator, initialise
 from study.networks.dcgan import DCGANCritic
 from study.networks.layers import MemberBatchNorm2d, record_statistics
 from study.networks.mlp import PointCritic
@@ -32,13 +32,15 @@ def usual(shape: tuple[int, ...]) -> int:
 
 
 def generator(shape: tuple[int, ...], *seeds: int, width: int = 0) -> nn.Module:
-    return build_generator(shape, LATENT, width or usual(shape), streams(*seeds))
+    network = build_generator(shape, LATENT, width or usual(shape), len(seeds))
+    return initialise(network, streams(*seeds))
 
 
 def critic(
     shape: tuple[int, ...], *seeds: int, batch_norm: bool = True, width: int = 0
 ) -> PointCritic | DCGANCritic:
-    return build_critic(shape, width or usual(shape), streams(*seeds), batch_norm=batch_norm)
+    network = build_critic(shape, width or usual(shape), len(seeds), batch_norm=batch_norm)
+    return initialise(network, streams(*seeds))
 
 
 def scramble(network: nn.Module) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from study.networks import build_critic, build_generator
+from study.networks import build_critic, build_generator, initialise
 from study.networks.dcgan import DCGANCritic
 from study.networks.layers import MemberBatchNorm2d, MemberLinear
 from study.networks.mlp import PointCritic
@@ -20,17 +20,18 @@ IMAGE, POINT = (3, 16, 16), (2,)
 Build = Callable[..., nn.Module]
 
 
-def streams(members: int) -> list[torch.Generator]:
-    return [torch.Generator().manual_seed(seed) for seed in range(members)]
+def drawn(network: nn.Module) -> nn.Module:
+    members = len(next(network.parameters()))
+    return initialise(network, [torch.Generator().manual_seed(seed) for seed in range(members)])
 
 
 # Each network, and the shape of what it is given.
 NETWORKS: dict[str, tuple[Build, tuple[int, ...]]] = {
-    "image generator": (lambda m: build_generator(IMAGE, LATENT, WIDTH, streams(m)), (LATENT,)),
-    "image critic": (lambda m: build_critic(IMAGE, WIDTH, streams(m), batch_norm=False), IMAGE),
-    "image critic, batch norm": (lambda m: build_critic(IMAGE, WIDTH, streams(m), batch_norm=True), IMAGE),
-    "point generator": (lambda m: build_generator(POINT, LATENT, 16, streams(m)), (LATENT,)),
-    "point critic": (lambda m: build_critic(POINT, 16, streams(m), batch_norm=False), POINT),
+    "image generator": (lambda m: drawn(build_generator(IMAGE, LATENT, WIDTH, m)), (LATENT,)),
+    "image critic": (lambda m: drawn(build_critic(IMAGE, WIDTH, m, batch_norm=False)), IMAGE),
+    "image critic, batch norm": (lambda m: drawn(build_critic(IMAGE, WIDTH, m, batch_norm=True)), IMAGE),
+    "point generator": (lambda m: drawn(build_generator(POINT, LATENT, 16, m)), (LATENT,)),
+    "point critic": (lambda m: drawn(build_critic(POINT, 16, m, batch_norm=False)), POINT),
 }
 each_network = pytest.mark.parametrize(("build", "shape"), NETWORKS.values(), ids=NETWORKS)
 each_type = pytest.mark.parametrize("compute_type", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])

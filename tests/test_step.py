@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from study.networks import build_critic, build_generator
+from study.networks import build_critic, build_generator, initialise
 from study.training.capture import EagerIterations
 from study.training.pack import Pack
 from study.training.player import Player
@@ -49,8 +49,8 @@ def test_training_is_the_papers_algorithm(
     G = textbook.generator(shape, config.latent_dim, config.width)
     D = textbook.critic(shape, config.width, batch_norm=batch_norm)
     streams = [generator_for(pack.study_seed, 3, f"initial {player}") for player in ("generator", "critic")]
-    initial_g = build_generator(shape, config.latent_dim, config.width, streams[:1])
-    initial_d = build_critic(shape, config.width, streams[1:], batch_norm=batch_norm)
+    initial_g = initialise(build_generator(shape, config.latent_dim, config.width, 1), streams[:1])
+    initial_d = initialise(build_critic(shape, config.width, 1, batch_norm=batch_norm), streams[1:])
     textbook.copy_weights(initial_g, G)
     textbook.copy_weights(initial_d, D)
 

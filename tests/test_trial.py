@@ -14,6 +14,7 @@ import torch
 
 from study.config import MODELS, TrialConfig
 from study.data.dataset import Dataset
+from study.evaluation import Evaluation
 from study.metrics import METRICS, metrics_for, points
 from study.metrics.classifier import Classifier
 from study.metrics.evaluator import evaluator_for
@@ -21,7 +22,7 @@ from study.objective import objective
 from study.plan import TrialPlan
 from study.stability import aggregate
 from study.training.pack import Pack
-from study.trial import Evaluation, run
+from study.trial import run
 from study.trial_folder import TrialFolder
 
 CPU = torch.device("cpu")
@@ -278,7 +279,7 @@ def test_a_marker_lost_in_a_kill_is_written_without_training(
     expected = folder.ending()
     rows = (folder.path / "curves.jsonl").read_bytes()
     (folder.path / "DONE").unlink()
-    monkeypatch.setattr("study.trial.train", lambda *_: pytest.fail("it trained"))
+    monkeypatch.setattr("study.trial.schedule", lambda *_: pytest.fail("it trained"))
     (again,) = run(plan(), folder, CPU)
     assert again == replace(last, image=None)
     assert folder.ending() == expected
@@ -331,16 +332,17 @@ def planting(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, int]], None
 
     def choose(when: dict[int, int]) -> None:
         from study import trial
-        from study.training.loop import Progress, train
+        from study.training.joint import Due
+        from study.training.loop import Progress, schedule
 
-        def training(pack: Pack, data: torch.Tensor, *budget: float) -> Iterator[Progress]:
-            for progress in train(pack, data, *budget):
-                yield progress
+        def planted(pack: Pack, data: torch.Tensor, *budget: float) -> Iterator[Due | Progress]:
+            for event in schedule(pack, data, *budget):
+                yield event
                 for seed, evaluation in when.items():
-                    if progress.evaluation == evaluation - 1:
+                    if isinstance(event, Progress) and event.evaluation == evaluation - 1:
                         plant_nan(pack, pack.seeds.index(seed))
 
-        monkeypatch.setattr(trial, "train", training)
+        monkeypatch.setattr(trial, "schedule", planted)
 
     return choose
 

@@ -42,7 +42,7 @@ class DivergenceWatch:
         self.alive = torch.ones(members, dtype=torch.bool, device=device)
         self._reason = torch.zeros(members, dtype=torch.int64, device=device)
         self._update = torch.zeros(members, dtype=torch.int64, device=device)
-        self._critic_updates = torch.zeros((), dtype=torch.int64, device=device)
+        self._critic_updates = torch.zeros(members, dtype=torch.int64, device=device)
 
     def count_critic_update(self) -> None:
         """A critic update is being made: what falls from now on, falls at it."""

@@ -4,18 +4,14 @@ The caller decides what to evaluate, write, report or stop; nothing here logs.
 """
 
 import math
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from study.training.capture import iterations_of
 from study.training.divergence import Divergence
+from study.training.joint import Due, Trainer
 from study.training.pack import Pack
-
-CHECK_EVERY_UPDATES = 100
 
 
 @dataclass(frozen=True)
@@ -24,7 +20,8 @@ class Progress:
 
     Attributes:
         evaluation: how many intervals have passed; 0 at kimg 0.
-        train_seconds: wall time spent training so far, by all members together.
+        train_seconds: wall time spent training so far, by all members together; where packs trained
+            together, this pack's share of it.
         means: losses and gradient norms, mean over the updates since the last evaluation; NaN where
             there was none.
         finished: the budget is used up, or no member is alive.
@@ -41,7 +38,17 @@ class Progress:
 
 
 def train(pack: Pack, data: Tensor, kimg: float, eval_kimg: float) -> Iterator[Progress]:
-    """Train `pack` on `data` (N, ...) from where it stands until `kimg`, yielding every `eval_kimg`.
+    """Train `pack` on `data` (N, ...) from where it stands until `kimg`, yielding every `eval_kimg`."""
+    trainer = Trainer()
+    for event in schedule(pack, data, kimg, eval_kimg):
+        if isinstance(event, Due):
+            trainer.train([event])
+        else:
+            yield event
+
+
+def schedule(pack: Pack, data: Tensor, kimg: float, eval_kimg: float) -> Iterator[Due | Progress]:
+    """The same, but the training is left to the caller, between a `Due` and what comes next.
 
     An iteration is never cut: an evaluation comes after the first one that reaches its interval, and
     an iteration longer than an interval skips numbers, so that number n is always n intervals.
@@ -49,11 +56,9 @@ def train(pack: Pack, data: Tensor, kimg: float, eval_kimg: float) -> Iterator[P
     if pack.next_evaluation == 0:
         pack.next_evaluation = 1
         yield _progress(pack, evaluation=0, finished=False)
-    iterate = iterations_of(pack, data)
     last = math.ceil(round(kimg / eval_kimg, 9))
     while not is_finished(pack, kimg):
-        due = min(images_of(pack.next_evaluation * eval_kimg), images_of(kimg))
-        _train_until(pack, iterate, due)
+        yield Due(pack, data, min(images_of(pack.next_evaluation * eval_kimg), images_of(kimg)))
         reached = max(pack.next_evaluation, int(round(pack.kimg / eval_kimg, 9)))
         evaluation = last if pack.images >= images_of(kimg) else reached
         pack.next_evaluation = evaluation + 1
@@ -68,28 +73,6 @@ def is_finished(pack: Pack, kimg: float) -> bool:
 def images_of(kimg: float) -> int:
     """Whole images that make `kimg`; 0.018 is 18 images, however it was rounded on the way."""
     return math.ceil(round(kimg * 1000, 6))
-
-
-def _train_until(pack: Pack, iterate: Callable[[], None], images: int) -> None:
-    """Advance until `images` were shown, or until nobody is alive.
-
-    Every 100 updates the parameters are checked, and the host looks whether anybody is.
-    """
-    start = time.perf_counter()
-    updates_per_iteration = pack.config.n_critic + 1
-    unchecked = 0
-    while pack.images < images:
-        iterate()
-        unchecked += updates_per_iteration
-        if unchecked + updates_per_iteration > CHECK_EVERY_UPDATES:
-            unchecked = 0
-            pack.check_parameters()
-            if not pack.watch.any_alive():
-                break
-    pack.check_parameters()
-    if pack.device.type == "cuda":
-        torch.cuda.synchronize(pack.device)
-    pack.train_seconds += time.perf_counter() - start
 
 
 def _progress(pack: Pack, evaluation: int, finished: bool) -> Progress:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from study.config import TrialConfig
 from study.losses import LOSSES, GradientPenalty, WeightClipping
-from study.networks import build_critic, build_generator
+from study.networks import build_critic, build_generator, initialise
 from study.networks.layers import record_statistics
 from study.training import METERS
 from study.training.divergence import EXPLODED_RMS, DivergenceWatch
@@ -23,6 +23,7 @@ from study.training.player import Player
 from study.training.streams import Streams, generator_for
 
 EVALUATION_BATCH = 256
+COUNTERS = ("critic_updates", "generator_updates", "next_evaluation", "train_seconds")
 
 
 class Pack:
@@ -40,29 +41,27 @@ class Pack:
         sample_shape: tuple[int, ...],
         device: torch.device,
         precision: str = "fp32",
+        drawn: bool = True,
     ) -> None:
-        """Raises ValueError when the configurations differ in their shape key, KeyError for an unknown
-        precision."""
+        """`drawn` False leaves the initial weights undefined, for a pack that will load its state.
+
+        Raises ValueError when the configurations differ in their shape key, KeyError for an unknown
+        precision.
+        """
         if len({config.shape_key for config in configs}) != 1 or len(configs) != len(seeds):
             raise ValueError("a pack needs one seed per configuration, and one shape key for all")
-        config = configs[0]
-        self.config, self.seeds, self.study_seed, self.device = config, seeds, study_seed, device
-
-        def initial(player: str) -> list[torch.Generator]:
-            return [generator_for(study_seed, seed, f"initial {player}") for seed in seeds]
-
-        compute_type = {"fp32": torch.get_default_dtype(), "bf16": torch.bfloat16}[precision]
-        self.generator = Player(
-            build_generator(sample_shape, config.latent_dim, config.width, initial("generator")),
-            device,
-            compute_type,
-        )
+        self.configs, self.seeds, self.study_seed = tuple(configs), tuple(seeds), study_seed
+        self.sample_shape, self.device, self.precision = sample_shape, device, precision
+        config, members = self.config, len(seeds)
+        generator = build_generator(sample_shape, config.latent_dim, config.width, members)
         # A critic with a per-sample penalty must not mix samples (Gulrajani et al. 2017, section 4).
-        self.critic = Player(
-            build_critic(sample_shape, config.width, initial("critic"), batch_norm=config.model != "wgan_gp"),
-            device,
-            compute_type,
-        )
+        critic = build_critic(sample_shape, config.width, members, batch_norm=config.model != "wgan_gp")
+        if drawn:
+            initialise(generator, [generator_for(study_seed, seed, "initial generator") for seed in seeds])
+            initialise(critic, [generator_for(study_seed, seed, "initial critic") for seed in seeds])
+        compute_type = {"fp32": torch.get_default_dtype(), "bf16": torch.bfloat16}[precision]
+        self.generator = Player(generator, device, compute_type)
+        self.critic = Player(critic, device, compute_type)
 
         def per_member(name: str) -> Tensor:
             values = torch.tensor([getattr(c, name) for c in configs], dtype=torch.float64)
@@ -80,12 +79,17 @@ class Pack:
         self.streams = Streams(
             study_seed, seeds, config.n_critic, config.batch_size, config.latent_dim, device
         )
-        self.watch = DivergenceWatch(len(seeds), device)
-        self.meters = {name: Meter(len(seeds), device) for name in METERS}
+        self.watch = DivergenceWatch(members, device)
+        self.meters = {name: Meter(members, device) for name in METERS}
         self.critic_updates = 0
         self.generator_updates = 0
         self.next_evaluation = 0
         self.train_seconds = 0.0
+
+    @property
+    def config(self) -> TrialConfig:
+        """A configuration that stands for all where they agree: the shape key."""
+        return self.configs[0]
 
     @property
     def images(self) -> int:
@@ -134,24 +138,21 @@ class Pack:
         self.critic_updates += self.config.n_critic
         self.generator_updates += 1
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that training from here depends on; loads with torch.load(weights_only=True)."""
+    def member_state(self, rows: slice = slice(None)) -> dict[str, Any]:
+        """What training from here depends on of the members in `rows`: tensors (M, ...), lists of M."""
+        meters = {name: meter.state_dict() for name, meter in self.meters.items()}
         return {
-            "generator": self.generator.values,
-            "critic": self.critic.values,
-            "generator_optimiser": self.generator_optimiser.state_dict(),
-            "critic_optimiser": self.critic_optimiser.state_dict(),
-            "streams": self.streams.state_dict(),
-            "watch": self.watch.state_dict(),
-            "meters": {name: meter.state_dict() for name, meter in self.meters.items()},
-            "critic_updates": self.critic_updates,
-            "generator_updates": self.generator_updates,
-            "next_evaluation": self.next_evaluation,
-            "train_seconds": self.train_seconds,
+            "generator": self.generator.values[rows],
+            "critic": self.critic.values[rows],
+            "generator_optimiser": _rows(self.generator_optimiser.state_dict(), rows),
+            "critic_optimiser": _rows(self.critic_optimiser.state_dict(), rows),
+            "streams": self.streams.state_dict(rows),
+            "watch": _rows(self.watch.state_dict(), rows),
+            "meters": {name: _rows(state, rows) for name, state in meters.items()},
         }
 
     @torch.no_grad()
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_member_state(self, state: dict[str, Any]) -> None:
         """Raises ValueError, before anything is changed, when `state` is of a pack of another shape."""
         players = ((self.generator, "generator"), (self.critic, "critic"))
         for player, key in players:
@@ -165,7 +166,18 @@ class Pack:
         self.watch.load_state_dict(state["watch"])
         for name, meter in self.meters.items():
             meter.load_state_dict(state["meters"][name])
-        self.critic_updates = state["critic_updates"]
-        self.generator_updates = state["generator_updates"]
-        self.next_evaluation = state["next_evaluation"]
-        self.train_seconds = state["train_seconds"]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that training from here depends on; loads with torch.load(weights_only=True)."""
+        return {**self.member_state(), **{name: getattr(self, name) for name in COUNTERS}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Raises ValueError, before anything is changed, when `state` is of a pack of another shape."""
+        counters = {name: state[name] for name in COUNTERS}
+        self.load_member_state(state)
+        for name, value in counters.items():
+            setattr(self, name, value)
+
+
+def _rows(state: dict[str, Tensor], rows: slice) -> dict[str, Tensor]:
+    return {key: values[rows] for key, values in state.items()}

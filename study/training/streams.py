@@ -79,8 +79,9 @@ class Streams:
             draws.generator_noise[k].normal_(generator=generator)
         return draws
 
-    def state_dict(self) -> dict[str, list[Tensor]]:
-        return {k: [g.get_state() for g in gs] for k, gs in self._generators.items()}
+    def state_dict(self, rows: slice = slice(None)) -> dict[str, list[Tensor]]:
+        """By purpose, the states of the members in `rows`."""
+        return {k: [g.get_state() for g in gs[rows]] for k, gs in self._generators.items()}
 
     def load_state_dict(self, state: dict[str, list[Tensor]]) -> None:
         for purpose, generators in self._generators.items():
