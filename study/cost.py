@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-WORKER_PARTS = ("load", "next_trial", "build", "train", "evaluate", "record", "checkpoint", "report")
+WORKER_PARTS = ("load", "next_trial", "build", "train", "wait", "evaluate", "record", "checkpoint", "report")
 
 
 class Stopwatch:
@@ -28,6 +28,13 @@ class Stopwatch:
         before, self.last = self.last, time.perf_counter()
         self.seconds[part] = self.seconds.get(part, 0.0) + self.last - before
 
+    def lap_parts(self, seconds: Mapping[str, float], rest: str) -> None:
+        """The time since the last lap went to parts that another process measured, what is left to `rest`."""
+        for part, value in seconds.items():
+            self.seconds[part] = self.seconds.get(part, 0.0) + value
+        self.last += sum(seconds.values())
+        self.lap(rest)
+
     def take(self) -> dict[str, float]:
         """The parts so far, which are forgotten here."""
         taken, self.seconds = self.seconds, {}
@@ -39,12 +46,13 @@ class StudyCost:
 
     Attributes:
         driver: laps of this session's driver, from `began` on.
+        slots: trials that run at a time.
     """
 
     def __init__(self, slots: int, began: float, before: Mapping[str, Any] | None = None) -> None:
-        """`slots`: trials that run at a time. `before`: what `to_dict` gave in the last session."""
-        self.driver = Stopwatch(began)
-        self._began, self._slots, self._before = began, slots, before or {}
+        """`before`: what `to_dict` gave in the last session."""
+        self.driver, self.slots = Stopwatch(began), slots
+        self._began, self._before = began, before or {}
         self._loop_began: float | None = None
         self._loop_ended: float | None = None
         self._workers: set[str] = set()
@@ -65,7 +73,7 @@ class StudyCost:
         """Count what a worker did since its last report, or since it was set up."""
         assert self._loop_began is not None
         if worker not in self._workers:
-            if len(self._workers) < self._slots:  # a dead worker's successor starts in idle time
+            if len(self._workers) < self.slots:  # a dead worker's successor starts in idle time
                 started = time.perf_counter() - self._loop_began - sum(seconds.values())
                 self._slot_seconds["worker_start"] += max(0.0, started)
             self._workers.add(worker)
@@ -83,14 +91,14 @@ class StudyCost:
         loop_began = now if self._loop_began is None else self._loop_began
         loop_ended = now if self._loop_ended is None else max(loop_began, self._loop_ended)
         slots = {
-            "study_start": self._slots * (loop_began - self._began),
+            "study_start": self.slots * (loop_began - self._began),
             **self._slot_seconds,
-            "study_end": self._slots * (now - loop_ended),
+            "study_end": self.slots * (now - loop_ended),
         }
-        slots["idle"] = self._slots * (now - self._began) - sum(slots.values())
+        slots["idle"] = self.slots * (now - self._began) - sum(slots.values())
         return {
             "wall_seconds": now - self._began + self._before.get("wall_seconds", 0.0),
-            "slots": self._slots,
+            "slots": self.slots,
             "slot_seconds": _added(self._before.get("slot_seconds", {}), slots),
             "driver_seconds": _added(self._before.get("driver_seconds", {}), self.driver.seconds),
             "worker_cpu_seconds": self._worker_cpu_seconds + self._before.get("worker_cpu_seconds", 0.0),

@@ -41,6 +41,7 @@ class Defaults:
     concurrency: int
     cpus_per_trial: float
     gpus_per_trial: float
+    pack: int | str = "trial"
 
 
 def detect() -> Hardware:
@@ -58,15 +59,15 @@ def detect() -> Hardware:
 
 
 def defaults(hardware: Hardware) -> Defaults:
-    """One thread per trial uses small networks' cores best; a GPU takes as many trials as fit."""
+    """A trial and a thread for each core; on a GPU one process that trains as many trials as fit."""
     if hardware.gpus:
-        per_gpu = max(1, min(4, hardware.cpus // len(hardware.gpus)))
         return Defaults(
             trials=64,
             seeds=4,
-            concurrency=per_gpu * len(hardware.gpus),
-            cpus_per_trial=1,
-            gpus_per_trial=1 / per_gpu,
+            concurrency=len(hardware.gpus),
+            cpus_per_trial=max(1, min(4, hardware.cpus // len(hardware.gpus) - 1)),
+            gpus_per_trial=1,
+            pack="auto",
         )
     return Defaults(
         trials=max(8, min(6 * hardware.cpus, 64)),

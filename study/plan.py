@@ -14,6 +14,7 @@ AGGREGATES = ("mean", "median", "cvar")
 NAME_BYTES = 255
 SAMPLERS = ("tpe", "random", "qmc", "grid")
 SCHEDULERS = ("asha", "hyperband", "fifo")
+PACKS = ("trial", "auto")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,10 @@ class StudyPlan:
             how many there are.
         seeds: members per trial.
         precision: by model, fp32 or bf16; a model that is not named computes in fp32.
-        concurrency: trials that run at the same time.
+        concurrency: packs that train at the same time, each in a process of its own.
+        cpus_per_trial, gpus_per_trial: what each of these processes has.
+        pack: members in a pack: 'trial' (those of one trial), 'auto' (of as many trials as is fastest
+            and fits), or their number, of as many trials as that makes.
     """
 
     name: str
@@ -93,6 +97,7 @@ class StudyPlan:
     wandb_project: str
     address: str | None
     precision: dict[str, str] = field(default_factory=dict)
+    pack: int | str = "trial"
 
     def __post_init__(self) -> None:
         """Raises ConfigError where a plan read from study.json makes no sense."""
@@ -111,6 +116,11 @@ class StudyPlan:
             raise ConfigError(f"dataset = {self.dataset!r} is not one of {', '.join(DATASET_KINDS)}")
         for precision in self.precision.values():
             _check_precision(precision)
+        if self.pack not in PACKS and not (isinstance(self.pack, int) and self.pack >= self.seeds):
+            raise ConfigError(
+                f"pack = {self.pack!r} is not {' or '.join(PACKS)} or a number of at least the "
+                f"{self.seeds} members of a trial"
+            )
         _check_budget(self.kimg, self.eval_kimg)
 
     @property

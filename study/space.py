@@ -20,7 +20,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from study.config import TYPES, ConfigError, TrialConfig, check_name, did_you_mean
+from study.config import PER_MEMBER, TYPES, ConfigError, TrialConfig, check_name, did_you_mean
 from study.errors import UserError
 
 FOLDERS = (Path("search_spaces"), Path(__file__).resolve().parents[1] / "search_spaces")
@@ -71,6 +71,15 @@ class Space:
     def grid(self) -> dict[str, list[Any]]:
         """Every value of every searched parameter; SpaceError when one has infinitely many."""
         return {name: _values(self.name, name, d) for name, d in self.distributions.items()}
+
+    def largest(self) -> dict[str, Any]:
+        """Hyperparameters of the largest shape that it can propose; per-member numbers are left out."""
+        found = {name: value for name, value in self.constants.items() if name not in PER_MEMBER}
+        for name, distribution in self.distributions.items():
+            if name not in PER_MEMBER:
+                values = _extremes(distribution)
+                found[name] = values[0] if isinstance(values[0], str) else max(values)
+        return found
 
     def models(self) -> list[str]:
         """The GAN variants that it can propose."""

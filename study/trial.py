@@ -42,10 +42,11 @@ def run(
         filelock.Timeout: another process is training this trial.
         RuntimeError: its checkpoint can't be read.
     """
-    trainer = Trainer()
-    for event in steps(plan, folder, device, watch or Stopwatch()):
+    trainer, watch = Trainer(), watch or Stopwatch()
+    for event in steps(plan, folder, device, watch):
         if isinstance(event, Due):
             trainer.train([event])
+            watch.lap("train")
         else:
             yield event
 
@@ -81,7 +82,6 @@ def steps(
         for event in schedule(pack, data.train, plan.kimg, plan.eval_kimg):
             if isinstance(event, Due):
                 yield event
-                watch.lap("train")
                 continue
             rows, image = _evaluate(pack, plan, event, evaluator, history, folder)
             watch.lap("evaluate")

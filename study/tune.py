@@ -27,7 +27,7 @@ from study.config import DATASET_KINDS, did_you_mean
 from study.errors import UserError
 from study.hardware import EVALUATIONS, KIMG, Hardware, defaults, detect
 from study.metrics import DEFAULT_METRIC, METRICS, check_metric
-from study.plan import AGGREGATES, SAMPLERS, SCHEDULERS, StudyPlan, check_study_name
+from study.plan import AGGREGATES, PACKS, SAMPLERS, SCHEDULERS, StudyPlan, check_study_name
 from study.precision import PRECISIONS, resolve
 from study.study_folder import StudyFolder, command_line
 from study.tracking import MODES
@@ -57,9 +57,16 @@ def parser() -> argparse.ArgumentParser:
     how = p.add_argument_group("how")
     how.add_argument("--sampler", choices=SAMPLERS, help="default: by the space's method")
     how.add_argument("--scheduler", choices=SCHEDULERS, help="default: by the space's early_terminate")
-    how.add_argument("--concurrency", type=whole_at_least(1), help="trials at the same time")
-    how.add_argument("--cpus-per-trial", type=positive, help="CPUs, and as many threads, a trial")
-    how.add_argument("--gpus-per-trial", type=not_negative, help="GPUs a trial; fractions share one")
+    how.add_argument("--concurrency", type=whole_at_least(1), help="packs that train at the same time")
+    how.add_argument("--cpus-per-trial", type=positive, help="CPUs, and as many threads, for each of these")
+    how.add_argument("--gpus-per-trial", type=not_negative, help="GPUs for each; fractions share one")
+    how.add_argument(
+        "--pack",
+        type=_pack,
+        metavar="{trial,auto,N}",
+        help="members in a pack: those of one trial (default on a CPU), N, of several trials with the same "
+        "shape, or as many as is fastest here and fits (default on a GPU)",
+    )
     how.add_argument(
         "--precision",
         choices=PRECISIONS,
@@ -175,6 +182,11 @@ def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: 
     )
 
 
+def _pack(text: str) -> int | str:
+    """An argparse type: a word of PACKS or a number of members."""
+    return text if text in PACKS else whole_at_least(1)(text)
+
+
 def _how_to_run(
     options: argparse.Namespace, hardware: Hardware, before: StudyPlan | None = None
 ) -> dict[str, Any]:
@@ -189,7 +201,7 @@ def _how_to_run(
         asked = getattr(options, name)
         return getattr(machine, name) if asked is None else asked
 
-    how = {name: chosen(name) for name in ("concurrency", "cpus_per_trial", "gpus_per_trial")}
+    how = {name: chosen(name) for name in ("concurrency", "cpus_per_trial", "gpus_per_trial", "pack")}
     gpus = how["gpus_per_trial"]
     if gpus > len(hardware.gpus):
         raise UserError(f"a trial wants {gpus:g} GPUs, there are {len(hardware.gpus)}: set --gpus-per-trial")
@@ -197,6 +209,15 @@ def _how_to_run(
         raise UserError(f"--gpus-per-trial {gpus:g}: above 1 it must be a whole number")
     if options.address and how["cpus_per_trial"] > hardware.cpus:
         raise UserError(f"--cpus-per-trial {how['cpus_per_trial']:g}: the cluster has {hardware.cpus} CPUs")
+    if (
+        options.address
+        and how["pack"] != "trial"
+        and how["concurrency"] * how["cpus_per_trial"] > hardware.cpus - 1
+    ):
+        raise UserError(
+            f"{how['concurrency']} packs of {how['cpus_per_trial']:g} CPUs leave none of the cluster's "
+            f"{hardware.cpus} for Ray Tune's trials, which need one: set --concurrency, or --pack trial"
+        )
     return {**how, "address": options.address}
 
 
@@ -303,8 +324,11 @@ def _announce(console: "Console", plan: StudyPlan, folder: StudyFolder, hardware
         f"each trial: {plan.seeds} seeds, {plan.kimg:g} kimg, evaluated every {plan.eval_kimg:.4g} kimg; "
         f"objective: {plan.aggregate} {plan.metric}"
     )
+    what = {"trial": "trials", "auto": "packs of several trials"}.get(
+        str(plan.pack), f"packs of {plan.pack} members"
+    )
     console.say(
-        f"{plan.concurrency} trials at a time, {plan.cpus_per_trial:g} CPU"
+        f"{plan.concurrency} {what} at a time, {plan.cpus_per_trial:g} CPU"
         + (f" and {plan.gpus_per_trial:g} GPU each" if plan.gpus_per_trial else " each")
         + f"; computing in {_precision(plan)}"
     )

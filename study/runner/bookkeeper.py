@@ -16,6 +16,7 @@ from study.objective import ranks
 from study.plan import StudyPlan, TrialPlan, trial_id, trial_number
 from study.results import Results
 from study.runner.interruption import Interruption
+from study.runner.worker import PackWorkers
 from study.search import Search
 from study.study_folder import StudyFolder
 from study.tracking import Tracker
@@ -26,7 +27,11 @@ TABLES_SHARE = 0.01  # of the driver's time, at most
 
 
 class Bookkeeper(Callback):
-    """Keeps a running study's books; Ray Tune calls it in the driver."""
+    """Keeps a running study's books; Ray Tune calls it in the driver.
+
+    Attributes:
+        workers: who trains, where trials share packs; None where each trial has a process to itself.
+    """
 
     def __init__(
         self,
@@ -42,6 +47,7 @@ class Bookkeeper(Callback):
         self.plan, self.folder, self.searches = plan, folder, searches
         self.results, self.tracker, self.console = results, tracker, console
         self.interruption, self.cost = interruption, cost
+        self.workers: PackWorkers | None = None
         self._started: set[str] = set()
         self._closed: set[str] = set()
         self._facts_known = False
@@ -169,6 +175,8 @@ class Bookkeeper(Callback):
         if name in self._closed:
             return
         self._closed.add(name)
+        if self.workers is not None:
+            self.workers.release(name)
         try:
             self._close_books(name, space)
         except Exception as error:
@@ -220,7 +228,7 @@ class QueueSearcher(Searcher):
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
         """The next trial as a Ray Tune config; its config.json is on disk before Ray knows of it."""
         del trial_id
-        cost = self._bookkeeper.cost
+        cost, workers = self._bookkeeper.cost, self._bookkeeper.workers
         cost.driver.lap("ray")
         plan = next(self._queue, None)
         if plan is None:
@@ -237,6 +245,7 @@ class QueueSearcher(Searcher):
             "space": plan.space,
             "folder": str(folder.path.resolve()),
             "history": history,
+            "worker": workers.assign(plan) if workers else None,
             **self._where,
         }
 

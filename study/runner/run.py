@@ -23,6 +23,7 @@ from study.runner.bookkeeper import Bookkeeper, QueueSearcher
 from study.runner.interruption import Interruption
 from study.runner.schedulers import PerSpaceScheduler
 from study.runner.trainable import TrialTrainable
+from study.runner.worker import PackWorkers
 from study.search import Search, open_journal
 from study.space import Space
 from study.study_folder import StudyFolder
@@ -105,7 +106,8 @@ def _tune(
     if not ray.is_initialized():
         ray.init(
             address="local",  # left to itself, Ray would join any cluster that runs here
-            num_cpus=math.ceil(plan.concurrency * plan.cpus_per_trial),  # bounds Hyperband, too
+            # Bounds Hyperband, too. Trials that ask pack workers share one more.
+            num_cpus=math.ceil(plan.concurrency * plan.cpus_per_trial) + (plan.pack != "trial"),
             include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
@@ -119,18 +121,25 @@ def _tune(
         scheduler.replay(space, trial_id, history)
     threads = max(1, int(plan.cpus_per_trial))
     device = "cuda" if plan.gpus_per_trial else "cpu"
-    limit: int | None = plan.concurrency
-    if scheduler.largest_bracket:
-        # Trials wait, paused, for their bracket to fill: it must be asked for ahead, without a limit.
-        limit = None
-        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(scheduler.largest_bracket)
     trained = " (its classifier is trained once, then cached)"
     bookkeeper.console.say(
         f"preparing {plan.dataset}{trained if DATASET_KINDS[plan.dataset] == 'images' else ''} ..."
     )
+    resources = {"cpu": plan.cpus_per_trial, "gpu": plan.gpus_per_trial}
+    limit: int | None = plan.concurrency
+    if plan.pack != "trial":
+        bookkeeper.workers = PackWorkers(plan, threads, device)
+        limit = plan.concurrency * _share_packs(plan, folder, spaces, bookkeeper)
+        resources = {"cpu": math.floor(1e4 / limit) / 1e4}  # to Ray they are next to nothing
+        cost.slots = limit
+        cost.driver.lap("pack_size")
+    if scheduler.largest_bracket:
+        # Trials wait, paused, for their bracket to fill: it must be asked for ahead, without a limit.
+        limit = None
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(scheduler.largest_bracket)
     cost.loop_begins()
     tune.Tuner(
-        tune.with_resources(TrialTrainable, {"cpu": plan.cpus_per_trial, "gpu": plan.gpus_per_trial}),
+        tune.with_resources(TrialTrainable, resources),
         tune_config=tune.TuneConfig(
             metric="objective",
             mode=mode,
@@ -148,3 +157,18 @@ def _tune(
             verbose=0,
         ),
     ).fit()
+
+
+def _share_packs(plan: StudyPlan, folder: StudyFolder, spaces: list[Space], bookkeeper: Bookkeeper) -> int:
+    """How many trials each pack worker trains at a time: as the plan says, or as the first one measures."""
+    workers = bookkeeper.workers
+    assert workers is not None
+    largest = math.ceil(plan.total_trials / plan.concurrency) * plan.seeds
+    members = plan.pack
+    if isinstance(members, str):
+        found = {s.name: workers.pack_size(plan.trial(s.name, 0, s.largest()), largest) for s in spaces}
+        folder.add_facts(pack_sizes={space: measured for space, (_, measured) in found.items()})
+        members = min(size for size, _ in found.values())
+    workers.trials_each = max(1, min(members, largest) // plan.seeds)
+    bookkeeper.console.say(f"a pack has up to {workers.trials_each * plan.seeds} members")
+    return workers.trials_each

@@ -5,43 +5,41 @@ import socket
 import time
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ray
+from ray.exceptions import RayActorError
 from ray.tune import Trainable
 
 from study.cost import Stopwatch
+from study.evaluation import Evaluation
 from study.plan import TrialPlan
 from study.trial_folder import RUNNING, TrialFolder
 
 if TYPE_CHECKING:
     import torch
 
-    from study.trial import Evaluation
-
 
 class TrialTrainable(Trainable):
-    """Runs trials one after the other in one worker process.
+    """Runs trials one after the other: in this process, or by asking the pack worker that they share.
 
-    The trial's folder is the only state: a trial that Ray starts again, in this worker or another,
+    The trial's folder is the only state: a trial that Ray starts again, in this process or another,
     continues from the folder's last checkpoint.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        import torch  # here and below: the driver, which imports this class, does without
-
+        del config
         self._evaluations: Iterator[Evaluation] | None = None
         self._facts: dict[str, Any] | None = None
         self._watch = Stopwatch()
         self._cpu_seconds = time.process_time()
-        torch.set_num_threads(config["threads"])
+        self._worker_cpu_seconds = 0.0
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take on another trial without a new process."""
-        import torch
-
         self._close()
-        torch.set_num_threads(new_config["threads"])
         self.config = new_config
         return True
 
@@ -67,11 +65,14 @@ class TrialTrainable(Trainable):
             "news": (evaluation.summary(), evaluation.image, self._cost(), self._facts),
         }
 
-    def _start(self, folder: TrialFolder) -> "Iterator[Evaluation]":
-        import torch
+    def _start(self, folder: TrialFolder) -> Iterator[Evaluation]:
+        if self.config["worker"] is not None:
+            return self._ask(self.config["worker"])
+        import torch  # not above: neither the driver nor who asks a worker has to wait for it
 
         from study.trial import run
 
+        torch.set_num_threads(self.config["threads"])
         plan = TrialPlan.from_dict(self.config["plan"])
         device = torch.device(self.config["device"])
         if self._facts is None:
@@ -79,11 +80,30 @@ class TrialTrainable(Trainable):
             self._watch.lap("load")
         return run(plan, folder, device, self._watch)
 
+    def _ask(self, name: str) -> Iterator[Evaluation]:
+        """The trial's evaluations by the pack worker of this name."""
+        worker = ray.get_actor(name)
+        plan, folder = self.config["plan"], self.config["folder"]
+        try:
+            if self._facts is None:
+                self._facts = ray.get(worker.facts.remote(plan["config"]["dataset"]))
+                self._watch.lap("load")
+            while True:
+                evaluation, seconds, cpu_seconds = ray.get(worker.next.remote(plan, folder))
+                self._worker_cpu_seconds += cpu_seconds
+                self._watch.lap_parts(seconds, rest="wait")
+                yield evaluation
+                self._watch.lap("report")
+        finally:
+            with suppress(RayActorError):  # a dead worker has forgotten it
+                ray.get(worker.drop.remote(plan["trial_id"]))
+
     def _cost(self) -> tuple[str, dict[str, float], float]:
         """This process, its seconds by part since its last report, and the CPU seconds of these."""
         before, self._cpu_seconds = self._cpu_seconds, time.process_time()
+        by_worker, self._worker_cpu_seconds = self._worker_cpu_seconds, 0.0
         process = f"{socket.gethostname()}-{os.getpid()}"
-        return process, self._watch.take(), self._cpu_seconds - before
+        return process, self._watch.take(), self._cpu_seconds - before + by_worker
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
         """Ray saves a trial it pauses. The folder holds its checkpoint: let go of it."""

@@ -1,0 +1,106 @@
+"""How many members a pack should have: the fewest that train nearly as fast as the hardware can, and fit."""
+
+import os
+import resource
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from study.data import load
+from study.memory import keep_freed_memory
+from study.plan import TrialPlan
+from study.training.capture import WARM_UP, iterations_of
+from study.training.pack import Pack
+
+NEARLY = 0.95  # of the best throughput
+SECONDS = 0.5  # of iterations, timed, for each size
+MEMORY_SHARE = 0.7  # of what is free; the rest is for evaluation and for trials' own copies
+
+
+@dataclass(frozen=True)
+class PackSize:
+    """One size that was measured.
+
+    Attributes:
+        rate: generator iterations a second, of all members together.
+        mib: memory that its training took at its peak, MiB.
+    """
+
+    members: int
+    rate: float
+    mib: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def measure(plan: TrialPlan, device: torch.device, largest: int) -> list[PackSize]:
+    """Train packs of 1, 2, 4, ... trials of `plan`, of at most `largest` members, for a moment each.
+
+    It ends where doubling a pack stops paying, or where the doubled pack might not fit in memory.
+    """
+    keep_freed_memory()
+    sizes: list[PackSize] = []
+    before, free = _peak_mib(device), _free_mib(device) * MEMORY_SHARE
+    trials = 1
+    while trials == 1 or trials * len(plan.seeds) <= largest:
+        rate = _rate(plan, device, trials)
+        sizes.append(PackSize(trials * len(plan.seeds), rate, _peak_mib(device) - before))
+        gain = sizes[-1].rate / sizes[-2].rate if len(sizes) > 1 else 2.0
+        if gain < 1 or 2 * sizes[-1].mib > free:
+            break
+        trials *= 2
+    return sizes
+
+
+def choose(sizes: list[PackSize]) -> int:
+    """Members of the smallest pack that is nearly as fast as the fastest."""
+    best = max(size.rate for size in sizes)
+    return min(size.members for size in sizes if size.rate >= NEARLY * best)
+
+
+def _rate(plan: TrialPlan, device: torch.device, trials: int) -> float:
+    data = load(plan.config.dataset, device)
+    if device.type == "cuda":
+        torch.cuda.empty_cache()  # of the last size
+    configs = [plan.config] * len(plan.seeds) * trials
+    pack = Pack(configs, plan.seeds * trials, plan.study_seed, data.sample_shape, device, plan.precision)
+    iterate = iterations_of(pack, data.train)
+    for _ in range(WARM_UP + 1):
+        iterate()
+    _finish(device)
+    start, made = time.perf_counter(), 0
+    while time.perf_counter() - start < SECONDS:
+        iterate()
+        made += 1
+        _finish(device)
+    return made * len(configs) / (time.perf_counter() - start)
+
+
+def _finish(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _peak_mib(device: torch.device) -> float:
+    """The most memory that this process has had so far."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved(device) / 2**20
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+def _free_mib(device: torch.device) -> float:
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return float(free) / 2**20
+    available = Path("/proc/meminfo")
+    if available.exists():
+        for line in available.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) / 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20

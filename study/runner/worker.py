@@ -1,0 +1,100 @@
+"""Processes that train the trials sharing their packs; Ray Tune's trials ask them for evaluations."""
+
+import time
+from collections import Counter
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from study.evaluation import Evaluation
+from study.plan import StudyPlan, TrialPlan
+from study.trial_folder import TrialFolder
+
+
+class PackWorker:
+    """A Ray actor: a `TrialGroup` in a process with its own CPUs and GPUs."""
+
+    def __init__(self, threads: int, device: str) -> None:
+        import torch
+
+        from study.trial_group import TrialGroup
+
+        self._threads = threads
+        self._device = torch.device(device)
+        self._group = TrialGroup(self._device)
+        self._cpu_seconds = time.process_time()
+
+    async def facts(self, dataset: str) -> dict[str, Any]:
+        """What study.json is to tell of the data."""
+        from study.metrics.evaluator import evaluator_for
+
+        self._use_threads()
+        evaluator = evaluator_for(dataset, self._device)
+        return {"floor": evaluator.floor, "classifier_accuracy": evaluator.classifier_accuracy}
+
+    async def pack_size(self, plan: dict[str, Any], largest: int) -> tuple[int, list[dict[str, Any]]]:
+        """How many members packs of trials like `plan` should have here, and what was measured for it."""
+        from study.pack_size import choose, measure
+
+        self._use_threads()
+        sizes = measure(TrialPlan.from_dict(plan), self._device, largest)
+        return choose(sizes), [size.to_dict() for size in sizes]
+
+    async def next(self, plan: dict[str, Any], folder: str) -> tuple[Evaluation, dict[str, float], float]:
+        """A trial's next evaluation, its seconds by part, and this process's CPU seconds since its last."""
+        self._use_threads()
+        evaluation, seconds = await self._group.next(TrialPlan.from_dict(plan), TrialFolder(Path(folder)))
+        before, self._cpu_seconds = self._cpu_seconds, time.process_time()
+        return evaluation, seconds, self._cpu_seconds - before
+
+    async def drop(self, trial_id: str) -> None:
+        self._group.drop(trial_id)
+
+    def _use_threads(self) -> None:
+        import torch
+
+        torch.set_num_threads(self._threads)  # a setting of the calling thread: Ray's, of this loop
+
+
+class PackWorkers:
+    """A study's pack workers, and which of them trains which trial.
+
+    Attributes:
+        trials_each: how many trials each trains at a time.
+    """
+
+    def __init__(self, plan: StudyPlan, threads: int, device: str) -> None:
+        self.names = [f"pack-{number}" for number in range(plan.concurrency)]
+        self._actors = {
+            name: ray.remote(PackWorker)
+            .options(name=name, num_cpus=plan.cpus_per_trial, num_gpus=plan.gpus_per_trial, max_restarts=-1)
+            .remote(threads, device)
+            for name in self.names
+        }
+        self.trials_each = 1
+        self._at: dict[str, tuple[str, Hashable]] = {}
+
+    def pack_size(self, plan: TrialPlan, largest: int) -> tuple[int, list[dict[str, Any]]]:
+        """See `PackWorker.pack_size`; the first worker measures."""
+        size: tuple[int, list[dict[str, Any]]] = ray.get(
+            self._actors[self.names[0]].pack_size.remote(plan.to_dict(), largest)
+        )
+        return size
+
+    def assign(self, plan: TrialPlan) -> str:
+        """The name of a worker for a new trial: one with room, the most companions, the fewest trials."""
+        load = Counter(name for name, _ in self._at.values())
+        companions = Counter(name for name, key in self._at.values() if key == plan.config.shape_key)
+        chosen = min(
+            self.names, key=lambda name: (load[name] >= self.trials_each, -companions[name], load[name])
+        )
+        self._at[plan.trial_id] = (chosen, plan.config.shape_key)
+        return chosen
+
+    def release(self, trial_id: str) -> None:
+        """The trial has ended: nobody is to wait for it any more."""
+        name, _ = self._at.pop(trial_id, (None, None))
+        if name is not None:
+            self._actors[name].drop.remote(trial_id)
