@@ -29,21 +29,20 @@ def test_defaults_without_a_gpu(cpus: int, expected: Defaults) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cpus", "gpus", "concurrency", "share"),
+    ("cpus", "gpus", "threads"),
     [
-        (16, 1, 4, 0.25),  # at most four trials share a GPU
-        (2, 1, 2, 0.5),  # a trial needs a CPU to feed it
-        (1, 1, 1, 1.0),
-        (64, 8, 32, 0.25),
-        (8, 4, 8, 0.5),
-        (4, 8, 8, 1.0),  # fewer CPUs than GPUs: one trial each
+        (16, 1, 4),
+        (4, 1, 3),  # trials that ask for their evaluations need a CPU, too
+        (1, 1, 1),
+        (64, 8, 4),
+        (8, 4, 1),
+        (4, 8, 1),  # fewer CPUs than GPUs
     ],
 )
-def test_defaults_with_gpus(cpus: int, gpus: int, concurrency: int, share: float) -> None:
+def test_with_gpus_each_has_one_process_that_fills_it(cpus: int, gpus: int, threads: int) -> None:
     chosen = defaults(machine(cpus, gpus))
-    assert (chosen.concurrency, chosen.gpus_per_trial) == (concurrency, share)
-    assert chosen.concurrency * chosen.gpus_per_trial <= gpus
-    assert chosen.cpus_per_trial == 1
+    assert (chosen.concurrency, chosen.gpus_per_trial, chosen.pack) == (gpus, 1, "auto")
+    assert chosen.cpus_per_trial == threads
 
 
 @pytest.mark.parametrize("cpus", [1, 2, 3, 7, 8, 32, 64, 256])

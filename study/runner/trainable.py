@@ -30,18 +30,25 @@ class TrialTrainable(Trainable):
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        del config
         self._evaluations: Iterator[Evaluation] | None = None
         self._facts: dict[str, Any] | None = None
         self._watch = Stopwatch()
         self._cpu_seconds = time.process_time()
         self._worker_cpu_seconds = 0.0
+        self._prepare(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take on another trial without a new process."""
         self._close()
+        self._prepare(new_config)
         self.config = new_config
         return True
+
+    def _prepare(self, config: dict[str, Any]) -> None:
+        if config["worker"] is None:
+            import torch  # not above: neither the driver nor who asks a worker has to wait for it
+
+            torch.set_num_threads(config["threads"])
 
     def step(self) -> dict[str, Any]:
         folder = TrialFolder(Path(self.config["folder"]))
@@ -68,11 +75,10 @@ class TrialTrainable(Trainable):
     def _start(self, folder: TrialFolder) -> Iterator[Evaluation]:
         if self.config["worker"] is not None:
             return self._ask(self.config["worker"])
-        import torch  # not above: neither the driver nor who asks a worker has to wait for it
+        import torch
 
         from study.trial import run
 
-        torch.set_num_threads(self.config["threads"])
         plan = TrialPlan.from_dict(self.config["plan"])
         device = torch.device(self.config["device"])
         if self._facts is None:
