@@ -1,0 +1,380 @@
+"""Whole studies through the command line, with Ray: they end, tell the truth, and survive kills."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from optuna.trial import TrialState
+
+from study.cost import WORKER_PARTS
+from study.files import read_json
+from study.results import TABLES
+from study.study_folder import StudyFolder
+from study.trial import run
+from study.trial_folder import TrialFolder
+from tests.studies import TINY, check_books, journal, small, states, table
+
+pytestmark = pytest.mark.study
+
+
+@dataclass
+class Command:
+    """A study.tune that runs, or has run, in `folder`."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+    began: float
+    seconds: float = 0.0
+
+    @property
+    def out(self) -> str:
+        return (self.folder / "out.txt").read_text()
+
+    @property
+    def err(self) -> str:
+        return (self.folder / "err.txt").read_text()
+
+    def wait(self, seconds: float = 150) -> int:
+        status = self.process.wait(seconds)
+        self.seconds = self.seconds or time.perf_counter() - self.began
+        return status
+
+
+def descendants(pid: int) -> set[int]:
+    """All processes below `pid`."""
+    lines = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True).stdout
+    pairs = [tuple(map(int, line.split())) for line in lines.splitlines()]
+    found: set[int] = set()
+    newest = {pid}
+    while newest:
+        newest = {child for child, parent in pairs if parent in newest} - found
+        found |= newest
+    return found
+
+
+def alive(pids: set[int]) -> set[int]:
+    """Those that still run, zombies left out."""
+    lines = subprocess.run(["ps", "-A", "-o", "pid=,stat="], capture_output=True, text=True).stdout
+    stats = {int(pid): stat for pid, stat in (line.split() for line in lines.splitlines())}
+    return {pid for pid in pids if stats.get(pid, "Z")[0] != "Z"}
+
+
+def workers(pids: set[int]) -> set[int]:
+    """Those that run trials."""
+
+    def name(pid: int) -> bytes:
+        try:
+            return Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            return b""
+
+    return {pid for pid in alive(pids) if b"Trainable" in name(pid) or b"PackWorker" in name(pid)}
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 100) -> None:
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.1)
+
+
+def end_all(pids: set[int]) -> None:
+    """End what a killed driver left: Ray's agents notice its death within a minute only."""
+    for pid in alive(pids):
+        os.kill(pid, signal.SIGKILL)
+
+
+Start = Callable[..., Command]
+
+
+def starter(folder: Path) -> Iterator[Start]:
+    """Starts `python -m study.tune` in a folder, as the leader of its own process group."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: str) -> Command:
+        began = time.perf_counter()
+        with (folder / "out.txt").open("wb") as out, (folder / "err.txt").open("wb") as err:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "study.tune", *arguments],
+                cwd=folder,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+        started.append(process)
+        return Command(process, folder, began)
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            below = descendants(process.pid)
+            process.kill()
+            process.wait()
+            end_all(below)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    yield from starter(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def three_arms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Command, Start]]:
+    """One study of the project's own spaces, ended."""
+    starts = starter(tmp_path_factory.mktemp("arms"))
+    start = next(starts)
+    arguments = ["--space", "dcgan", "wgan_cp", "wgan_gp", *TINY]
+    command = start(*arguments, "--kimg", "3", "--eval-kimg", "1", "--trials", "2", "--name", "arms")
+    command.wait()
+    yield command, start
+    next(starts, None)
+
+
+ARMS = ["dcgan", "wgan_cp", "wgan_gp"]
+
+
+def test_three_spaces_are_three_arms_of_one_table(three_arms: tuple[Command, Start]) -> None:
+    command, _ = three_arms
+    assert (command.process.returncode, command.err) == (0, "")
+    study = StudyFolder(command.folder / "results" / "arms")
+    check_books(study, dict.fromkeys(ARMS, 2), evaluations=4)
+    trials = table(study, "trials")
+    assert (trials["space"] == trials["model"]).all()
+    assert (trials["state"] == "completed").any()
+    assert len(table(study, "runs")) == 12
+    for _, folder in study.trials():
+        assert (folder.path / "DONE").is_file() or (folder.path / "DIVERGED").is_file()
+        assert folder.checkpoint.is_file()
+        assert len(list(folder.samples.glob("*.png"))) == len(folder.rows()) / 2
+
+
+def test_the_parts_of_its_cost_sum_to_the_wall_time(three_arms: tuple[Command, Start]) -> None:
+    command, _ = three_arms
+    cost = read_json(command.folder / "results" / "arms" / "study.json")["cost"]
+    wall = command.seconds
+    # Of the command's time, its interpreter's start and end and the last table shown are not in it.
+    assert wall - 3 < cost["wall_seconds"] < wall
+    assert sum(cost["driver_seconds"].values()) == pytest.approx(cost["wall_seconds"], rel=1e-9)
+    assert sum(cost["slot_seconds"].values()) == pytest.approx(cost["slots"] * cost["wall_seconds"], rel=1e-9)
+    assert all(cost["slot_seconds"][part] > 0 for part in WORKER_PARTS if part != "wait")
+    assert cost["slot_seconds"]["idle"] > -0.01 * wall
+
+
+def test_what_a_study_prints(three_arms: tuple[Command, Start]) -> None:
+    command, _ = three_arms
+    for words in ("3 kimg", "2 seeds", "trials at a time", "trials 6/6 ended", "best trials", "left"):
+        assert words in command.out
+    for arm in ARMS:
+        assert f"{arm}: 2 trials by tpe, stopped early by asha" in command.out
+    assert "results: results/arms" in command.out
+    assert "Traceback" not in command.out
+    assert max(map(len, command.out.splitlines())) <= 140
+
+
+def test_a_study_leaves_only_its_results(three_arms: tuple[Command, Start]) -> None:
+    command, _ = three_arms
+    study = command.folder / "results" / "arms"
+    tables = {f"{name}.parquet" for name in TABLES}
+    assert {path.name for path in study.iterdir() if not path.name.startswith(".")} == (
+        {"study.json", "optuna.journal", "trials"} | tables
+    )
+    assert not (study / ".ray").exists()
+    assert list(study.rglob("*.tmp")) == []
+
+
+def test_a_finished_study_is_extended_from_the_command_line(three_arms: tuple[Command, Start]) -> None:
+    first, start = three_arms
+    study = StudyFolder(first.folder / "results" / "arms")
+    before = {name: (f.path / "curves.jsonl").read_bytes() for name, f in study.trials()}
+    command = start("--resume", "results/arms", "--trials", "3")
+    assert (command.wait(), command.err) == (0, "")
+    check_books(study, dict.fromkeys(ARMS, 3), evaluations=4)
+    assert read_json(study.path / "study.json")["plan"]["trials"] == dict.fromkeys(ARMS, 3)
+    for name, content in before.items():
+        assert (study.trial(name).path / "curves.jsonl").read_bytes() == content
+    for arm in ARMS:
+        assert len({trial.params["lr_g"] for trial in journal(study, arm)}) == 3
+
+
+def test_a_finished_study_has_nothing_to_resume(three_arms: tuple[Command, Start]) -> None:
+    first, start = three_arms
+    study = first.folder / "results" / "arms"
+    tables = {name: (study / f"{name}.parquet").read_bytes() for name in TABLES}
+    command = start("--resume", "results/arms")
+    assert (command.wait(), command.err) == (0, "")
+    assert "best trials" in command.out
+    assert {name: (study / f"{name}.parquet").read_bytes() for name in TABLES} == tables
+
+
+def begin(start: Start, folder: Path, *more: str) -> tuple[Command, StudyFolder]:
+    """A study of five trials in which, on return, one has ended and another has been evaluated twice."""
+    (folder / "small.yaml").write_text(yaml.safe_dump(small()))
+    budget = ["--kimg", "4", "--eval-kimg", "0.5", "--trials", "5", "--concurrency", "2"]
+    command = start("--space", "small.yaml", *TINY, *budget, "--name", "cut", *more)
+    study = StudyFolder(folder / "results" / "cut")
+
+    def under_way() -> bool:
+        assert command.process.poll() is None, command.err
+        left = unfinished(study)
+        return bool(finished_files(study)) and any(len(f.rows()) >= 4 for f in left)
+
+    wait_for(under_way)
+    return command, study
+
+
+def finished_files(study: StudyFolder) -> dict[str, bytes]:
+    """The curves of the trials that have ended."""
+    files = {n: f.path / "curves.jsonl" for n, f in study.trials() if f.ending()}
+    return {n: file.read_bytes() if file.exists() else b"" for n, file in files.items()}
+
+
+def unfinished(study: StudyFolder) -> list[TrialFolder]:
+    return [f for _, f in study.trials() if f.exists() and not f.ending()]
+
+
+@pytest.mark.parametrize("pack", ["trial", "4"])
+def test_a_killed_study_is_finished_by_resume(pack: str, start: Start, tmp_path: Path) -> None:
+    command, study = begin(start, tmp_path, "--pack", pack)
+    below = descendants(command.process.pid)
+    command.process.kill()
+    assert command.wait() == -signal.SIGKILL
+    try:
+        before = finished_files(study)
+        begun = {folder.path.name: folder.rows() for folder in unfinished(study)}
+        assert any(begun.values())
+        resumed = start("--resume", "results/cut")  # at once: workers of the killed driver may still be dying
+        assert (resumed.wait(), resumed.err) == (0, "")
+        assert not workers(below)
+    finally:
+        end_all(below)
+    check_books(study, {"small": 5}, evaluations=9)
+    assert set(states(study).values()) == {"completed"}
+    assert finished_files(study).items() >= before.items()
+    for name, rows in begun.items():  # continued from the last checkpoint, at most one evaluation back
+        kept = rows[: max(0, len(rows) - 2)]
+        assert study.trial(name).rows()[: len(kept)] == kept
+
+
+def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(start: Start, tmp_path: Path) -> None:
+    """Before it a worker dies; after it, one of the interrupted trials can't be continued."""
+    command, study = begin(start, tmp_path)
+    below = descendants(command.process.pid)
+    os.kill(workers(below).pop(), signal.SIGKILL)
+    wait_for(lambda: list(study.path.glob("trials/*/FAILED")), seconds=30)
+    wait_for(lambda: [f for f in unfinished(study) if f.checkpoint.is_file()], seconds=30)
+    below = descendants(command.process.pid)
+    began = time.monotonic()
+    os.killpg(command.process.pid, signal.SIGINT)  # a terminal's Ctrl-C goes to all of the group
+    assert command.wait(60) == 130
+    assert time.monotonic() - began < 15
+    assert "Traceback" not in command.out + command.err
+    assert command.out.splitlines()[-1].endswith("python -m study.tune --resume results/cut")
+    wait_for(lambda: not alive(below), seconds=15)
+
+    (dead,) = (path.parent.name for path in study.path.glob("trials/*/FAILED"))
+    done = finished_files(study)
+    left = unfinished(study)
+    found = states(study)
+    assert found == {
+        **dict.fromkeys(done, "completed"),
+        **{folder.path.name: "interrupted" for folder in left},
+        dead: "failed",
+    }
+    assert len(table(study, "curves")) == sum(len(f.rows()) for _, f in study.trials())
+
+    broken = next(folder for folder in left if folder.checkpoint.is_file())
+    broken.checkpoint.write_bytes(b"nothing that torch can read")
+    resumed = start("--resume", "results/cut")
+    assert resumed.wait() == 0
+    assert "Traceback" not in resumed.out + resumed.err
+    check_books(study, {"small": 5}, evaluations=9)
+    found = states(study)
+    assert {found.pop(dead), found.pop(broken.path.name)} == {"failed"}
+    assert set(found.values()) == {"completed"}
+    ending = broken.ending()
+    assert ending is not None
+    assert ending.error is not None
+    assert "Traceback (most recent call last)" in ending.error
+    assert "pack.pt: the checkpoint can't be read" in ending.error
+    assert finished_files(study).items() >= done.items()
+
+
+def test_a_space_that_diverges_ends_early_and_is_status_one(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "wild.yaml").write_text(yaml.safe_dump(small(1e3, 1e4)))
+    command = start("--space", "wild.yaml", *TINY, "--kimg", "100", "--trials", "3", "--name", "wild")
+    assert command.wait() == 1
+    study = StudyFolder(tmp_path / "results" / "wild")
+    check_books(study, {"wild": 3})
+    trials, runs = table(study, "trials"), table(study, "runs")
+    assert set(trials["state"]) == {"diverged"}
+    assert (trials["kimg"] < 50).all()
+    assert trials["objective"].tolist() == trials["w1_ceiling"].tolist()
+    assert (trials["failure_rate"] == 1).all()
+    assert runs["diverged"].all()
+    assert (runs["diverged_at_kimg"] > 0).all()
+    assert all(runs["reason"])
+    assert {trial.state for trial in journal(study, "wild")} == {TrialState.COMPLETE}
+    assert command.err.count("\n") == 1
+    assert command.err.startswith("error: no trial completed")
+    assert "Traceback" not in command.out
+
+
+@pytest.mark.parametrize("pack", ["trial", "4"])
+def test_hyperband_ends_all_trials(pack: str, start: Start, tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(small()))
+    budget = ["--kimg", "3", "--eval-kimg", "1", "--trials", "4"]
+    how = ["--scheduler", "hyperband", "--pack", pack]
+    command = start("--space", "small.yaml", *TINY, *budget, *how, "--name", "bands")
+    assert (command.wait(), command.err) == (0, "")
+    study = StudyFolder(tmp_path / "results" / "bands")
+    check_books(study, {"small": 4}, evaluations=4)
+    assert set(table(study, "trials")["ended_by"]) <= {"budget", "hyperband"}
+
+
+@pytest.mark.parametrize("pack", ["4", "auto"])
+def test_trials_that_share_packs_end_as_alone(pack: str, start: Start, tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(small()))
+    budget = ["--kimg", "0.6", "--eval-kimg", "0.2", "--trials", "5", "--concurrency", "1"]
+    command = start("--space", "small.yaml", *TINY, *budget, "--pack", pack, "--name", "shared")
+    assert (command.wait(), command.err) == (0, "")
+    study = StudyFolder(tmp_path / "results" / "shared")
+    check_books(study, {"small": 5}, evaluations=4)
+    for name, folder in study.trials():
+        alone = TrialFolder(tmp_path / name)
+        list(run(folder.plan(), alone, torch.device("cpu")))
+        for row, other in zip(folder.rows(), alone.rows(), strict=True):
+            assert row["w1"] == pytest.approx(other["w1"], rel=0.02)  # bf16, twenty updates
+    record = read_json(study.path / "study.json")
+    members = int(re.search(r"a pack has up to (\d+) members", command.out)[1])  # type: ignore[index]
+    cost = record["cost"]
+    assert cost["slots"] == members // 2
+    assert sum(cost["slot_seconds"].values()) == pytest.approx(cost["slots"] * cost["wall_seconds"], rel=1e-9)
+    assert cost["slot_seconds"]["train"] > 0
+    if pack == "auto":
+        sizes = record["pack_sizes"]["small"]
+        assert [size["members"] for size in sizes] == [2, 4, 8][: len(sizes)]
+        assert members in [size["members"] for size in sizes]
+        assert all(size["rate"] > 0 and size["mib"] >= 0 for size in sizes)
+    else:
+        assert members == 4
+
+
+def test_a_pack_worker_that_dies_takes_only_its_trials_with_it(start: Start, tmp_path: Path) -> None:
+    command, study = begin(start, tmp_path, "--pack", "4", "--concurrency", "1")
+    below = descendants(command.process.pid)
+    (worker,) = (pid for pid in alive(below) if b"PackWorker" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    os.kill(worker, signal.SIGKILL)
+    assert command.wait() == 0
+    check_books(study, {"small": 5}, evaluations=9)
+    found = list(states(study).values())
+    assert 1 <= found.count("failed") <= 2
+    assert found.count("completed") == 5 - found.count("failed")
