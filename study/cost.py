@@ -66,7 +66,7 @@ class StudyCost:
 
     def loop_ends(self) -> None:
         """No worker is heard of any more."""
-        self.driver.lap("ray")
+        self.driver.lap("books" if self._loop_began is None else "ray")
         self._loop_ended = self.driver.last
 
     def reported(self, worker: str, seconds: Mapping[str, float], cpu_seconds: float) -> None:

@@ -16,17 +16,22 @@ BF16_CAPABILITY = 8.0  # of GPUs: Ampere and later
 
 @dataclass(frozen=True)
 class Hardware:
-    """Processors this process may use, the machine's GPUs by name, and whether they compute in bf16.
+    """Processors this process may use, and the machine's GPUs by name.
 
     Attributes:
-        bf16: what trains (every GPU if there is one, else the CPU) has instructions for bfloat16.
+        cpu_bf16, gpu_bf16: whether the CPU, and every GPU, has instructions for bfloat16.
     """
 
     cpus: int
     cpu_name: str
     memory_gib: float
     gpus: tuple[str, ...]
-    bf16: bool
+    cpu_bf16: bool
+    gpu_bf16: bool
+
+    def bf16(self, gpus_per_trial: float) -> bool:
+        """Whether what trains has instructions for bfloat16."""
+        return self.gpu_bf16 if gpus_per_trial else self.cpu_bf16
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -48,13 +53,13 @@ def detect() -> Hardware:
     """Look at the machine without importing torch."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     gpus = _gpus()
-    capable = [capability >= BF16_CAPABILITY for _, capability in gpus]
     return Hardware(
         cpus=_cpus(),
         cpu_name=_cpu_info("model name") or "unknown",
         memory_gib=round(memory, 1),
         gpus=tuple(name for name, _ in gpus),
-        bf16=all(capable) if gpus else not BF16_FLAGS.isdisjoint(_cpu_info("flags").split()),
+        cpu_bf16=not BF16_FLAGS.isdisjoint(_cpu_info("flags").split()),
+        gpu_bf16=bool(gpus) and all(capability >= BF16_CAPABILITY for _, capability in gpus),
     )
 
 
@@ -104,17 +109,29 @@ def _gpus() -> tuple[tuple[str, float], ...]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and visible.strip() in ("", "-1"):
         return ()
+    lines = _query_gpus("name,compute_cap")
+    if lines is None:  # a driver of before 2021 does not know compute_cap
+        lines = [f"{name}, 0" for name in _query_gpus("name") or []]
+    gpus = []
+    for line in lines:
+        name, comma, capability = line.rpartition(",")
+        if comma:  # else it is a warning
+            try:
+                gpus.append((name.strip(), float(capability)))
+            except ValueError:  # "[N/A]"
+                gpus.append((name.strip(), 0.0))
+    return tuple(gpus[: len(visible.split(","))] if visible else gpus)
+
+
+def _query_gpus(fields: str) -> list[str] | None:
+    """A line for each GPU; None where the driver refuses the question, empty where there is none."""
     try:
         found = subprocess.run(
-            ["nvidia-smi", "--query-gpu=name,compute_cap", "--format=csv,noheader"],
+            ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader"],
             capture_output=True,
             text=True,
             timeout=20,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return ()
-    lines = found.stdout.split("\n")[:-1] if found.returncode == 0 else []
-    gpus = tuple(
-        (name.strip(), float(capability)) for name, _, capability in (line.rpartition(",") for line in lines)
-    )
-    return gpus[: len(visible.split(","))] if visible else gpus
+        return []
+    return found.stdout.splitlines() if found.returncode == 0 else None

@@ -28,13 +28,18 @@ class Spool:
 
         Raises:
             ValueError, TypeError: a value is not of its column's type; then nothing is kept.
+            RuntimeError: the temporary folder can't be written (any more).
         """
         batches = {table: _batch(schema, rows[table]) for table, schema in self._schemas.items()}
         places = {}
-        for table, batch in batches.items():
-            content = batch.serialize()
-            places[table] = (self._file.seek(0, 2), len(content))
-            self._file.write(content)
+        try:
+            for table, batch in batches.items():
+                content = batch.serialize()
+                places[table] = (self._file.seek(0, 2), len(content))
+                self._file.write(content)
+            self._file.flush()
+        except OSError as error:  # not one of the trial's own
+            raise RuntimeError(f"{tempfile.gettempdir()} can't be written: {error.strerror}") from error
         self._places[trial_id] = places
 
     def get(self, trial_id: str, table: str) -> pa.RecordBatch:

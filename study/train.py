@@ -77,6 +77,7 @@ def plan_from(options: argparse.Namespace) -> TrialPlan:
     config = TrialConfig.from_dict(chosen)
     kind = DATASET_KINDS[config.dataset]
     kimg = options.kimg or KIMG[kind]
+    hardware = detect()
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S-%f")
     return TrialPlan(
         study=check_study_name(options.name),
@@ -89,7 +90,7 @@ def plan_from(options: argparse.Namespace) -> TrialPlan:
         eval_kimg=options.eval_kimg or kimg / EVALUATIONS,
         metric=check_metric(options.metric or DEFAULT_METRIC[kind], config.dataset),
         aggregate=options.aggregate,
-        precision=resolve(options.precision, config.model, kind, detect().bf16),
+        precision=resolve(options.precision, config.model, kind, hardware.bf16(len(hardware.gpus))),
     )
 
 

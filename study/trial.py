@@ -58,7 +58,6 @@ def steps(
     if not folder.exists():
         folder.create(plan)
     keep_freed_memory()
-    torch.backends.cudnn.deterministic = True  # the same seed gives the same bits
     with folder.lock():
         data = load(plan.config.dataset, device)
         evaluator = evaluator_for(plan.config.dataset, device)

@@ -160,6 +160,8 @@ def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: 
     eval_kimg = options.eval_kimg or kimg / EVALUATIONS
     if eval_kimg > kimg:
         raise UserError(f"--eval-kimg {eval_kimg:g} is above the budget of {kimg:g} kimg")
+    how = _how_to_run(options, hardware)
+    bf16 = hardware.bf16(how["gpus_per_trial"])
     samplers = {s.name: options.sampler or SAMPLER_OF_METHOD[s.method] for s in spaces}
     automatic = f"{'+'.join(s.name for s in spaces)}-{dataset}-{datetime.now():%Y%m%d-%H%M%S}"
     return StudyPlan(
@@ -177,8 +179,8 @@ def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: 
         seed=options.seed,
         wandb=options.wandb,
         wandb_project=options.wandb_project,
-        precision={m: resolve(options.precision, m, kind, hardware.bf16) for s in spaces for m in s.models()},
-        **_how_to_run(options, hardware),
+        precision={m: resolve(options.precision, m, kind, bf16) for s in spaces for m in s.models()},
+        **how,
     )
 
 
@@ -195,7 +197,8 @@ def _how_to_run(
     Raises:
         UserError: a trial asks for more than there is; Ray would wait for it for ever.
     """
-    machine = defaults(hardware) if before is None else before
+    used = hardware if options.gpus_per_trial != 0 else replace(hardware, gpus=())
+    machine = defaults(used) if before is None else before
 
     def chosen(name: str) -> Any:
         asked = getattr(options, name)
@@ -203,6 +206,12 @@ def _how_to_run(
 
     how = {name: chosen(name) for name in ("concurrency", "cpus_per_trial", "gpus_per_trial", "pack")}
     gpus = how["gpus_per_trial"]
+    if before is not None and bool(gpus) != bool(before.gpus_per_trial):
+        began = "on GPUs" if before.gpus_per_trial else "without GPUs"
+        raise UserError(
+            f"--gpus-per-trial {gpus:g}: {before.name} began {began}, where random streams are "
+            "others"
+        )
     if gpus > len(hardware.gpus):
         raise UserError(f"a trial wants {gpus:g} GPUs, there are {len(hardware.gpus)}: set --gpus-per-trial")
     if gpus > 1 and gpus != int(gpus):

@@ -177,6 +177,9 @@ def test_a_grid_without_end(refuse: Refuse) -> None:
         (["--cpus-per-trial", "0"], ["--cpus-per-trial", "0"]),
         (["--gpus-per-trial", "-1"], ["--gpus-per-trial", "-1"]),
         (["--gpus-per-trial", "1000"], ["a trial wants 1000 GPUs", "--gpus-per-trial"]),
+        (["--pack", "0"], ["--pack", "0 is not a whole number of at least 1"]),
+        (["--pack", "all"], ["--pack", "all"]),
+        (["--seeds", "4", "--pack", "3"], ["pack = 3", "trial or auto", "at least the 4 members"]),
         (["--address", "127.0.0.1:1"], ["no Ray cluster to join at '127.0.0.1:1'"]),
         (["--sampler", "cmaes"], ["--sampler", "tpe"]),
         (["--scheduler", "pbt"], ["--scheduler", "asha"]),
@@ -296,6 +299,8 @@ def test_resuming_a_damaged_study(content: str, refuse: Refuse) -> None:
         ("dataset", "mnist"),
         ("trials", 3),
         ("kimg", None),
+        ("pack", 1),
+        ("pack", "all"),
         ("colour", "red"),
     ],
 )
@@ -321,6 +326,11 @@ def test_resuming_a_study_whose_plan_makes_no_sense(field: str, value: object, r
 def test_changing_what_a_study_began_with(arguments: list[str], refuse: Refuse) -> None:
     message = refuse("--resume", study(PLAN), *arguments)
     assert f"{arguments[0]} can't be changed by --resume" in message
+
+
+def test_going_on_without_the_gpus_it_began_with(refuse: Refuse) -> None:
+    folder = study({**PLAN, "gpus_per_trial": 1.0})
+    assert "mine began on GPUs" in refuse("--resume", folder, "--gpus-per-trial", "0")
 
 
 def test_asking_for_fewer_trials_than_there_are(refuse: Refuse) -> None:

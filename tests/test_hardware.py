@@ -12,7 +12,9 @@ from study.hardware import Defaults, Hardware, defaults, detect
 
 
 def machine(cpus: int, gpus: int = 0) -> Hardware:
-    return Hardware(cpus=cpus, cpu_name="test", memory_gib=8.0, gpus=("H100",) * gpus, bf16=False)
+    return Hardware(
+        cpus=cpus, cpu_name="test", memory_gib=8.0, gpus=("H100",) * gpus, cpu_bf16=False, gpu_bf16=False
+    )
 
 
 @pytest.mark.parametrize(
@@ -115,7 +117,41 @@ def test_gpus_compute_in_bf16_if_all_of_them_do(
     visible: str, bf16: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert detect().bf16 is bf16
+    assert detect().gpu_bf16 is bf16
+
+
+@pytest.mark.parametrize(
+    ("printed", "gpus"),
+    [
+        ("GRID A100, [N/A]\n", (("GRID A100", 0.0),)),
+        ("WARNING: infoROM is corrupted\nT4, 7.5\n", (("T4", 7.5),)),
+        ("", ()),
+    ],
+)
+def test_what_nvidia_smi_may_say_beside(
+    printed: str, gpus: tuple[tuple[str, float], ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(
+        subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 0, stdout=printed)
+    )
+    assert hardware._gpus() == gpus
+
+
+def test_a_driver_that_tells_no_compute_capability_still_has_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    def old(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        known = "--query-gpu=name" in command
+        return subprocess.CompletedProcess(command, 0 if known else 2, stdout="K80\nK80\n" if known else "?")
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(subprocess, "run", old)
+    assert hardware._gpus() == (("K80", 0.0),) * 2
+    assert detect().gpu_bf16 is False
+
+
+def test_precision_follows_what_trains() -> None:
+    found = Hardware(8, "test", 8.0, ("H100",), cpu_bf16=False, gpu_bf16=True)
+    assert (found.bf16(1), found.bf16(0.5), found.bf16(0)) == (True, True, False)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +166,7 @@ def test_gpus_compute_in_bf16_if_all_of_them_do(
 def test_a_cpu_computes_in_bf16_by_its_flags(flags: str, bf16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "_gpus", lambda: ())
     monkeypatch.setattr(hardware, "_cpu_info", {"flags": flags, "model name": "test"}.__getitem__)
-    assert detect().bf16 is bf16
+    assert detect().cpu_bf16 is bf16
 
 
 def test_no_driver_means_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,7 +118,6 @@ def test_adam_counts_the_steps_of_the_living(step: Step) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_state_can_go_from_one_step_to_the_other(kind: Any) -> None:
-    # As where a checkpoint of a CPU is resumed on a GPU.
     start = drawn(0, torch.float64)
     mixed, plain = ours(kind, start.clone()), ours(kind, start.clone())
     length = torch.zeros_like(start)

@@ -3,7 +3,7 @@
 import pytest
 
 from study import precision
-from study.precision import PRECISIONS, resolve
+from study.precision import resolve
 
 
 @pytest.mark.parametrize("asked", ["fp32", "bf16"])
@@ -18,7 +18,3 @@ def test_auto_takes_bf16_where_it_is_fast_and_harmless(monkeypatch: pytest.Monke
     assert resolve("auto", "wgan_gp", "points", False) == "fp32"  # no instructions for it
     assert resolve("auto", "wgan_gp", "images", True) == "fp32"  # not shown harmless
     assert resolve("auto", "dcgan", "points", True) == "fp32"
-
-
-def test_a_plan_holds_a_precision_and_never_auto() -> None:
-    assert PRECISIONS == ("auto", "fp32", "bf16")

@@ -2,6 +2,7 @@
 
 import gc
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -84,3 +85,14 @@ def test_its_file_goes_with_it() -> None:
     assert len(open_files()) == before + 1
     del kept
     assert len(open_files()) == before
+
+
+def test_a_full_disk_is_not_the_trials_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    kept = Spool(SCHEMAS)
+    monkeypatch.setattr(kept, "_file", SimpleNamespace(seek=lambda *_: 0, write=full))
+    with pytest.raises(RuntimeError, match="can't be written: No space left on device"):
+        put(kept, "a", 1.0)
+    assert "a" not in kept

@@ -315,8 +315,7 @@ def test_a_study_killed_anywhere_goes_on(
 
     folder.create(plan(), [], {})
     with monkeypatch.context() as patch:
-        patch.setattr(bookkeeper, "TABLES_SECONDS", 0.0)
-        patch.setattr(bookkeeper, "TABLES_SHARE", float("inf"))
+        patch.setattr(bookkeeper, "TABLES_SECONDS", (0.0, 0.0))
         patch.setattr(holder, method, kill)
         killed = Driver(folder)
         with pytest.raises(Killed):

@@ -22,8 +22,9 @@ from study.study_folder import StudyFolder
 from study.tracking import Tracker
 from study.trial_folder import RUNNING, Ending
 
-TABLES_SECONDS = 2.0  # between two writings of the tables, at least
-TABLES_SHARE = 0.01  # of the driver's time, at most
+# Between two writings of the tables: so that they take 1% of the driver's time, within these seconds.
+TABLES_SHARE = 0.01
+TABLES_SECONDS = (2.0, 30.0)
 
 
 class Bookkeeper(Callback):
@@ -159,9 +160,9 @@ class Bookkeeper(Callback):
                     objective=result["objective"],
                 )
             )
+        self._ended(name, trial.config["space"])
         trial.run_metadata.metric_analysis.clear()  # Ray would keep statistics of its reports for good
         trial.run_metadata.metric_n_steps.clear()
-        self._ended(name, trial.config["space"])
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         del iteration, trials, info
@@ -208,7 +209,8 @@ class Bookkeeper(Callback):
         self.cost.driver.lap("tables")
         self.folder.add_facts(cost=self.cost.to_dict())
         took = time.monotonic() - began
-        self._write_again = began + took + max(TABLES_SECONDS, took / TABLES_SHARE)
+        least, most = TABLES_SECONDS
+        self._write_again = began + took + min(most, max(least, took / TABLES_SHARE))
         self.cost.driver.lap("tables")
 
 

@@ -46,7 +46,8 @@ def connect(address: str) -> Hardware:
         cpu_name="Ray cluster",
         memory_gib=round(resources.get("memory", 0) / 2**30, 1),
         gpus=("GPU",) * int(resources.get("GPU", 0)),
-        bf16=False,  # Ray does not tell; --precision bf16 can be asked for
+        cpu_bf16=False,  # Ray does not tell; --precision bf16 can be asked for
+        gpu_bf16=False,
     )
 
 
@@ -136,6 +137,7 @@ def _tune(
     if scheduler.largest_bracket:
         # Trials wait, paused, for their bracket to fill: it must be asked for ahead, without a limit.
         limit = None
+        cost.slots = int(ray.cluster_resources()["CPU"] / resources["cpu"])
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(scheduler.largest_bracket)
     cost.loop_begins()
     tune.Tuner(

@@ -16,6 +16,7 @@ from study.losses import LOSSES, GradientPenalty, WeightClipping
 from study.networks import build_critic, build_generator, initialise
 from study.networks.layers import record_statistics
 from study.training import METERS
+from study.training.arithmetic import settle
 from study.training.divergence import EXPLODED_RMS, DivergenceWatch
 from study.training.meter import Meter
 from study.training.optimisers import OPTIMISERS, Optimiser
@@ -53,6 +54,7 @@ class Pack:
         self.configs, self.seeds, self.study_seed = tuple(configs), tuple(seeds), study_seed
         self.sample_shape, self.device, self.precision = sample_shape, device, precision
         config, members = self.config, len(seeds)
+        settle(device)
         generator = build_generator(sample_shape, config.latent_dim, config.width, members)
         # A critic with a per-sample penalty must not mix samples (Gulrajani et al. 2017, section 4).
         critic = build_critic(sample_shape, config.width, members, batch_norm=config.model != "wgan_gp")

@@ -36,7 +36,19 @@ RUNS: dict[str, dict[str, tuple[dict[str, float], float]]] = {
     },
 }
 METRICS = {"ring8": ("w1", "mode_coverage", "hq"), "digits": ("fd", "mode_coverage", "mode_kl")}
-T_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 16: 2.131}  # by pairs
+# Student's t, two-sided, by number of pairs.
+T_95 = {
+    2: 12.706,
+    3: 4.303,
+    4: 3.182,
+    5: 2.776,
+    6: 2.571,
+    7: 2.447,
+    8: 2.365,
+    16: 2.131,
+    24: 2.069,
+    32: 2.040,
+}
 
 
 def final_metrics(config: TrialConfig, seeds: range, kimg: float, precision: str) -> list[dict[str, float]]:

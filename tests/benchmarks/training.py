@@ -283,7 +283,7 @@ def main() -> None:
     for workload in (w for w in WORKLOADS if w.name in options.workload):
         kind = "points" if len(workload.sample_shape) == 1 else "images"
         for model in options.model:
-            precision = resolve(options.precision, model, kind, hardware.bf16)
+            precision = resolve(options.precision, model, kind, hardware.bf16(device.type == "cuda"))
             found = measure(workload, model, members, device, precision)
             for row in rows_of(workload, model, found, limits, precision):
                 rows.append(row)

@@ -1,0 +1,50 @@
+"""From options and hardware to a plan: what a study uses where the user does not say."""
+
+from typing import Any
+
+import pytest
+
+from study import tune
+from study.errors import UserError
+from study.hardware import Hardware
+from study.plan import StudyPlan
+from study.space import find_space, read_space
+
+LAPTOP = Hardware(2, "test", 8.0, (), cpu_bf16=False, gpu_bf16=False)
+GPU_SERVER = Hardware(16, "test", 128.0, ("H100",) * 2, cpu_bf16=False, gpu_bf16=True)
+
+
+def plan(hardware: Hardware, *arguments: str) -> StudyPlan:
+    options: Any = tune.parser().parse_args(["--space", "wgan_gp", *arguments])
+    return tune.plan_from(options, [read_space(find_space("wgan_gp"))], hardware)
+
+
+def test_on_a_cpu_each_trial_is_a_pack() -> None:
+    found = plan(LAPTOP)
+    assert (found.pack, found.concurrency, found.gpus_per_trial) == ("trial", 2, 0)
+    assert found.precision == {"wgan_gp": "fp32"}
+
+
+def test_on_gpus_each_is_filled_with_packs() -> None:
+    found = plan(GPU_SERVER)
+    assert (found.pack, found.concurrency, found.gpus_per_trial) == ("auto", 2, 1)
+    assert found.precision == {"wgan_gp": "bf16"}
+
+
+def test_without_its_gpus_a_server_is_a_machine_without() -> None:
+    found = plan(GPU_SERVER, "--gpus-per-trial", "0")
+    assert (found.pack, found.concurrency, found.gpus_per_trial) == ("trial", 16, 0)
+    assert found.precision == {"wgan_gp": "fp32"}
+
+
+@pytest.mark.parametrize(("asked", "pack"), [("trial", "trial"), ("auto", "auto"), ("16", 16)])
+def test_the_pack_asked_for(asked: str, pack: int | str) -> None:
+    assert plan(LAPTOP, "--pack", asked).pack == pack
+    assert StudyPlan.from_dict(plan(LAPTOP, "--pack", asked).to_dict()).pack == pack
+
+
+def test_on_a_cluster_packs_leave_a_cpu_for_the_trials() -> None:
+    assert plan(LAPTOP, "--address", "auto", "--pack", "8", "--concurrency", "1").concurrency == 1
+    assert plan(LAPTOP, "--address", "auto").concurrency == 2
+    with pytest.raises(UserError, match=r"2 packs of 1 CPUs leave none of the cluster's 2"):
+        plan(LAPTOP, "--address", "auto", "--pack", "8")
