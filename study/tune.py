@@ -209,8 +209,7 @@ def _how_to_run(
     if before is not None and bool(gpus) != bool(before.gpus_per_trial):
         began = "on GPUs" if before.gpus_per_trial else "without GPUs"
         raise UserError(
-            f"--gpus-per-trial {gpus:g}: {before.name} began {began}, where random streams are "
-            "others"
+            f"--gpus-per-trial {gpus:g}: {before.name} began {began}, where random streams are others"
         )
     if gpus > len(hardware.gpus):
         raise UserError(f"a trial wants {gpus:g} GPUs, there are {len(hardware.gpus)}: set --gpus-per-trial")

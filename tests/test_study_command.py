@@ -343,11 +343,11 @@ def test_hyperband_ends_all_trials(pack: str, start: Start, tmp_path: Path) -> N
 @pytest.mark.parametrize("pack", ["4", "auto"])
 def test_trials_that_share_packs_end_as_alone(pack: str, start: Start, tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(small()))
-    budget = ["--kimg", "0.6", "--eval-kimg", "0.2", "--trials", "5", "--concurrency", "1"]
+    budget = ["--kimg", "0.6", "--eval-kimg", "0.2", "--trials", "8", "--concurrency", "1"]
     command = start("--space", "small.yaml", *TINY, *budget, "--pack", pack, "--name", "shared")
     assert (command.wait(), command.err) == (0, "")
     study = StudyFolder(tmp_path / "results" / "shared")
-    check_books(study, {"small": 5}, evaluations=4)
+    check_books(study, {"small": 8}, evaluations=4)
     for name, folder in study.trials():
         alone = TrialFolder(tmp_path / name)
         list(run(folder.plan(), alone, torch.device("cpu")))
@@ -361,7 +361,7 @@ def test_trials_that_share_packs_end_as_alone(pack: str, start: Start, tmp_path:
     assert cost["slot_seconds"]["train"] > 0
     if pack == "auto":
         sizes = record["pack_sizes"]["small"]
-        assert [size["members"] for size in sizes] == [2, 4, 8][: len(sizes)]
+        assert [size["members"] for size in sizes] == [2, 4]  # two trials at a time are a quarter of eight
         assert members in [size["members"] for size in sizes]
         assert all(size["rate"] > 0 and size["mib"] >= 0 for size in sizes)
     else:

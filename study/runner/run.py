@@ -165,8 +165,10 @@ def _share_packs(plan: StudyPlan, folder: StudyFolder, spaces: list[Space], book
     """How many trials each pack worker trains at a time: as the plan says, or as the first one measures."""
     workers = bookkeeper.workers
     assert workers is not None
-    largest = math.ceil(plan.total_trials / plan.concurrency) * plan.seeds
     members = plan.pack
+    # A sampler learns from trials that have ended: auto begins at most a quarter of them at a time.
+    at_a_time = plan.total_trials if isinstance(members, int) else max(1, plan.total_trials // 4)
+    largest = math.ceil(at_a_time / plan.concurrency) * plan.seeds
     if isinstance(members, str):
         found = {s.name: workers.pack_size(plan.trial(s.name, 0, s.largest()), largest) for s in spaces}
         folder.add_facts(pack_sizes={space: measured for space, (_, measured) in found.items()})
