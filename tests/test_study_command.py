@@ -368,6 +368,24 @@ def test_trials_that_share_packs_end_as_alone(pack: str, start: Start, tmp_path:
         assert members == 4
 
 
+def test_a_fault_in_a_pack_is_recorded_as_that_of_its_trial(start: Start, tmp_path: Path) -> None:
+    command, study = begin(start, tmp_path, "--pack", "4", "--concurrency", "1")
+    os.killpg(command.process.pid, signal.SIGINT)
+    assert command.wait(60) == 130
+    broken = next(folder for folder in unfinished(study) if folder.checkpoint.is_file())
+    broken.checkpoint.write_bytes(b"nothing that torch can read")
+    assert start("--resume", "results/cut").wait() == 0
+    found = states(study)
+    assert found.pop(broken.path.name) == "failed"
+    assert set(found.values()) == {"completed"}
+    ending = broken.ending()
+    assert ending is not None
+    assert ending.error is not None
+    assert ending.error.startswith("Traceback (most recent call last)")
+    assert "pack.pt: the checkpoint can't be read" in ending.error
+    assert "ray" not in ending.error
+
+
 def test_a_pack_worker_that_dies_takes_only_its_trials_with_it(start: Start, tmp_path: Path) -> None:
     command, study = begin(start, tmp_path, "--pack", "4", "--concurrency", "1")
     below = descendants(command.process.pid)

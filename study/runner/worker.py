@@ -1,6 +1,7 @@
 """Processes that train the trials sharing their packs; Ray Tune's trials ask them for evaluations."""
 
 import time
+import traceback
 from collections import Counter
 from collections.abc import Hashable
 from pathlib import Path
@@ -43,9 +44,17 @@ class PackWorker:
         return choose(sizes), [size.to_dict() for size in sizes]
 
     async def next(self, plan: dict[str, Any], folder: str) -> tuple[Evaluation, dict[str, float], float]:
-        """A trial's next evaluation, its seconds by part, and this process's CPU seconds since its last."""
+        """A trial's next evaluation, its seconds by part, and this process's CPU seconds since its last.
+
+        A fault is recorded in the trial's folder and raised.
+        """
         self._use_threads()
-        evaluation, seconds = await self._group.next(TrialPlan.from_dict(plan), TrialFolder(Path(folder)))
+        trial = TrialFolder(Path(folder))
+        try:
+            evaluation, seconds = await self._group.next(TrialPlan.from_dict(plan), trial)
+        except Exception:
+            trial.record_fault(traceback.format_exc())
+            raise
         before, self._cpu_seconds = self._cpu_seconds, time.process_time()
         return evaluation, seconds, self._cpu_seconds - before
 
