@@ -9,8 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from study.config import TrialConfig
+from study.pack_size import choose, measure
+from study.plan import TrialPlan
 from study.training import checkpoint
 from study.training.capture import CapturedIterations, EagerIterations, iterations_of
+from study.training.joint import Due, Trainer
 from study.training.loop import train
 from study.training.pack import Pack
 from study.training.step import critic_step, iteration
@@ -29,8 +33,9 @@ GPU = torch.device("cuda")
 
 
 @pytest.fixture
-def _no_tf32() -> Iterator[None]:
+def _no_tf32(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Convolutions and matrix products in all of float32's digits."""
+    monkeypatch.setattr("study.training.pack.settle", lambda _: None)
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     yield
@@ -170,6 +175,42 @@ def test_evaluations_between_replays_do_not_change_the_training(
     for part in ("generator", "critic"):
         a, b = ({k: v for k, v in member_state(p, 0).items() if k.startswith(part)} for p in (often, seldom))
         assert a == b
+
+
+@pytest.mark.usefixtures("double")
+def test_trials_train_together_as_each_does_alone(
+    case: tuple[str, str], make_pack: MakePack, training_data: Data
+) -> None:
+    # Twelve iterations, captured, then five more with the states of after the first interval.
+    data = training_data(case[1]).to(GPU)
+    together, alone = (
+        [make_pack(*case, seeds=(0, 1), per_member=[{"lr_d": lr}] * 2, device=GPU) for lr in (1e-3, 3e-4)]
+        for _ in range(2)
+    )
+    per_iteration = together[0].config.n_critic * together[0].config.batch_size
+    shared, own = Trainer(), [Trainer(), Trainer()]
+    for iterations in (12, 17):
+        shared.train([Due(pack, data, iterations * per_iteration) for pack in together])
+        for trainer, pack in zip(own, alone, strict=True):
+            trainer.train([Due(pack, data, iterations * per_iteration)])
+    for pack, single in zip(together, alone, strict=True):
+        assert pack.generator_updates == single.generator_updates == 17
+        for player in ("generator", "critic"):
+            values = (getattr(p, player).values for p in (pack, single))
+            torch.testing.assert_close(*values, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("model", ["wgan_gp", "dcgan"])
+def test_pack_sizes_are_measured(model: str) -> None:
+    plan = TrialPlan(
+        study="s", space="s", trial_id="s-00000", config=TrialConfig(model=model, dataset="ring8"),
+        seeds=(0, 1), study_seed=0, kimg=1.0, eval_kimg=1.0, metric="w1", aggregate="mean",
+    )  # fmt: skip
+    sizes = measure(plan, GPU, largest=16)
+    assert [size.members for size in sizes] == [2, 4, 8, 16][: len(sizes)]
+    assert len(sizes) > 1
+    assert all(size.rate > 0 and size.mib > 0 for size in sizes)
+    assert choose(sizes) > 2  # a GPU is far from filled by two small networks
 
 
 def test_a_member_draws_the_same_in_every_pack() -> None:

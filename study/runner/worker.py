@@ -96,9 +96,12 @@ class PackWorkers:
         """The name of a worker for a new trial: one with room, the most companions, the fewest trials."""
         load = Counter(name for name, _ in self._at.values())
         companions = Counter(name for name, key in self._at.values() if key == plan.config.shape_key)
-        chosen = min(
-            self.names, key=lambda name: (load[name] >= self.trials_each, -companions[name], load[name])
-        )
+
+        def preference(name: str) -> tuple[int, int, int]:
+            too_many = max(0, load[name] + 1 - self.trials_each)
+            return too_many, -companions[name], load[name]
+
+        chosen = min(self.names, key=preference)
         self._at[plan.trial_id] = (chosen, plan.config.shape_key)
         return chosen
 

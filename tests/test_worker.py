@@ -1,0 +1,67 @@
+"""Which pack worker gets a trial: one with room, companions of its shape, and little to do."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from study.config import TrialConfig
+from study.plan import TrialPlan
+from study.runner.worker import PackWorkers
+
+
+@pytest.fixture
+def dropped() -> list[tuple[str, str]]:
+    return []
+
+
+@pytest.fixture
+def workers(dropped: list[tuple[str, str]]) -> PackWorkers:
+    """Two workers of two trials each, without their processes."""
+
+    def actor(name: str) -> Any:
+        return SimpleNamespace(drop=SimpleNamespace(remote=lambda trial: dropped.append((name, trial))))
+
+    found: PackWorkers = object.__new__(PackWorkers)
+    found.names, found.trials_each, found._at = ["pack-0", "pack-1"], 2, {}
+    found._actors = {name: actor(name) for name in found.names}
+    return found
+
+
+def trial(number: int, **hyperparameters: Any) -> TrialPlan:
+    return TrialPlan(
+        study="s", space="s", trial_id=f"s-{number:05d}",
+        config=TrialConfig(dataset="ring8", **hyperparameters),
+        seeds=(0, 1), study_seed=0, kimg=1.0, eval_kimg=1.0, metric="w1", aggregate="mean",
+    )  # fmt: skip
+
+
+def test_companions_come_first_then_those_with_room(workers: PackWorkers) -> None:
+    assert workers.assign(trial(0, lr_g=1e-3)) == "pack-0"
+    assert workers.assign(trial(1, lr_g=1e-4)) == "pack-0"  # the same shape
+    assert workers.assign(trial(2)) == "pack-1"  # no room any more
+    assert workers.assign(trial(3)) == "pack-1"
+
+
+def test_trials_without_companions_go_where_there_are_fewest(workers: PackWorkers) -> None:
+    assert workers.assign(trial(0, batch_size=32)) == "pack-0"
+    assert workers.assign(trial(1, batch_size=64)) == "pack-1"
+    assert workers.assign(trial(2, batch_size=64)) == "pack-1"
+    assert workers.assign(trial(3, batch_size=128)) == "pack-0"
+
+
+def test_one_that_ends_makes_room(workers: PackWorkers, dropped: list[tuple[str, str]]) -> None:
+    for number in range(4):
+        workers.assign(trial(number))
+    workers.release("s-00001")
+    assert dropped == [("pack-0", "s-00001")]
+    assert workers.assign(trial(4)) == "pack-0"
+    workers.release("s-00001")  # said twice
+    workers.release("nobody")
+    assert len(dropped) == 1
+
+
+def test_more_trials_than_room_are_spread(workers: PackWorkers) -> None:
+    # Hyperband's paused trials stay where they were.
+    names = [workers.assign(trial(number)) for number in range(6)]
+    assert sorted(names) == ["pack-0"] * 3 + ["pack-1"] * 3
