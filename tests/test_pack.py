@@ -55,6 +55,32 @@ def test_a_member_of_four_is_the_same_member_alone(
         assert_member_is_alone(pack, k, alone, make_pack(*case))
 
 
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize("members", [1, 2, 3])
+def test_a_pack_in_parts_is_the_pack_as_a_whole(
+    members: int,
+    case: tuple[str, str],
+    make_pack: MakePack,
+    training_data: Data,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Parts of at most so many of the four members."""
+    data, whole = training_data(case[1]), make_pack(*case)
+    size = max(whole.generator.values[0].nbytes, whole.critic.values[0].nbytes)
+    monkeypatch.setattr("study.training.pack.PART_BYTES", members * size)
+    parted = make_pack(*case)
+    if case[1] == "images":
+        expected = {1: [1, 1, 1, 1], 2: [2, 2], 3: [2, 2]}[members]
+        assert expected in [getattr(p.network, "members", 4) for p in (parted.generator, parted.critic)]
+    assert torch.equal(parted.generator.values, whole.generator.values)
+    assert torch.equal(parted.critic.values, whole.critic.values)
+    train(whole, data)
+    train(parted, data)
+    torch.testing.assert_close(parted.generator.values, whole.generator.values, rtol=1e-9, atol=1e-10)
+    torch.testing.assert_close(parted.critic.values, whole.critic.values, rtol=1e-9, atol=1e-10)
+    torch.testing.assert_close(parted.sample(5), whole.sample(5), rtol=1e-8, atol=1e-9)
+
+
 @pytest.mark.parametrize("k", [0, 3])
 def test_in_bfloat16_a_member_of_four_is_nearly_the_same_member_alone(
     k: int, case: tuple[str, str], make_pack: MakePack, training_data: Data

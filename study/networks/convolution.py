@@ -1,8 +1,8 @@
 """The 4x4 convolution of stride 2 of M members, and its transpose, with gradients that are fast.
 
 The two are each other's gradient with respect to the map. The gradient with respect to the weights is one
-matrix product per member on unfolded patches where the type is bfloat16: oneDNN's own kernel for it takes
-no profit from that type (tests/benchmarks/LOG.md). Both differentiate once, not twice.
+matrix product per member on unfolded patches in bfloat16 on a CPU: oneDNN's own kernel for it takes no
+profit from that type (tests/benchmarks/LOG.md). Both differentiate once, not twice.
 """
 
 from typing import Any
@@ -34,7 +34,7 @@ def _double(x: Tensor, weight: Tensor) -> Tensor:
 
 def _weight_gradient(large: Tensor, small: Tensor, weight: Tensor) -> Tensor:
     """Gradient of sum(small * halve(large, weight)) with respect to `weight`."""
-    if weight.dtype != torch.bfloat16:
+    if weight.dtype != torch.bfloat16 or weight.device.type != "cpu":
         gradient = torch.ops.aten.convolution_backward(
             small,
             large,

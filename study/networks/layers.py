@@ -8,15 +8,12 @@ input; `transposed` maps gradients at a layer's output to gradients at its input
 
 import math
 from collections.abc import Sequence
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from study.networks.convolution import double, halve
-
-Network = TypeVar("Network", bound=nn.Module)
 
 
 def _normal(parameter: Tensor, generators: Sequence[torch.Generator], mean: float, std: float) -> None:
@@ -215,14 +212,6 @@ class MemberBatchNorm2d(nn.Module):
 
 
 MEMBER_LAYERS = (MemberLinear, _MemberConvolution, MemberBatchNorm2d)
-
-
-def initialise(network: Network, generators: Sequence[torch.Generator]) -> Network:
-    """Draw every member's initial weights from its own generator (on the CPU), layer by layer."""
-    for module in network.modules():
-        if isinstance(module, MEMBER_LAYERS):
-            module.initialise(generators)
-    return network
 
 
 def record_statistics(network: nn.Module, latents: Tensor) -> None:

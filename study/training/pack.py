@@ -6,6 +6,7 @@ Training many small GANs as one program follows HFTA (Wang et al., MLSys 2021).
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from study.config import TrialConfig
 from study.losses import LOSSES, GradientPenalty, WeightClipping
 from study.networks import build_critic, build_generator, initialise
 from study.networks.layers import record_statistics
+from study.networks.parts import build_in_parts
 from study.training import METERS
 from study.training.arithmetic import settle
 from study.training.divergence import EXPLODED_RMS, DivergenceWatch
@@ -24,6 +26,7 @@ from study.training.player import Player
 from study.training.streams import Streams, generator_for
 
 EVALUATION_BATCH = 256
+PART_BYTES = 8 << 20  # of the weights that a CPU's convolutions go through for every image
 COUNTERS = ("critic_updates", "generator_updates", "next_evaluation", "train_seconds")
 
 
@@ -55,13 +58,21 @@ class Pack:
         self.sample_shape, self.device, self.precision = sample_shape, device, precision
         config, members = self.config, len(seeds)
         settle(device)
-        generator = build_generator(sample_shape, config.latent_dim, config.width, members)
+        compute_type = {"fp32": torch.get_default_dtype(), "bf16": torch.bfloat16}[precision]
+        # On a CPU. Products of matrices, which points need alone, go from member to member by themselves.
+        whole = device.type != "cpu" or len(sample_shape) == 1
+        part_values = math.inf if whole else PART_BYTES / compute_type.itemsize
+        generator = build_in_parts(
+            partial(build_generator, sample_shape, config.latent_dim, config.width), members, part_values
+        )
         # A critic with a per-sample penalty must not mix samples (Gulrajani et al. 2017, section 4).
-        critic = build_critic(sample_shape, config.width, members, batch_norm=config.model != "wgan_gp")
+        batch_norm = config.model != "wgan_gp"
+        critic = build_in_parts(
+            partial(build_critic, sample_shape, config.width, batch_norm=batch_norm), members, part_values
+        )
         if drawn:
             initialise(generator, [generator_for(study_seed, seed, "initial generator") for seed in seeds])
             initialise(critic, [generator_for(study_seed, seed, "initial critic") for seed in seeds])
-        compute_type = {"fp32": torch.get_default_dtype(), "bf16": torch.bfloat16}[precision]
         self.generator = Player(generator, device, compute_type)
         self.critic = Player(critic, device, compute_type)
 

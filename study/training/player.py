@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from study.networks.layers import MemberBatchNorm2d
+from study.networks.parts import InParts
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -21,15 +22,19 @@ class Player(Generic[Network]):
     Attributes:
         network: computes with copies of the parameters; `refresh` brings them up to date.
         values: (M, P), every member's parameters in the type they were initialised in.
-        parameters: views of `values` with the shapes of the network's parameters, (M, ...).
+        parameters: views of `values` with the shapes of the network's parameters, (M, ...); of a network
+            in parts (m, ...), part by part.
     """
 
     def __init__(self, network: Network, device: torch.device, compute_type: torch.dtype) -> None:
         network.to(device)
         self.network = network
         self.weights = list(network.parameters())
-        own = [p.detach() for p in self.weights]
-        self.values = torch.cat([_in_memory_order(p).flatten(1) for p in own], 1)
+        parts = network.parts if isinstance(network, InParts) else [network]
+        own = [[p.detach() for p in part.parameters()] for part in parts]
+        self.values = torch.cat(
+            [torch.cat([_in_memory_order(p).flatten(1) for p in part], 1) for part in own]
+        )
         self.parameters = _views(self.values, own)
         self._gradient = torch.zeros_like(self.values)
         self._gradients = _views(self._gradient, own)
@@ -56,12 +61,16 @@ class Player(Generic[Network]):
         return self._gradient
 
 
-def _views(buffer: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
-    """The parts of `buffer` (M, P) with the shapes of `like`, each (M, ...)."""
-    parts = buffer.split([p[0].numel() for p in like], 1)
-    return [
-        _from_memory_order(part.view(_in_memory_order(p).shape)) for part, p in zip(parts, like, strict=True)
-    ]
+def _views(buffer: Tensor, like: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+    """The blocks of `buffer` (M, P) with the shapes of `like`: by part, those of (m, ...)."""
+    views = []
+    for rows, part in zip(buffer.split([len(part[0]) for part in like]), like, strict=True):
+        blocks = rows.split([p[0].numel() for p in part], 1)
+        views += [
+            _from_memory_order(block.view(_in_memory_order(p).shape))
+            for block, p in zip(blocks, part, strict=True)
+        ]
+    return views
 
 
 def _in_memory_order(parameter: Tensor) -> Tensor:
