@@ -137,10 +137,11 @@ class _ImageConvolution(_MemberConvolution):
         kernel = kernel.permute(0, 1, 2, 4, 6, 3, 5).flatten(2, 4).flatten(0, 1)
         return F.conv2d(channels_last(folded), channels_last(kernel), bias, groups=self.members)
 
-    def _double(self, x: Tensor) -> Tensor:
+    def _double(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         kernel = self.weight.unflatten(4, (2, 2)).unflatten(3, (2, 2)).flip(3, 5)
         kernel = kernel.permute(0, 2, 4, 6, 1, 3, 5).flatten(1, 3).flatten(0, 1)
-        folded = F.conv2d(x.to(self.weight.dtype), channels_last(kernel), None, 1, 1, groups=self.members)
+        bias = None if bias is None else bias.repeat_interleave(4)
+        folded = F.conv2d(x.to(self.weight.dtype), channels_last(kernel), bias, 1, 1, groups=self.members)
         return F.pixel_shuffle(folded, 2)[..., 1:-1, 1:-1]
 
 
@@ -165,9 +166,7 @@ class MemberConvToImage(_ImageConvolution):
         super().__init__(members, n_in, n_out, n_out, init_std)
 
     def forward(self, x: Tensor) -> Tensor:
-        bias = self._flat_bias()
-        assert bias is not None
-        return self._double(x) + bias[:, None, None]
+        return self._double(x, self._flat_bias())
 
 
 def channels_last(x: Tensor) -> Tensor:
