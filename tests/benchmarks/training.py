@@ -4,7 +4,8 @@ python -m tests.benchmarks.training [--device cpu|cuda] [--json FILE]
 
 Each round runs every contestant once: the textbook loop (one GAN) and our packs of M members. A ratio is
 ours to the textbook's member generator-iterations a second within one round; the table has the median,
-minimum and maximum over rounds. An iteration of over eight seconds is run once and counts as one round.
+minimum and maximum over rounds. Where an iteration takes over eight seconds, the first is the only one: it
+counts as one round and is marked as cold.
 
 Floating-point operations, counted on paper (a multiplication and an addition are two). Let D and G be those
 of one sample's forward pass through critic and generator; a backward pass costs as much again for the
@@ -244,6 +245,7 @@ def rows_of(
             "ratio_min": min(ratios),
             "ratio_max": max(ratios),
             "rounds": len(c.rates),
+            "cold": c.turn == 0,
             "peak_mib": c.peak_bytes / 2**20,
             "share_of_limit": rate * flops / limits[used],
             "gflops_per_iteration": flops / 1e9,
@@ -287,11 +289,12 @@ def main() -> None:
             found = measure(workload, model, members, device, precision)
             for row in rows_of(workload, model, found, limits, precision):
                 rows.append(row)
+                cold = " (cold)" if row["cold"] else ""
                 print(
                     f"| {row['workload']} | {row['model']} | {row['contestant']} | {row['precision']} "
                     f"| {row['member_iterations_per_second']:.4g} "
                     f"| {row['ratio']:.2f} ({row['ratio_min']:.2f}..{row['ratio_max']:.2f}) "
-                    f"| {row['rounds']} | {row['peak_mib']:.0f} | {row['share_of_limit']:.0%} |",
+                    f"| {row['rounds']}{cold} | {row['peak_mib']:.0f} | {row['share_of_limit']:.0%} |",
                     flush=True,
                 )
     if options.json:
