@@ -610,3 +610,18 @@ def test_an_empty_file_is_refused(tmp_path: Path, make: Callable[[Path], Any]) -
 def test_a_space_knows_its_models(model: Any, models: list[str]) -> None:
     parameters = {"model": model, "lr_g": {"values": [1.0e-4, 1.0e-3]}}
     assert parse_space("mine", {"method": "random", "parameters": parameters}).models() == models
+
+
+def test_the_largest_shape_of_a_space() -> None:
+    parameters = {
+        "model": {"value": "wgan_gp"},
+        "lr_g": {"min": 1.0e-4, "max": 1.0e-2},
+        "lambda_gp": {"value": 3.0},
+        "batch_size": {"values": [64, 16, 128, 32]},
+        "width": {"distribution": "int_uniform", "min": 8, "max": 48},
+        "optimizer": {"values": ["rmsprop", "adam"]},
+        "latent_dim": {"value": 5},
+    }
+    largest = parse_space("mine", {"method": "random", "parameters": parameters}).largest()
+    assert largest.pop("optimizer") in ("rmsprop", "adam")
+    assert largest == {"model": "wgan_gp", "batch_size": 128, "width": 48, "latent_dim": 5}
