@@ -18,7 +18,7 @@ from study.training.pack import Pack
 
 NEARLY = 0.95  # of the best throughput
 SECONDS = 0.5  # of iterations, timed, for each size
-MEMORY_SHARE = 0.7  # of what is free; the rest is for evaluation and for trials' own copies
+SPARED = 0.3  # of the memory there is, for evaluation and for trials' own copies
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,15 @@ class PackSize:
         return asdict(self)
 
 
-def measure(plan: TrialPlan, device: torch.device, largest: int) -> list[PackSize]:
+def measure(plan: TrialPlan, device: torch.device, largest: int, memory_share: float = 1.0) -> list[PackSize]:
     """Train packs of 1, 2, 4, ... trials of `plan`, of at most `largest` members, for a moment each.
 
-    It ends where doubling a pack stops paying, or where the doubled pack might not fit in memory.
+    It ends where doubling a pack stops paying, or where the doubled pack might not fit in this
+    process's share of the memory that is free.
     """
     keep_freed_memory()
     sizes: list[PackSize] = []
-    before, free = _peak_mib(device), _free_mib(device) * MEMORY_SHARE
+    before, free = _peak_mib(device), _free_mib(device) * memory_share * (1 - SPARED)
     trials = 1
     while trials == 1 or trials * len(plan.seeds) <= largest:
         rate = _rate(plan, device, trials)

@@ -136,8 +136,9 @@ def _tune(
         cost.driver.lap("pack_size")
     if scheduler.largest_bracket:
         # Trials wait, paused, for their bracket to fill: it must be asked for ahead, without a limit.
+        if plan.pack == "trial":
+            cost.slots = int(ray.cluster_resources()["CPU"] / plan.cpus_per_trial)
         limit = None
-        cost.slots = int(ray.cluster_resources()["CPU"] / resources["cpu"])
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(scheduler.largest_bracket)
     cost.loop_begins()
     tune.Tuner(
@@ -170,7 +171,11 @@ def _share_packs(plan: StudyPlan, folder: StudyFolder, spaces: list[Space], book
     at_a_time = plan.total_trials if isinstance(members, int) else max(1, plan.total_trials // 4)
     largest = math.ceil(at_a_time / plan.concurrency) * plan.seeds
     if isinstance(members, str):
-        found = {s.name: workers.pack_size(plan.trial(s.name, 0, s.largest()), largest) for s in spaces}
+        memory_share = min(1.0, plan.gpus_per_trial) or 1 / plan.concurrency
+        found = {
+            s.name: workers.pack_size(plan.trial(s.name, 0, s.largest()), largest, memory_share)
+            for s in spaces
+        }
         folder.add_facts(pack_sizes={space: measured for space, (_, measured) in found.items()})
         members = min(size for size, _ in found.values())
     workers.trials_each = max(1, min(members, largest) // plan.seeds)

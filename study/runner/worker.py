@@ -35,12 +35,14 @@ class PackWorker:
         evaluator = evaluator_for(dataset, self._device)
         return {"floor": evaluator.floor, "classifier_accuracy": evaluator.classifier_accuracy}
 
-    async def pack_size(self, plan: dict[str, Any], largest: int) -> tuple[int, list[dict[str, Any]]]:
+    async def pack_size(
+        self, plan: dict[str, Any], largest: int, memory_share: float
+    ) -> tuple[int, list[dict[str, Any]]]:
         """How many members packs of trials like `plan` should have here, and what was measured for it."""
         from study.pack_size import choose, measure
 
         self._use_threads()
-        sizes = measure(TrialPlan.from_dict(plan), self._device, largest)
+        sizes = measure(TrialPlan.from_dict(plan), self._device, largest, memory_share)
         return choose(sizes), [size.to_dict() for size in sizes]
 
     async def next(self, plan: dict[str, Any], folder: str) -> tuple[Evaluation, dict[str, float], float]:
@@ -85,10 +87,12 @@ class PackWorkers:
         self.trials_each = 1
         self._at: dict[str, tuple[str, Hashable]] = {}
 
-    def pack_size(self, plan: TrialPlan, largest: int) -> tuple[int, list[dict[str, Any]]]:
+    def pack_size(
+        self, plan: TrialPlan, largest: int, memory_share: float
+    ) -> tuple[int, list[dict[str, Any]]]:
         """See `PackWorker.pack_size`; the first worker measures."""
         size: tuple[int, list[dict[str, Any]]] = ray.get(
-            self._actors[self.names[0]].pack_size.remote(plan.to_dict(), largest)
+            self._actors[self.names[0]].pack_size.remote(plan.to_dict(), largest, memory_share)
         )
         return size
 
