@@ -73,8 +73,12 @@ def members(largest: int) -> list[int]:
 @pytest.mark.usefixtures("rates")
 def test_no_pack_is_tried_that_might_not_fit() -> None:
     assert members(largest=100) == [2, 4]  # eight members would take 800 MiB, and 700 are for them
+
+
+@pytest.mark.usefixtures("rates")
+def test_workers_share_the_memory() -> None:
     sizes = measure(plan(), CPU, largest=100, memory_share=0.5)
-    assert [size.members for size in sizes] == [2]  # four would take 400 of 350 MiB
+    assert [size.members for size in sizes] == [2]  # four members would take 400 MiB of 350
 
 
 def test_no_larger_pack_is_tried_when_doubling_did_not_pay(rates: dict[int, float]) -> None:
