@@ -63,8 +63,20 @@ def detect() -> Hardware:
     )
 
 
-def defaults(hardware: Hardware) -> Defaults:
-    """A trial and a thread for each core; on a GPU one process that trains as many trials as fit."""
+def defaults(hardware: Hardware, pack: int | str | None = None) -> Defaults:
+    """A trial and a thread for each core; on a GPU one process that trains as many trials as fit.
+
+    `pack`: what was asked for; with 'trial' up to four trials, in as many processes, share a GPU.
+    """
+    if hardware.gpus and pack == "trial":
+        per_gpu = max(1, min(4, hardware.cpus // len(hardware.gpus)))
+        return Defaults(
+            trials=64,
+            seeds=4,
+            concurrency=per_gpu * len(hardware.gpus),
+            cpus_per_trial=1,
+            gpus_per_trial=1 / per_gpu,
+        )
     if hardware.gpus:
         return Defaults(
             trials=64,

@@ -1,8 +1,6 @@
 """How many members a pack should have: the fewest that train nearly as fast as the hardware can, and fit."""
 
 import os
-import resource
-import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any
 import torch
 
 from study.data import load
-from study.memory import keep_freed_memory
+from study.memory import PeakMemory, keep_freed_memory
 from study.plan import TrialPlan
 from study.training.capture import WARM_UP, iterations_of
 from study.training.pack import Pack
@@ -46,11 +44,19 @@ def measure(plan: TrialPlan, device: torch.device, largest: int, memory_share: f
     """
     keep_freed_memory()
     sizes: list[PackSize] = []
-    before, free = _peak_mib(device), _free_mib(device) * memory_share * (1 - SPARED)
+    if device.type == "cuda":
+        torch.cuda.empty_cache()  # of what was measured before
+    free = _free_mib(device) * memory_share * (1 - SPARED)
     trials = 1
     while trials == 1 or trials * len(plan.seeds) <= largest:
-        rate = _rate(plan, device, trials)
-        sizes.append(PackSize(trials * len(plan.seeds), rate, _peak_mib(device) - before))
+        try:
+            with PeakMemory(device) as peak:
+                rate = _rate(plan, device, trials)
+        except torch.OutOfMemoryError:
+            if not sizes:
+                raise
+            break
+        sizes.append(PackSize(trials * len(plan.seeds), rate, peak.bytes / 2**20))
         gain = sizes[-1].rate / sizes[-2].rate if len(sizes) > 1 else 2.0
         if gain < 1 or 2 * sizes[-1].mib > free:
             break
@@ -66,8 +72,6 @@ def choose(sizes: list[PackSize]) -> int:
 
 def _rate(plan: TrialPlan, device: torch.device, trials: int) -> float:
     data = load(plan.config.dataset, device)
-    if device.type == "cuda":
-        torch.cuda.empty_cache()  # of the last size
     configs = [plan.config] * len(plan.seeds) * trials
     pack = Pack(configs, plan.seeds * trials, plan.study_seed, data.sample_shape, device, plan.precision)
     iterate = iterations_of(pack, data.train)
@@ -85,14 +89,6 @@ def _rate(plan: TrialPlan, device: torch.device, trials: int) -> float:
 def _finish(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def _peak_mib(device: torch.device) -> float:
-    """The most memory that this process has had so far."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_reserved(device) / 2**20
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
 def _free_mib(device: torch.device) -> float:

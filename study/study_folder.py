@@ -99,9 +99,15 @@ class StudyFolder:
 
     def plan(self) -> StudyPlan:
         """The study's plan. Raises UserError when it can't be read."""
+        record = self.read()
+        plan = record.get("plan") if isinstance(record, dict) else None
+        if not isinstance(plan, dict):
+            raise UserError(f"{self.path / 'study.json'} holds no study's plan")
         try:
-            return StudyPlan.from_dict(self.read()["plan"])
-        except (TypeError, ConfigError) as error:
+            return StudyPlan.from_dict(plan)
+        except TypeError as error:  # a field too many, or missing
+            raise UserError(f"{self.path / 'study.json'} holds a plan of another version or kind") from error
+        except ConfigError as error:
             raise UserError(f"{self.path / 'study.json'} is no study's plan: {error}") from error
 
     def resume(self, plan: StudyPlan, command: list[str], hardware: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from study.plan import TrialPlan
 from study.samples import save_samples
 from study.stability import clamp_score
 from study.training import checkpoint
+from study.training.arithmetic import settle
 from study.training.joint import Due, Trainer
 from study.training.loop import Progress, is_finished, schedule
 from study.training.pack import Pack
@@ -58,6 +59,7 @@ def steps(
     if not folder.exists():
         folder.create(plan)
     keep_freed_memory()
+    settle(device)
     with folder.lock():
         data = load(plan.config.dataset, device)
         evaluator = evaluator_for(plan.config.dataset, device)

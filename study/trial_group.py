@@ -14,7 +14,7 @@ from study.training.joint import Due, Trainer
 from study.trial import steps
 from study.trial_folder import RUNNING, TrialFolder
 
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS, PATIENCE_TICKS = 5.0, 10
 
 
 @dataclass(eq=False)
@@ -33,8 +33,8 @@ class TrialGroup:
     """The trials of one process and device; everything runs in one thread, in the loop of its caller.
 
     A trial is here from its first `next` until it has ended or is dropped. Training to the next evaluation
-    starts when all trials of a shape key that are here wait for it. One that has reported, and that nobody
-    has asked for again for PATIENCE_SECONDS, is not waited for any longer.
+    starts when all trials of a shape key that are here wait for it. When they have waited
+    PATIENCE_SECONDS for one that nobody asks for, they train without it.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -51,13 +51,15 @@ class TrialGroup:
             Exception: the trial's own fault, or one in the training of its pack; the trial is dropped.
         """
         trial = self._trials.get(plan.trial_id) or self._begin(plan, folder)
+        assert trial.due is None, f"{plan.trial_id} is being asked for twice at a time"
         trial.absent = False
         trial.watch.last = time.perf_counter()
         try:
             while isinstance(event := next(trial.steps), Due):
                 await self._trained(trial, event)
         except BaseException:
-            self.drop(plan.trial_id)
+            if self._trials.get(plan.trial_id) is trial:
+                self.drop(plan.trial_id)
             raise
         if event.state != RUNNING:
             self.drop(plan.trial_id)
@@ -71,8 +73,8 @@ class TrialGroup:
         if trial.trained is not None:
             trial.trained.cancel()
         trial.steps.close()  # type: ignore[attr-defined]
-        if any(other.key == trial.key for other in self._trials.values()):
-            self._train_if_all_wait(trial.key)
+        if self._of(trial.key):
+            asyncio.get_running_loop().call_soon(self._train_if_all_wait, trial.key)
         else:
             self._trainers.pop(trial.key, None)
 
@@ -89,8 +91,9 @@ class TrialGroup:
         trial.due, trial.trained = due, trained
         self._train_if_all_wait(trial.key)
         while not trained.done():
-            await asyncio.wait([trained], timeout=PATIENCE_SECONDS)
-            await asyncio.sleep(0)  # calls that came while this thread was training go first
+            for _ in range(PATIENCE_TICKS):
+                # In ticks, as calls that came while this thread trained others take a moment to get here.
+                await asyncio.wait([trained], timeout=PATIENCE_SECONDS / PATIENCE_TICKS)
             if not trained.done():
                 for other in self._of(trial.key):
                     other.absent = other.due is None

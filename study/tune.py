@@ -186,7 +186,12 @@ def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: 
 
 def _pack(text: str) -> int | str:
     """An argparse type: a word of PACKS or a number of members."""
-    return text if text in PACKS else whole_at_least(1)(text)
+    if text in PACKS:
+        return text
+    try:
+        return whole_at_least(1)(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}, nor {' or '.join(PACKS)}") from None
 
 
 def _how_to_run(
@@ -198,7 +203,7 @@ def _how_to_run(
         UserError: a trial asks for more than there is; Ray would wait for it for ever.
     """
     used = hardware if options.gpus_per_trial != 0 else replace(hardware, gpus=())
-    machine = defaults(used) if before is None else before
+    machine = defaults(used, options.pack) if before is None else before
 
     def chosen(name: str) -> Any:
         asked = getattr(options, name)
@@ -325,18 +330,17 @@ def _announce(console: "Console", plan: StudyPlan, folder: StudyFolder, hardware
     console.say(f"study {plan.name} on {plan.dataset} -> {folder.path}")
     console.say(f"hardware: {hardware.cpus} CPUs ({hardware.cpu_name}), {hardware.memory_gib:g} GiB{gpus}")
     for space, n in plan.trials.items():
-        console.say(
-            f"{space}: {n} trials by {plan.samplers[space]}, stopped early by {plan.schedulers[space]}"
-        )
+        scheduler = plan.schedulers[space]
+        stopped = "not stopped early" if scheduler == "fifo" else f"stopped early by {scheduler}"
+        console.say(f"{space}: {n} trials by {plan.samplers[space]}, {stopped}")
     console.say(
         f"each trial: {plan.seeds} seeds, {plan.kimg:g} kimg, evaluated every {plan.eval_kimg:.4g} kimg; "
         f"objective: {plan.aggregate} {plan.metric}"
     )
-    what = {"trial": "trials", "auto": "packs of several trials"}.get(
-        str(plan.pack), f"packs of {plan.pack} members"
-    )
+    what = "trial" if plan.pack == "trial" else "pack"
+    many = "" if plan.concurrency == 1 else "s"
     console.say(
-        f"{plan.concurrency} {what} at a time, {plan.cpus_per_trial:g} CPU"
+        f"{plan.concurrency} {what}{many} at a time, {plan.cpus_per_trial:g} CPU"
         + (f" and {plan.gpus_per_trial:g} GPU each" if plan.gpus_per_trial else " each")
         + f"; computing in {_precision(plan)}"
     )

@@ -1,6 +1,8 @@
 """The size of a pack is measured: the smallest that is nearly as fast as any, within what memory there is."""
 
 import os
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -54,14 +56,16 @@ def test_real_packs_are_trained(monkeypatch: pytest.MonkeyPatch) -> None:
 def rates(monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
     """Rates by number of trials, instead of measured ones; a member takes 100 MiB of the 1,000 there are."""
     given = {1: 10.0, 2: 20.0, 4: 40.0, 8: 80.0, 16: 160.0}
-    peak = [0.0]
+    peak = SimpleNamespace(bytes=0)
 
     def rate(_plan: TrialPlan, _device: torch.device, trials: int) -> float:
-        peak[0] = 200.0 * trials
+        if given[trials] == 0:
+            raise torch.OutOfMemoryError
+        peak.bytes = trials * 200 << 20
         return given[trials]
 
     monkeypatch.setattr(pack_size, "_rate", rate)
-    monkeypatch.setattr(pack_size, "_peak_mib", lambda _: peak[0])
+    monkeypatch.setattr(pack_size, "PeakMemory", lambda _: nullcontext(peak))
     monkeypatch.setattr(pack_size, "_free_mib", lambda _: 1000.0)
     return given
 
@@ -95,10 +99,17 @@ def test_no_pack_has_more_members_than_there_are(
     assert members(largest=1) == [2]  # one trial there must be
 
 
-def test_memory_is_told_in_mib() -> None:
+def test_where_memory_runs_out_the_sizes_before_it_are_left(
+    rates: dict[int, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pack_size, "_free_mib", lambda _: 1e9)
+    rates[4] = 0
+    assert members(largest=100) == [2, 4]
+    rates[1] = 0
+    with pytest.raises(torch.OutOfMemoryError):
+        members(largest=100)
+
+
+def test_free_memory_is_told_in_mib() -> None:
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
     assert 0.001 * physical < pack_size._free_mib(CPU) <= physical
-    before = pack_size._peak_mib(CPU)
-    kept = torch.ones(200 << 18)  # 200 MiB
-    assert 0 <= pack_size._peak_mib(CPU) - before < 250
-    assert pack_size._peak_mib(CPU) > kept.nbytes / 2**20

@@ -332,12 +332,13 @@ def test_a_space_that_diverges_ends_early_and_is_status_one(start: Start, tmp_pa
 def test_hyperband_ends_all_trials(pack: str, start: Start, tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(small()))
     budget = ["--kimg", "3", "--eval-kimg", "1", "--trials", "4"]
-    how = ["--scheduler", "hyperband", "--pack", pack]
+    how = ["--scheduler", "hyperband", "--pack", pack, "--cpus-per-trial", "0.5", "--concurrency", "1"]
     command = start("--space", "small.yaml", *TINY, *budget, *how, "--name", "bands")
     assert (command.wait(), command.err) == (0, "")
     study = StudyFolder(tmp_path / "results" / "bands")
     check_books(study, {"small": 4}, evaluations=4)
     assert set(table(study, "trials")["ended_by"]) <= {"budget", "hyperband"}
+    assert read_json(study.path / "study.json")["cost"]["slot_seconds"]["idle"] > -0.1
 
 
 @pytest.mark.parametrize("pack", ["4", "auto"])
@@ -386,13 +387,11 @@ def test_a_fault_in_a_pack_is_recorded_as_that_of_its_trial(start: Start, tmp_pa
     assert "ray" not in ending.error
 
 
-def test_a_pack_worker_that_dies_takes_only_its_trials_with_it(start: Start, tmp_path: Path) -> None:
+def test_a_pack_worker_that_dies_is_followed_by_another(start: Start, tmp_path: Path) -> None:
     command, study = begin(start, tmp_path, "--pack", "4", "--concurrency", "1")
     below = descendants(command.process.pid)
     (worker,) = (pid for pid in alive(below) if b"PackWorker" in Path(f"/proc/{pid}/cmdline").read_bytes())
     os.kill(worker, signal.SIGKILL)
     assert command.wait() == 0
     check_books(study, {"small": 5}, evaluations=9)
-    found = list(states(study).values())
-    assert 1 <= found.count("failed") <= 2
-    assert found.count("completed") == 5 - found.count("failed")
+    assert set(states(study).values()) == {"completed"}

@@ -1,6 +1,7 @@
 """Trials side by side in one process: each as if it were alone, whoever comes, goes, fails or is silent."""
 
 import asyncio
+import time
 from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -154,7 +155,7 @@ def test_one_that_is_dropped_is_not_waited_for_and_a_new_one_joins(group: Group,
 
     together(stopped_then_another(), group.all(first))
     assert trained[0] == 2
-    assert 1 not in trained[:1]
+    assert 2 in trained[1:]  # with the later one
     assert len(group.folder(pruned).rows()) == 4
     for trial in (first, later):
         assert_as_alone(group, trial)
@@ -204,6 +205,25 @@ def test_one_that_comes_back_late_goes_on(
     assert_as_alone(group, other)
 
 
+def test_calls_that_wait_for_a_busy_loop_are_waited_for(
+    group: Group, trained: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others train for longer than anybody's patience; meanwhile calls queue up, as they do in an actor."""
+    monkeypatch.setattr(trial_group, "PATIENCE_SECONDS", 0.3)
+    busy = plan(9, batch_size=16)
+    train = Trainer.train
+
+    def slow(trainer: Trainer, dues: Sequence[Due]) -> None:
+        if dues[0].pack.config.batch_size == 16:
+            time.sleep(0.5)
+        train(trainer, dues)
+
+    monkeypatch.setattr(Trainer, "train", slow)
+    plans = [plan(number, kimg=0.768) for number in range(3)]
+    together(*(group.all(trial) for trial in (*plans, busy)))
+    assert sorted(trained) == [1] * 3 + [3] * 6
+
+
 def test_a_trials_own_fault_is_its_own(group: Group) -> None:
     broken, sound = plan(0), plan(1)
     group.folder(broken).create(broken)
@@ -245,6 +265,24 @@ def test_a_dropped_trials_pending_call_ends(group: Group) -> None:
     assert together(scenario()) == [None]
     with group.folder(waiting).lock():  # it is free
         pass
+
+
+def test_a_trial_that_is_begun_anew_is_not_dropped_with_the_old_call(group: Group) -> None:
+    waiting, other = plan(0), plan(1)
+
+    async def scenario() -> None:
+        await group.next(other)
+        await group.next(waiting)
+        pending = asyncio.ensure_future(group.next(waiting))
+        await asyncio.sleep(0.05)
+        with pytest.raises(AssertionError, match="twice"):
+            await group.trials.next(waiting, group.folder(waiting))
+        group.trials.drop(waiting.trial_id)
+        evaluation = await group.next(waiting)  # begun anew, before the old call has heard of its end
+        assert evaluation.evaluation == 1
+        assert pending.cancelled() or isinstance(pending.exception(), asyncio.CancelledError)
+
+    assert together(scenario()) == [None]
 
 
 def test_seconds_go_to_parts_and_training_is_shared(group: Group) -> None:

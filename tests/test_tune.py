@@ -31,6 +31,11 @@ def test_on_gpus_each_is_filled_with_packs() -> None:
     assert found.precision == {"wgan_gp": "bf16"}
 
 
+def test_a_trial_a_pack_on_gpus_that_up_to_four_share() -> None:
+    found = plan(GPU_SERVER, "--pack", "trial")
+    assert (found.pack, found.concurrency, found.gpus_per_trial) == ("trial", 8, 0.25)
+
+
 def test_without_its_gpus_a_server_is_a_machine_without() -> None:
     found = plan(GPU_SERVER, "--gpus-per-trial", "0")
     assert (found.pack, found.concurrency, found.gpus_per_trial) == ("trial", 16, 0)

@@ -1,6 +1,7 @@
 """One dataset's metrics, ready to judge any member's samples, and their floor."""
 
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,6 +39,10 @@ class Evaluator:
         generator = torch.Generator().manual_seed(derive_seed("floor", dataset.name))
         chosen = torch.randperm(len(dataset.train), generator=generator)[: self.samples]
         self.floor = self._metrics(dataset.train[chosen.to(dataset.train.device)])
+
+    def facts(self) -> dict[str, Any]:
+        """What study.json is to tell of the data."""
+        return {"floor": self.floor, "classifier_accuracy": self.classifier_accuracy}
 
     def __call__(self, samples: Tensor) -> dict[str, float]:
         """Finite samples (N, ...) of one member -> metrics by name."""

@@ -52,9 +52,9 @@ def initialise(network: Network, generators: Sequence[torch.Generator]) -> Netwo
     """Draw every member's initial weights from its own generator (on the CPU), layer by layer."""
     if isinstance(network, InParts):
         rest = list(generators)
-        for part, members in zip(network.parts, network.members, strict=True):
-            initialise(part, rest[:members])
-            del rest[:members]
+        for part, size in zip(network.parts, network.sizes, strict=True):
+            initialise(part, rest[:size])
+            del rest[:size]
         return network
     for module in network.modules():
         if isinstance(module, MEMBER_LAYERS):

@@ -21,20 +21,22 @@ class InParts(nn.Module):
     def __init__(self, parts: Sequence[nn.Module]) -> None:
         super().__init__()
         self.parts = nn.ModuleList(parts)
-        self.members = [len(next(part.parameters())) for part in parts]
+        self.sizes = [len(next(part.parameters())) for part in parts]
 
     def forward(self, x: Tensor, *arguments: Any, **options: Any) -> Tensor:
-        each = zip(self.parts, x.split(self.members), strict=True)
+        each = zip(self.parts, x.split(self.sizes), strict=True)
         return torch.cat([part(own, *arguments, **options) for part, own in each])
 
     def input_gradient(self, samples: Tensor) -> Tensor:
         """Of a critic."""
-        each = zip(self.parts, samples.split(self.members), strict=True)
+        each = zip(self.parts, samples.split(self.sizes), strict=True)
         return torch.cat([part.input_gradient(own) for part, own in each])  # type: ignore[operator]
 
 
 def build_in_parts(build: Callable[[int], Network], members: int, part_values: float) -> Network | InParts:
     """`build(members)`, in as few parts as have about `part_values` parameters each, or of one member."""
+    if math.isinf(part_values):
+        return build(members)
     size = sum(p.numel() for p in build(1).parameters())
     parts = min(members, math.ceil(members * size / part_values))
     if parts <= 1:

@@ -130,14 +130,17 @@ def _tune(
     limit: int | None = plan.concurrency
     if plan.pack != "trial":
         bookkeeper.workers = PackWorkers(plan, threads, device)
-        limit = plan.concurrency * _share_packs(plan, folder, spaces, bookkeeper)
+        limit = cost.slots = plan.concurrency * _share_packs(plan, folder, spaces, bookkeeper)
         resources = {"cpu": math.floor(1e4 / limit) / 1e4}  # to Ray they are next to nothing
-        cost.slots = limit
         cost.driver.lap("pack_size")
     if scheduler.largest_bracket:
-        # Trials wait, paused, for their bracket to fill: it must be asked for ahead, without a limit.
+        # Trials wait, paused, for their bracket to fill: it must be asked for ahead, and CPUs are the limit.
+        cpus = ray.cluster_resources()["CPU"]
         if plan.pack == "trial":
-            cost.slots = int(ray.cluster_resources()["CPU"] / plan.cpus_per_trial)
+            cost.slots = int(cpus / plan.cpus_per_trial)
+        else:
+            each = (cpus - plan.concurrency * plan.cpus_per_trial) / limit
+            resources = {"cpu": math.ceil(each) if each > 1 else math.floor(1e4 * each) / 1e4}
         limit = None
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(scheduler.largest_bracket)
     cost.loop_begins()
@@ -168,16 +171,19 @@ def _share_packs(plan: StudyPlan, folder: StudyFolder, spaces: list[Space], book
     assert workers is not None
     members = plan.pack
     # A sampler learns from trials that have ended: auto begins at most a quarter of them at a time.
-    at_a_time = plan.total_trials if isinstance(members, int) else max(1, plan.total_trials // 4)
-    largest = math.ceil(at_a_time / plan.concurrency) * plan.seeds
+    at_a_time = plan.total_trials if isinstance(members, int) else plan.total_trials // 4
+    largest = max(1, at_a_time // plan.concurrency) * plan.seeds
     if isinstance(members, str):
         memory_share = min(1.0, plan.gpus_per_trial) or 1 / plan.concurrency
+        check = bookkeeper.interruption.check
         found = {
-            s.name: workers.pack_size(plan.trial(s.name, 0, s.largest()), largest, memory_share)
+            s.name: workers.pack_size(plan.trial(s.name, 0, s.largest()), largest, memory_share, check)
             for s in spaces
         }
         folder.add_facts(pack_sizes={space: measured for space, (_, measured) in found.items()})
         members = min(size for size, _ in found.values())
     workers.trials_each = max(1, min(members, largest) // plan.seeds)
-    bookkeeper.console.say(f"a pack has up to {workers.trials_each * plan.seeds} members")
+    bookkeeper.console.say(
+        f"a pack has up to {workers.trials_each * plan.seeds} members, of {workers.trials_each} trials"
+    )
     return workers.trials_each

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ray
 from ray.exceptions import RayActorError
@@ -17,9 +17,6 @@ from study.cost import Stopwatch
 from study.evaluation import Evaluation
 from study.plan import TrialPlan
 from study.trial_folder import RUNNING, TrialFolder
-
-if TYPE_CHECKING:
-    import torch
 
 
 class TrialTrainable(Trainable):
@@ -35,6 +32,7 @@ class TrialTrainable(Trainable):
         self._watch = Stopwatch()
         self._cpu_seconds = time.process_time()
         self._worker_cpu_seconds = 0.0
+        self._dropped: Any = None
         self._prepare(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -77,12 +75,13 @@ class TrialTrainable(Trainable):
             return self._ask(self.config["worker"])
         import torch
 
+        from study.metrics.evaluator import evaluator_for
         from study.trial import run
 
         plan = TrialPlan.from_dict(self.config["plan"])
         device = torch.device(self.config["device"])
         if self._facts is None:
-            self._facts = _load(plan.config.dataset, device)
+            self._facts = evaluator_for(plan.config.dataset, device).facts()
             self._watch.lap("load")
         return run(plan, folder, device, self._watch)
 
@@ -101,8 +100,7 @@ class TrialTrainable(Trainable):
                 yield evaluation
                 self._watch.lap("report")
         finally:
-            with suppress(RayActorError):  # a dead worker has forgotten it
-                ray.get(worker.drop.remote(plan["trial_id"]))
+            self._dropped = worker.drop.remote(plan["trial_id"])
 
     def _cost(self) -> tuple[str, dict[str, float], float]:
         """This process, its seconds by part since its last report, and the CPU seconds of these."""
@@ -115,6 +113,9 @@ class TrialTrainable(Trainable):
         """Ray saves a trial it pauses. The folder holds its checkpoint: let go of it."""
         del checkpoint_dir
         self._close()
+        if self._dropped is not None:
+            with suppress(RayActorError):  # a dead worker has forgotten it
+                ray.get(self._dropped)  # who continues it may ask sooner than the worker hears of this
         return {}
 
     def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
@@ -128,11 +129,3 @@ class TrialTrainable(Trainable):
         if self._evaluations is not None:
             self._evaluations.close()  # type: ignore[attr-defined]
             self._evaluations = None
-
-
-def _load(dataset: str, device: "torch.device") -> dict[str, Any]:
-    """Load what this process's trials share; what study.json is to tell of it."""
-    from study.metrics.evaluator import evaluator_for
-
-    evaluator = evaluator_for(dataset, device)
-    return {"floor": evaluator.floor, "classifier_accuracy": evaluator.classifier_accuracy}

@@ -3,7 +3,7 @@
 import time
 import traceback
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,14 @@ from study.evaluation import Evaluation
 from study.plan import StudyPlan, TrialPlan
 from study.trial_folder import TrialFolder
 
+CHECK_SECONDS = 0.5
+
 
 class PackWorker:
-    """A Ray actor: a `TrialGroup` in a process with its own CPUs and GPUs."""
+    """A Ray actor: a `TrialGroup` in a process with its own CPUs and GPUs.
+
+    When it dies, Ray starts another and asks it once more: its trials continue from their folders.
+    """
 
     def __init__(self, threads: int, device: str) -> None:
         import torch
@@ -32,8 +37,7 @@ class PackWorker:
         from study.metrics.evaluator import evaluator_for
 
         self._use_threads()
-        evaluator = evaluator_for(dataset, self._device)
-        return {"floor": evaluator.floor, "classifier_accuracy": evaluator.classifier_accuracy}
+        return evaluator_for(dataset, self._device).facts()
 
     async def pack_size(
         self, plan: dict[str, Any], largest: int, memory_share: float
@@ -80,7 +84,13 @@ class PackWorkers:
         self.names = [f"pack-{number}" for number in range(plan.concurrency)]
         self._actors = {
             name: ray.remote(PackWorker)
-            .options(name=name, num_cpus=plan.cpus_per_trial, num_gpus=plan.gpus_per_trial, max_restarts=-1)
+            .options(
+                name=name,
+                num_cpus=plan.cpus_per_trial,
+                num_gpus=plan.gpus_per_trial,
+                max_restarts=-1,
+                max_task_retries=1,
+            )
             .remote(threads, device)
             for name in self.names
         }
@@ -88,12 +98,13 @@ class PackWorkers:
         self._at: dict[str, tuple[str, Hashable]] = {}
 
     def pack_size(
-        self, plan: TrialPlan, largest: int, memory_share: float
+        self, plan: TrialPlan, largest: int, memory_share: float, check: Callable[[], None]
     ) -> tuple[int, list[dict[str, Any]]]:
-        """See `PackWorker.pack_size`; the first worker measures."""
-        size: tuple[int, list[dict[str, Any]]] = ray.get(
-            self._actors[self.names[0]].pack_size.remote(plan.to_dict(), largest, memory_share)
-        )
+        """See `PackWorker.pack_size`; the first worker measures. Meanwhile `check` is called."""
+        asked = self._actors[self.names[0]].pack_size.remote(plan.to_dict(), largest, memory_share)
+        while not ray.wait([asked], timeout=CHECK_SECONDS)[0]:
+            check()
+        size: tuple[int, list[dict[str, Any]]] = ray.get(asked)
         return size
 
     def assign(self, plan: TrialPlan) -> str:

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from study.command import whole_at_least
 from study.hardware import detect
 from study.memory import keep_freed_memory
 from study.networks import convolution
@@ -164,10 +165,12 @@ def measure(ways: dict[str, Way], members: int, device: torch.device) -> dict[st
 def main() -> None:
     p = argparse.ArgumentParser(prog="python -m tests.benchmarks.members", description=__doc__.split("\n")[0])
     p.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    p.add_argument("--members", nargs="+", type=int, help="default: 1 4 16, and 64 on a GPU")
+    p.add_argument("--members", nargs="+", type=whole_at_least(1), help="default: 1 4 16, and 64 on a GPU")
     p.add_argument("--precision", choices=("fp32", "bf16"), nargs="+", default=["bf16", "fp32"])
     p.add_argument("--json", type=Path)
     options = p.parse_args()
+    if options.device == "cuda" and not torch.cuda.is_available():
+        p.error("torch finds no CUDA device here")
     keep_freed_memory()
     device = torch.device(options.device)
     cuda = device.type == "cuda"

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from study.command import positive, whole_at_least
 from tests.benchmarks.processes import watch
 
 PARTS = ("breakdown", "startup", "memory")
@@ -110,10 +111,12 @@ def memory(options: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--trials", type=int, help="of the breakdown's study (default: the command's)")
-    parser.add_argument("--kimg", type=float, help="of the breakdown's study (default: the command's)")
+    parser.add_argument(
+        "--trials", type=whole_at_least(1), help="of the breakdown's study (default: the command's)"
+    )
+    parser.add_argument("--kimg", type=positive, help="of the breakdown's study (default: the command's)")
     parser.add_argument("--wandb", default="offline", help="of the breakdown's study (default: offline)")
-    parser.add_argument("--memory-trials", type=int, default=2000)
+    parser.add_argument("--memory-trials", type=whole_at_least(1), default=2000)
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     options = parser.parse_args()
     run = {"breakdown": breakdown, "startup": startup, "memory": memory}

@@ -27,8 +27,6 @@ of a square matrix product measured in the same run, in the precision that the c
 """
 
 import argparse
-import ctypes
-import gc
 import json
 import platform
 import statistics
@@ -42,9 +40,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from study.command import whole_at_least
 from study.config import MODELS, TrialConfig
 from study.hardware import detect
-from study.memory import keep_freed_memory
+from study.memory import PeakMemory, keep_freed_memory
 from study.precision import PRECISIONS, resolve
 from study.training.capture import WARM_UP, iterations_of
 from study.training.pack import Pack
@@ -133,38 +132,6 @@ def ours(workload: Workload, model: str, members: int, data: Tensor, precision: 
 def textbook(workload: Workload, model: str, data: Tensor) -> Callable[[], None]:
     loop = Textbook(model, workload.sample_shape, workload.width, workload.latent_dim).to(data.device)
     return lambda: loop.iteration(data, workload.batch_size)
-
-
-class PeakMemory:
-    """Bytes at the peak of what runs inside, above what was held before."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-
-    def __enter__(self) -> "PeakMemory":
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.device)
-            self.before = torch.cuda.memory_allocated(self.device)
-        else:
-            gc.collect()
-            ctypes.CDLL(None).malloc_trim(0)  # what was freed does not count
-            Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew (Linux)
-            self.before = _status("VmRSS")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.device.type == "cuda":
-            self.bytes = torch.cuda.max_memory_allocated(self.device) - self.before
-        else:
-            self.bytes = _status("VmHWM") - self.before
-
-
-def _status(field: str) -> int:
-    """Bytes of a memory figure of this process."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field + ":"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(f"/proc/self/status has no {field}")
 
 
 def timed(iterate: Callable[[], object], times: int, device: torch.device) -> float:
@@ -259,11 +226,14 @@ def main() -> None:
     p.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     p.add_argument("--precision", choices=PRECISIONS, default="auto", help="of ours; the textbook's is fp32")
     p.add_argument("--threads", type=int, help="CPU threads of both (default: torch's choice)")
-    p.add_argument("--workload", nargs="+", default=[w.name for w in WORKLOADS], help="by name")
+    names = [w.name for w in WORKLOADS]
+    p.add_argument("--workload", nargs="+", choices=names, default=names, help="by name")
     p.add_argument("--model", nargs="+", choices=MODELS, default=["wgan_gp", "wgan_cp", "dcgan"])
-    p.add_argument("--members", nargs="+", type=int, help="default: 1 4 16, and 64 on a GPU")
+    p.add_argument("--members", nargs="+", type=whole_at_least(1), help="default: 1 4 16, and 64 on a GPU")
     p.add_argument("--json", type=Path)
     options = p.parse_args()
+    if options.device == "cuda" and not torch.cuda.is_available():
+        p.error("torch finds no CUDA device here")
     keep_freed_memory()
     device = torch.device(options.device)
     if options.threads:
