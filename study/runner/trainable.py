@@ -27,13 +27,13 @@ class TrialTrainable(Trainable):
     """
 
     def setup(self, config: dict[str, Any]) -> None:
+        self._prepare(config)
         self._evaluations: Iterator[Evaluation] | None = None
         self._facts: dict[str, Any] | None = None
         self._watch = Stopwatch()
         self._cpu_seconds = time.process_time()
         self._worker_cpu_seconds = 0.0
         self._dropped: Any = None
-        self._prepare(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take on another trial without a new process."""
