@@ -1,7 +1,8 @@
-"""How this process keeps the memory it has freed, and how much it takes at its peak."""
+"""How this process keeps the memory it has freed, what it takes at its peak, and what is left for it."""
 
 import ctypes
 import gc
+import os
 import resource
 import sys
 from pathlib import Path
@@ -51,7 +52,7 @@ class PeakMemory:
             if trim is not None:
                 trim(0)
             Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-            self._before = _status("VmRSS")
+            self._before = _proc("self/status", "VmRSS")
         else:
             self._before = _highest()
         return self
@@ -60,17 +61,26 @@ class PeakMemory:
         if self.device.type == "cuda":
             self.bytes = torch.cuda.max_memory_reserved(self.device) - self._before
         elif sys.platform.startswith("linux"):
-            self.bytes = _status("VmHWM") - self._before
+            self.bytes = _proc("self/status", "VmHWM") - self._before
         else:
             self.bytes = _highest() - self._before
 
 
-def _status(field: str) -> int:
-    """Bytes of a memory figure of this process, on Linux."""
-    for line in Path("/proc/self/status").read_text().splitlines():
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on a GPU, or for programs on this machine (where it tells; else all it has)."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    if sys.platform.startswith("linux"):
+        return _proc("meminfo", "MemAvailable")
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _proc(file: str, field: str) -> int:
+    """Bytes of a memory figure below /proc, on Linux."""
+    for line in Path("/proc", file).read_text().splitlines():
         if line.startswith(field + ":"):
             return int(line.split()[1]) * 1024
-    raise RuntimeError(f"/proc/self/status has no {field}")
+    raise RuntimeError(f"/proc/{file} has no {field}")
 
 
 def _highest() -> int:

@@ -1,15 +1,13 @@
 """How many members a pack should have: the fewest that train nearly as fast as the hardware can, and fit."""
 
-import os
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from study.data import load
-from study.memory import PeakMemory, keep_freed_memory
+from study.memory import PeakMemory, free_memory, keep_freed_memory
 from study.plan import TrialPlan
 from study.training.capture import WARM_UP, iterations_of
 from study.training.pack import Pack
@@ -46,7 +44,7 @@ def measure(plan: TrialPlan, device: torch.device, largest: int, memory_share: f
     sizes: list[PackSize] = []
     if device.type == "cuda":
         torch.cuda.empty_cache()  # of what was measured before
-    free = _free_mib(device) * memory_share * (1 - SPARED)
+    free = free_memory(device) / 2**20 * memory_share * (1 - SPARED)
     trials = 1
     while trials == 1 or trials * len(plan.seeds) <= largest:
         try:
@@ -89,15 +87,3 @@ def _rate(plan: TrialPlan, device: torch.device, trials: int) -> float:
 def _finish(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def _free_mib(device: torch.device) -> float:
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return float(free) / 2**20
-    available = Path("/proc/meminfo")
-    if available.exists():
-        for line in available.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) / 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20

@@ -11,7 +11,9 @@ from torch import Tensor
 from study.config import MODELS, TrialConfig
 from study.data import load
 from study.data.dataset import Dataset
+from study.metrics import points
 from study.metrics.classifier import Classifier, load_classifier
+from study.metrics.evaluator import evaluator_for
 from study.training.pack import Pack
 
 CPU = torch.device("cpu")
@@ -42,6 +44,16 @@ def double(training_data: Callable[[str], Tensor]) -> Iterator[None]:
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture(scope="module")
+def cheap_transport() -> Iterator[None]:
+    """Optimal transport between 50 points instead of 1,000: the rest of an evaluation is the real one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(points, "TRANSPORT_POINTS", 50)
+        evaluator_for.cache_clear()
+        yield
+    evaluator_for.cache_clear()
 
 
 @pytest.fixture(scope="session")

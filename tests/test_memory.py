@@ -1,6 +1,7 @@
 """Freed memory is kept where the C library knows how, and nothing else changes."""
 
 import ctypes
+import os
 import platform
 import resource
 from types import SimpleNamespace
@@ -8,7 +9,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from study.memory import LARGEST, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, PeakMemory, keep_freed_memory
+from study.memory import (
+    LARGEST,
+    M_MMAP_THRESHOLD,
+    M_TRIM_THRESHOLD,
+    PeakMemory,
+    free_memory,
+    keep_freed_memory,
+)
 
 
 # <malloc.h>: M_TRIM_THRESHOLD is -1, M_MMAP_THRESHOLD -3.
@@ -72,3 +80,8 @@ def test_peak_memory_is_that_of_what_runs_inside() -> None:
         with PeakMemory(torch.device("cpu")) as peak:
             torch.ones(mebibytes << 18)
         assert mebibytes - 20 < peak.bytes / 2**20 < mebibytes + 80
+
+
+def test_free_memory_is_some_of_what_there_is() -> None:
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert 0.001 * physical < free_memory(torch.device("cpu")) <= physical

@@ -1,6 +1,5 @@
 """The size of a pack is measured: the smallest that is nearly as fast as any, within what memory there is."""
 
-import os
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
@@ -66,7 +65,7 @@ def rates(monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
 
     monkeypatch.setattr(pack_size, "_rate", rate)
     monkeypatch.setattr(pack_size, "PeakMemory", lambda _: nullcontext(peak))
-    monkeypatch.setattr(pack_size, "_free_mib", lambda _: 1000.0)
+    monkeypatch.setattr(pack_size, "free_memory", lambda _: 1000 << 20)
     return given
 
 
@@ -94,7 +93,7 @@ def test_no_pack_has_more_members_than_there_are(
     rates: dict[int, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del rates
-    monkeypatch.setattr(pack_size, "_free_mib", lambda _: 1e9)
+    monkeypatch.setattr(pack_size, "free_memory", lambda _: 1 << 50)
     assert members(largest=11) == [2, 4, 8]
     assert members(largest=1) == [2]  # one trial there must be
 
@@ -102,14 +101,9 @@ def test_no_pack_has_more_members_than_there_are(
 def test_where_memory_runs_out_the_sizes_before_it_are_left(
     rates: dict[int, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pack_size, "_free_mib", lambda _: 1e9)
+    monkeypatch.setattr(pack_size, "free_memory", lambda _: 1 << 50)
     rates[4] = 0
     assert members(largest=100) == [2, 4]
     rates[1] = 0
     with pytest.raises(torch.OutOfMemoryError):
         members(largest=100)
-
-
-def test_free_memory_is_told_in_mib() -> None:
-    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20
-    assert 0.001 * physical < pack_size._free_mib(CPU) <= physical

@@ -21,7 +21,7 @@ from study import tune
 from study.console import Console
 from study.cost import WORKER_PARTS, StudyCost
 from study.files import read_json
-from study.metrics import METRICS, points
+from study.metrics import METRICS
 from study.metrics.evaluator import evaluator_for
 from study.plan import StudyPlan
 from study.results import TABLES, Results
@@ -37,16 +37,6 @@ from study.tracking import Tracker
 from study.trial import run
 from study.trial_folder import Ending, TrialFolder
 from tests.studies import TINY, check_books, journal, small, states, table
-
-
-@pytest.fixture
-def cheap_transport() -> Iterator[None]:
-    """Optimal transport between 50 points instead of 1,000: the rest of an evaluation is the real one."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(points, "TRANSPORT_POINTS", 50)
-        evaluator_for.cache_clear()
-        yield
-    evaluator_for.cache_clear()
 
 
 def plan(trials: int = 3, kimg: float = 0.128, **spaces: dict[str, Any]) -> StudyPlan:

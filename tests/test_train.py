@@ -15,22 +15,12 @@ import pytest
 from study import results, train
 from study.command import run_command
 from study.config import LIMITS
-from study.metrics import points
-from study.metrics.evaluator import evaluator_for
 from study.trial_folder import TrialFolder
+
+pytestmark = pytest.mark.usefixtures("cheap_transport")
 
 TINY = ["--dataset", "ring8", "--width", "8", "--batch-size", "32", "--kimg", "0.64", "--eval-kimg", "0.32"]
 Capture = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _cheap_transport() -> Iterator[None]:
-    """Optimal transport between 50 points instead of 1,000: the rest of an evaluation is the real one."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(points, "TRANSPORT_POINTS", 50)
-        evaluator_for.cache_clear()
-        yield
-    evaluator_for.cache_clear()
 
 
 @pytest.fixture(autouse=True)

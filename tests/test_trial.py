@@ -15,15 +15,16 @@ import torch
 from study.config import MODELS, TrialConfig
 from study.data.dataset import Dataset
 from study.evaluation import Evaluation
-from study.metrics import METRICS, metrics_for, points
+from study.metrics import METRICS, metrics_for
 from study.metrics.classifier import Classifier
-from study.metrics.evaluator import evaluator_for
 from study.objective import objective
 from study.plan import TrialPlan
 from study.stability import aggregate
 from study.training.pack import Pack
 from study.trial import run
 from study.trial_folder import TrialFolder
+
+pytestmark = pytest.mark.usefixtures("cheap_transport")
 
 CPU = torch.device("cpu")
 KEYS = ("seed", "evaluation", "kimg", "score", "diverged", "diverged_at_kimg", "reason")
@@ -32,16 +33,6 @@ MEANS = ("loss_d", "loss_g", "grad_norm_d", "grad_norm_g")
 SECONDS = ("train_seconds", "eval_seconds")
 
 Run = Callable[..., list[Evaluation]]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _cheap_transport() -> Iterator[None]:
-    """Optimal transport between 50 points instead of 1,000: the rest of an evaluation is the real one."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(points, "TRANSPORT_POINTS", 50)
-        evaluator_for.cache_clear()
-        yield
-    evaluator_for.cache_clear()
 
 
 def plan(model: str = "wgan_gp", **changes: Any) -> TrialPlan:

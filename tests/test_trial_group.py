@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,25 +13,15 @@ import torch
 from study import trial_group
 from study.config import TrialConfig
 from study.evaluation import Evaluation
-from study.metrics import points
-from study.metrics.evaluator import evaluator_for
 from study.plan import TrialPlan
 from study.training.joint import Due, Trainer
 from study.trial import run
 from study.trial_folder import Ending, TrialFolder
 from study.trial_group import TrialGroup
 
+pytestmark = pytest.mark.usefixtures("cheap_transport")
+
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _cheap_transport() -> Iterator[None]:
-    """Optimal transport between 50 points instead of 1,000: the rest of an evaluation is the real one."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(points, "TRANSPORT_POINTS", 50)
-        evaluator_for.cache_clear()
-        yield
-    evaluator_for.cache_clear()
 
 
 @pytest.fixture

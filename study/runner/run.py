@@ -105,14 +105,7 @@ def _tune(
     if DATASET_KINDS[plan.dataset] == "images":
         cache_folder()  # each trial would fail for want of it
     if not ray.is_initialized():
-        ray.init(
-            address="local",  # left to itself, Ray would join any cluster that runs here
-            # Bounds Hyperband, too. Trials that ask pack workers share one more.
-            num_cpus=math.ceil(plan.concurrency * plan.cpus_per_trial) + (plan.pack != "trial"),
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        _start_ray(plan)
     cost.driver.lap("ray_start")
     bookkeeper.interruption.listen()
     bookkeeper.interruption.check()
@@ -126,23 +119,18 @@ def _tune(
     bookkeeper.console.say(
         f"preparing {plan.dataset}{trained if DATASET_KINDS[plan.dataset] == 'images' else ''} ..."
     )
-    resources = {"cpu": plan.cpus_per_trial, "gpu": plan.gpus_per_trial}
-    limit: int | None = plan.concurrency
     if plan.pack != "trial":
         bookkeeper.workers = PackWorkers(plan, threads, device)
-        limit = cost.slots = plan.concurrency * _share_packs(plan, folder, spaces, bookkeeper)
-        resources = {"cpu": math.floor(1e4 / limit) / 1e4}  # to Ray they are next to nothing
+        cost.slots = plan.concurrency * _share_packs(plan, folder, spaces, bookkeeper)
         cost.driver.lap("pack_size")
+    limit: int | None = cost.slots
     if scheduler.largest_bracket:
         # Trials wait, paused, for their bracket to fill: it must be asked for ahead, and CPUs are the limit.
-        cpus = ray.cluster_resources()["CPU"]
-        if plan.pack == "trial":
-            cost.slots = int(cpus / plan.cpus_per_trial)
-        else:
-            each = (cpus - plan.concurrency * plan.cpus_per_trial) / limit
-            resources = {"cpu": math.ceil(each) if each > 1 else math.floor(1e4 * each) / 1e4}
         limit = None
+        if plan.pack == "trial":
+            cost.slots = int(ray.cluster_resources()["CPU"] / plan.cpus_per_trial)
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(scheduler.largest_bracket)
+    resources = _resources_of_a_trial(plan, cost.slots, limited=limit is not None)
     cost.loop_begins()
     tune.Tuner(
         tune.with_resources(TrialTrainable, resources),
@@ -163,6 +151,31 @@ def _tune(
             verbose=0,
         ),
     ).fit()
+
+
+def _start_ray(plan: StudyPlan) -> None:
+    """On this machine, for this study alone."""
+    ray.init(
+        address="local",  # left to itself, Ray would join any cluster that runs here
+        # Bounds Hyperband, too. Trials that ask pack workers share one more.
+        num_cpus=math.ceil(plan.concurrency * plan.cpus_per_trial) + (plan.pack != "trial"),
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+
+
+def _resources_of_a_trial(plan: StudyPlan, slots: int, *, limited: bool) -> dict[str, float]:
+    """What Ray gives a trial: all it trains with, or next to nothing where pack workers have that.
+
+    Where Tune has no limit on trials at a time, those that ask workers divide all the CPUs that are left,
+    so that no more than `slots` run.
+    """
+    if plan.pack == "trial":
+        return {"cpu": plan.cpus_per_trial, "gpu": plan.gpus_per_trial}
+    left = 1.0 if limited else ray.cluster_resources()["CPU"] - plan.concurrency * plan.cpus_per_trial
+    each = left / slots
+    return {"cpu": math.ceil(each) if each > 1 else math.floor(1e4 * each) / 1e4}
 
 
 def _share_packs(plan: StudyPlan, folder: StudyFolder, spaces: list[Space], bookkeeper: Bookkeeper) -> int:
