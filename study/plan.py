@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from study.config import DATASET_KINDS, ConfigError, TrialConfig
-from study.precision import PRECISIONS
+from study.machine.precision import PRECISIONS
 
 AGGREGATES = ("mean", "median", "cvar")
 NAME_BYTES = 255

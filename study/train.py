@@ -24,12 +24,12 @@ from study.command import (
 )
 from study.config import DATASET_KINDS, LIMITS, TYPES, TrialConfig
 from study.errors import UserError
-from study.hardware import EVALUATIONS, KIMG, detect
+from study.machine.hardware import EVALUATIONS, KIMG, detect
+from study.machine.precision import PRECISIONS, resolve
 from study.metrics import DEFAULT_METRIC, METRICS, check_metric
 from study.plan import AGGREGATES, TrialPlan, check_study_name
-from study.precision import PRECISIONS, resolve
-from study.tracking import MODES, Tracker
-from study.trial_folder import TrialFolder
+from study.records.trial_folder import TrialFolder
+from study.reporting.tracking import MODES, Tracker
 
 
 def parser() -> argparse.ArgumentParser:
@@ -135,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _train(plan: TrialPlan, folder: TrialFolder, options: argparse.Namespace) -> int:
     import torch
 
-    from study.trial import default_device, run
+    from study.trial.run import default_device, run
 
     if options.threads:
         torch.set_num_threads(options.threads)

@@ -25,15 +25,15 @@ from study.command import (
 )
 from study.config import DATASET_KINDS, did_you_mean
 from study.errors import UserError
-from study.hardware import EVALUATIONS, KIMG, Hardware, defaults, detect
+from study.machine.hardware import EVALUATIONS, KIMG, Hardware, defaults, detect
+from study.machine.precision import PRECISIONS, resolve
 from study.metrics import DEFAULT_METRIC, METRICS, check_metric
 from study.plan import AGGREGATES, PACKS, SAMPLERS, SCHEDULERS, StudyPlan, check_study_name
-from study.precision import PRECISIONS, resolve
-from study.study_folder import StudyFolder, command_line
-from study.tracking import MODES
+from study.records.study_folder import StudyFolder, command_line
+from study.reporting.tracking import MODES
 
 if TYPE_CHECKING:
-    from study.console import Console
+    from study.reporting.console import Console
     from study.space import Space
 
 SAMPLER_OF_METHOD = {"bayes": "tpe", "random": "random", "grid": "grid"}
@@ -237,7 +237,7 @@ def _how_to_run(
 def _trials(space: "Space", sampler: str, asked: int | None, default: int) -> int:
     """Trials of one space: what was asked for, else its run_cap at most; never more than its grid."""
     if sampler == "grid":
-        from study.search import grid_size
+        from study.runner.search import grid_size
 
         size = grid_size(space)
         return min(asked or space.run_cap or size, size)
@@ -292,8 +292,8 @@ def _run(
     resumed: bool = False,
 ) -> int:
     """Run what is left, show the best trials, and turn the outcome into an exit status."""
-    from study.console import Console
-    from study.cost import StudyCost
+    from study.reporting.console import Console
+    from study.reporting.timing import StudyCost
     from study.runner.run import run_study
 
     console = Console(plan)

@@ -9,8 +9,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from study.results import TABLES
-from study.study_folder import StudyFolder
+from study.records.study_folder import StudyFolder
+from study.records.tables import TABLES
 
 STATES = {
     "completed": TrialState.COMPLETE,

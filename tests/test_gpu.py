@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from study.config import TrialConfig
-from study.pack_size import choose, measure
 from study.plan import TrialPlan
 from study.training import checkpoint
 from study.training.capture import CapturedIterations, EagerIterations, iterations_of
-from study.training.joint import Due, Trainer
-from study.training.loop import train
 from study.training.pack import Pack
+from study.training.schedule import train
 from study.training.step import critic_step, iteration
 from study.training.streams import Draws, Streams
+from study.training.trainer import Due, Trainer
+from study.trial.pack_size import choose, measure
 
 pytestmark = [
     pytest.mark.gpu,

@@ -15,12 +15,12 @@ import torch
 import yaml
 from optuna.trial import TrialState
 
-from study.cost import WORKER_PARTS
-from study.files import read_json
-from study.results import TABLES
-from study.study_folder import StudyFolder
-from study.trial import run
-from study.trial_folder import TrialFolder
+from study.machine.files import read_json
+from study.records.study_folder import StudyFolder
+from study.records.tables import TABLES
+from study.records.trial_folder import TrialFolder
+from study.reporting.timing import WORKER_PARTS
+from study.trial.run import run
 from tests.studies import TINY, check_books, journal, small, states, table
 
 pytestmark = pytest.mark.study

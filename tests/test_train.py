@@ -15,7 +15,7 @@ import pytest
 from study import results, train
 from study.command import run_command
 from study.config import LIMITS
-from study.trial_folder import TrialFolder
+from study.records.trial_folder import TrialFolder
 
 pytestmark = pytest.mark.usefixtures("cheap_transport")
 
@@ -168,7 +168,7 @@ def test_an_interrupt_prints_how_to_go_on(capsys: Capture, monkeypatch: pytest.M
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("study.trial.run", interrupt)
+    monkeypatch.setattr("study.trial.run.run", interrupt)
     assert run() == 130
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.endswith(f"python -m study.train --resume {only_trial().path}")
@@ -191,7 +191,7 @@ def test_what_a_run_began_with_is_kept(capsys: Capture, monkeypatch: pytest.Monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("study.trial.run", interrupt)
+        patch.setattr("study.trial.run.run", interrupt)
         assert run() == 130
     capsys.readouterr()
     resume = ["--resume", str(only_trial().path)]
@@ -204,7 +204,7 @@ def test_a_run_that_fails_keeps_its_traceback(capsys: Capture, monkeypatch: pyte
     def fail(*_: object) -> None:
         raise ZeroDivisionError("no such luck")
 
-    monkeypatch.setattr("study.trial.run", fail)
+    monkeypatch.setattr("study.trial.run.run", fail)
     assert run() == 1
     folder = only_trial()
     assert capsys.readouterr().err == (

@@ -6,7 +6,7 @@ import pytest
 
 from study import tune
 from study.errors import UserError
-from study.hardware import Hardware
+from study.machine.hardware import Hardware
 from study.plan import StudyPlan
 from study.space import find_space, read_space
 

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
-from study.cache import cache_folder
 from study.data.dataset import Dataset
-from study.files import write_whole
+from study.machine.cache import cache_folder
+from study.machine.files import write_whole
 
 SIDE = 16
 HELD_OUT = 450

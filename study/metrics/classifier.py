@@ -12,9 +12,9 @@ from filelock import FileLock
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from study.cache import cache_folder
 from study.data.dataset import Dataset
-from study.files import write_whole
+from study.machine.cache import cache_folder
+from study.machine.files import write_whole
 from study.seeds import derive_seed
 
 RECIPE = 1  # counts changes of the architecture or its training: part of the cache key

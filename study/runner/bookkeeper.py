@@ -10,17 +10,17 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.search import Searcher
 
-from study.console import Console
-from study.cost import StudyCost
-from study.objective import ranks
 from study.plan import StudyPlan, TrialPlan, trial_id, trial_number
-from study.results import Results
+from study.records.objective import ranks
+from study.records.study_folder import StudyFolder
+from study.records.tables import Results
+from study.records.trial_folder import RUNNING, Ending
+from study.reporting.console import Console
+from study.reporting.timing import StudyCost
+from study.reporting.tracking import Tracker
 from study.runner.interruption import Interruption
+from study.runner.search import Search
 from study.runner.worker import PackWorkers
-from study.search import Search
-from study.study_folder import StudyFolder
-from study.tracking import Tracker
-from study.trial_folder import RUNNING, Ending
 
 # Between two writings of the tables: so that they take 1% of the driver's time, within these seconds.
 TABLES_SHARE = 0.01

@@ -3,7 +3,7 @@
 import signal
 from types import FrameType
 
-from study.console import Console
+from study.reporting.console import Console
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

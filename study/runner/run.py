@@ -10,24 +10,24 @@ import pandas as pd
 import ray
 from ray import tune
 
-from study.cache import cache_folder
 from study.config import DATASET_KINDS
-from study.console import Console
-from study.cost import StudyCost
 from study.errors import UserError
-from study.hardware import Hardware
+from study.machine.cache import cache_folder
+from study.machine.hardware import Hardware
 from study.metrics import METRICS
 from study.plan import StudyPlan
-from study.results import Results
+from study.records.study_folder import StudyFolder
+from study.records.tables import Results
+from study.reporting.console import Console
+from study.reporting.timing import StudyCost
+from study.reporting.tracking import Tracker
 from study.runner.bookkeeper import Bookkeeper, QueueSearcher
 from study.runner.interruption import Interruption
 from study.runner.schedulers import PerSpaceScheduler
+from study.runner.search import Search, open_journal
 from study.runner.trainable import TrialTrainable
 from study.runner.worker import PackWorkers
-from study.search import Search, open_journal
 from study.space import Space
-from study.study_folder import StudyFolder
-from study.tracking import Tracker
 
 TRACKER_SECONDS = 60.0
 TRACKER_SECONDS_INTERRUPTED = 5.0

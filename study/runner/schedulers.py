@@ -1,7 +1,7 @@
 """Early stopping: Ray's schedulers, one per space, so that spaces never compete with each other.
 
 Their time is the number of the evaluation, an integer that stands for a fixed number of kimg; they
-compare trials by `study.objective.rank`.
+compare trials by `study.records.objective.rank`.
 """
 
 import math

@@ -13,10 +13,10 @@ import ray
 from ray.exceptions import RayActorError
 from ray.tune import Trainable
 
-from study.cost import Stopwatch
-from study.evaluation import Evaluation
 from study.plan import TrialPlan
-from study.trial_folder import RUNNING, TrialFolder
+from study.records.trial_folder import RUNNING, TrialFolder
+from study.reporting.timing import Stopwatch
+from study.trial.evaluation import Evaluation
 
 
 class TrialTrainable(Trainable):
@@ -76,7 +76,7 @@ class TrialTrainable(Trainable):
         import torch
 
         from study.metrics.evaluator import evaluator_for
-        from study.trial import run
+        from study.trial.run import run
 
         plan = TrialPlan.from_dict(self.config["plan"])
         device = torch.device(self.config["device"])

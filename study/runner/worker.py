@@ -9,9 +9,9 @@ from typing import Any
 
 import ray
 
-from study.evaluation import Evaluation
 from study.plan import StudyPlan, TrialPlan
-from study.trial_folder import TrialFolder
+from study.records.trial_folder import TrialFolder
+from study.trial.evaluation import Evaluation
 
 CHECK_SECONDS = 0.5
 
@@ -25,7 +25,7 @@ class PackWorker:
     def __init__(self, threads: int, device: str) -> None:
         import torch
 
-        from study.trial_group import TrialGroup
+        from study.trial.group import TrialGroup
 
         self._threads = threads
         self._device = torch.device(device)
@@ -43,7 +43,7 @@ class PackWorker:
         self, plan: dict[str, Any], largest: int, memory_share: float
     ) -> tuple[int, list[dict[str, Any]]]:
         """How many members packs of trials like `plan` should have here, and what was measured for it."""
-        from study.pack_size import choose, measure
+        from study.trial.pack_size import choose, measure
 
         self._use_threads()
         sizes = measure(TrialPlan.from_dict(plan), self._device, largest, memory_share)

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from study.files import write_whole
+from study.machine.files import write_whole
 from study.training.pack import Pack
 
 

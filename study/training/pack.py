@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from study.config import TrialConfig
-from study.losses import LOSSES, GradientPenalty, WeightClipping
+from study.machine.arithmetic import settle
+from study.models import LOSSES, GradientPenalty, WeightClipping
 from study.networks import build_critic, build_generator, initialise
 from study.networks.layers import record_statistics
 from study.networks.parts import build_in_parts
 from study.training import METERS
-from study.training.arithmetic import settle
 from study.training.divergence import EXPLODED_RMS, DivergenceWatch
 from study.training.meter import Meter
 from study.training.optimisers import OPTIMISERS, Optimiser

@@ -14,11 +14,11 @@ from typing import Any
 
 from ray.tune import Trainable
 
-from study.hardware import detect
+from study.machine.hardware import detect
 from study.metrics import metrics_for
 from study.plan import StudyPlan, TrialPlan
+from study.records.trial_folder import Ending, Row, TrialFolder
 from study.training import METERS
-from study.trial_folder import Ending, Row, TrialFolder
 
 SEEDS, EVALUATIONS = 4, 10
 SPACE = {
@@ -34,7 +34,7 @@ SPACE = {
 
 
 def curve(plan: TrialPlan) -> Iterator[Row]:
-    """Rows as study.trial writes them, of 4 seeds x 10 evaluations, with made-up figures."""
+    """Rows as study.trial.run writes them, of 4 seeds x 10 evaluations, with made-up figures."""
     names = metrics_for(plan.config.kind)
     for evaluation in range(EVALUATIONS):
         for seed in range(SEEDS):
@@ -100,12 +100,12 @@ def run(trials: int, sampler: str) -> dict[str, Any]:
     from study.runner.environment import prepare
 
     prepare(None)
-    from study.console import Console
-    from study.cost import StudyCost
+    from study.records.study_folder import StudyFolder
+    from study.reporting.console import Console
+    from study.reporting.timing import StudyCost
     from study.runner import run as runner
     from study.runner.bookkeeper import Bookkeeper
     from study.space import parse_space
-    from study.study_folder import StudyFolder
 
     samples: list[dict[str, float]] = []
     close_books = Bookkeeper._close_books

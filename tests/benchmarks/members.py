@@ -28,8 +28,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from study.command import whole_at_least
-from study.hardware import detect
-from study.memory import keep_freed_memory
+from study.machine.hardware import detect
+from study.machine.memory import keep_freed_memory
 from study.networks import convolution
 from tests.benchmarks.training import timed
 

@@ -16,10 +16,10 @@ import torch
 
 from study.config import MODELS, TrialConfig
 from study.data import load
-from study.memory import keep_freed_memory
+from study.machine.memory import keep_freed_memory
 from study.metrics.evaluator import evaluator_for
-from study.training.loop import train
 from study.training.pack import Pack
+from study.training.schedule import train
 
 CPU = torch.device("cpu")
 # Configurations and budgets (kimg) under which each model learns the data.

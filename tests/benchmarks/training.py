@@ -42,9 +42,9 @@ from torch import Tensor
 
 from study.command import whole_at_least
 from study.config import MODELS, TrialConfig
-from study.hardware import detect
-from study.memory import PeakMemory, keep_freed_memory
-from study.precision import PRECISIONS, resolve
+from study.machine.hardware import detect
+from study.machine.memory import PeakMemory, keep_freed_memory
+from study.machine.precision import PRECISIONS, resolve
 from study.training.capture import WARM_UP, iterations_of
 from study.training.pack import Pack
 from tests.benchmarks.textbook import Textbook

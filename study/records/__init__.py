@@ -1,0 +1,1 @@
+"""What is on disk: folders, the schema of their rows, tables."""

@@ -1,0 +1,54 @@
+"""From the members' scores to a trial's objective: always finite, in the metric's own unit."""
+
+from collections.abc import Sequence
+
+from study.metrics import METRICS
+from study.metrics.stability import aggregate
+from study.plan import TrialPlan
+from study.records.trial_folder import Row
+
+TIE = 1e-9
+
+
+def objective(plan: TrialPlan, rows: Sequence[Row]) -> float:
+    """The aggregate of the scores in one evaluation's rows, one row per seed."""
+    higher = METRICS[plan.metric].higher_is_better
+    return aggregate([row["score"] for row in rows], plan.aggregate, higher)
+
+
+def rank(plan: TrialPlan, rows: Sequence[Row]) -> float:
+    """The objective as schedulers compare it: of trials that tie at the ceiling the worse ranks worse.
+
+    Successive halving lets ties go on, and where most of a rung is at the ceiling that is everybody.
+    What a member's raw metric is beyond its ceiling moves the objective by less than a billionth.
+    """
+    value = objective(plan, rows)
+    higher = METRICS[plan.metric].higher_is_better
+    beyond = []
+    for row in rows:
+        raw, ceiling = row[plan.metric], row[f"{plan.metric}_ceiling"]
+        if raw is None:  # diverged: worse than any number
+            beyond.append(1.0)
+        else:
+            excess = max(0.0, ceiling - raw if higher else raw - ceiling) / (abs(ceiling) or 1.0)
+            beyond.append(excess / (1 + excess))
+    worse = TIE * (abs(value) or 1.0) * sum(beyond) / len(beyond)
+    return value - worse if higher else value + worse
+
+
+def evaluations(rows: Sequence[Row]) -> dict[int, list[Row]]:
+    """Curve rows grouped by evaluation, in order."""
+    grouped: dict[int, list[Row]] = {}
+    for row in rows:
+        grouped.setdefault(row["evaluation"], []).append(row)
+    return grouped
+
+
+def objectives(plan: TrialPlan, rows: Sequence[Row]) -> list[tuple[int, float]]:
+    """A trial's curve of (evaluation, objective)."""
+    return [(number, objective(plan, group)) for number, group in evaluations(rows).items()]
+
+
+def ranks(plan: TrialPlan, rows: Sequence[Row]) -> list[tuple[int, float]]:
+    """A trial's curve of (evaluation, rank)."""
+    return [(number, rank(plan, group)) for number, group in evaluations(rows).items()]

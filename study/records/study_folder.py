@@ -1,0 +1,182 @@
+"""A study on disk: results/<study>/ with study.json, the journal, the tables and the trials."""
+
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from study.config import ConfigError
+from study.errors import UserError
+from study.machine.files import read_json, write_json
+from study.plan import StudyPlan
+from study.records.trial_folder import TrialFolder
+
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "ray",
+    "optuna",
+    "wandb",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "POT",
+)
+
+
+class StudyFolder:
+    """Paths of a study and its one lock: a study has one driver at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.journal = path / "optuna.journal"
+        self.ray = path / ".ray"
+
+    @property
+    def name(self) -> str:
+        return self.path.resolve().name
+
+    def trial(self, trial_id: str) -> TrialFolder:
+        return TrialFolder(self.path / "trials" / trial_id)
+
+    def trials(self) -> Iterator[tuple[str, TrialFolder]]:
+        """Every trial's id and folder, in order of id."""
+        trials = self.path / "trials"
+        if trials.is_dir():
+            for path in sorted(trials.iterdir()):
+                if path.is_dir():
+                    yield path.name, TrialFolder(path)
+
+    def create(self, plan: StudyPlan, command: list[str], hardware: dict[str, Any]) -> None:
+        """Make the folder with its study.json.
+
+        Raises:
+            UserError: the folder exists already or can't be written.
+        """
+        try:
+            self.path.mkdir(parents=True)
+            (self.path / "trials").mkdir()
+            self._write(plan, command, hardware)
+        except FileExistsError as error:
+            raise UserError(
+                f"{self.path} exists already; continue it with --resume {self.path}, or choose another --name"
+            ) from error
+        except OSError as error:
+            raise UserError(f"{self.path} can't be written: {error.strerror}") from error
+
+    def _write(self, plan: StudyPlan, command: list[str], hardware: dict[str, Any]) -> None:
+        write_json(
+            self.path / "study.json",
+            {
+                "command": command,
+                "plan": plan.to_dict(),
+                "started": _now(),
+                "python": platform.python_version(),
+                "packages": _versions(),
+                "git_commit": _git_commit(),
+                "hardware": hardware,
+                "resumed": [],
+            },
+        )
+
+    def read(self) -> dict[str, Any]:
+        """study.json as a dict. Raises UserError when this is no study's folder."""
+        path = self.path / "study.json"
+        if not path.is_file():
+            raise UserError(f"{self.path} is no study: it has no study.json")
+        try:
+            record = read_json(path)
+            record["plan"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{self.path} is no readable study: {error}") from error
+        return dict(record)
+
+    def plan(self) -> StudyPlan:
+        """The study's plan. Raises UserError when it can't be read."""
+        record = self.read()
+        plan = record.get("plan") if isinstance(record, dict) else None
+        if not isinstance(plan, dict):
+            raise UserError(f"{self.path / 'study.json'} holds no study's plan")
+        try:
+            return StudyPlan.from_dict(plan)
+        except TypeError as error:  # a field too many, or missing
+            raise UserError(f"{self.path / 'study.json'} holds a plan of another version or kind") from error
+        except ConfigError as error:
+            raise UserError(f"{self.path / 'study.json'} is no study's plan: {error}") from error
+
+    def resume(self, plan: StudyPlan, command: list[str], hardware: dict[str, Any]) -> None:
+        """Write the plan as it now is, and that the study was taken up again."""
+        again = {"command": command, "when": _now(), "packages": _versions(), "hardware": hardware}
+        record = self.read()
+        record["resumed"].append(again)
+        write_json(self.path / "study.json", {**record, "plan": plan.to_dict()})
+
+    def add_facts(self, **facts: Any) -> None:
+        """Write further facts into study.json."""
+        write_json(self.path / "study.json", {**self.read(), **facts})
+
+    def lock(self) -> FileLock:
+        """The driver's lock, taken at once or not at all.
+
+        Raises:
+            UserError: another process runs this study.
+        """
+        lock = FileLock(self.path / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise UserError(f"{self.path} is being run by another process") from error
+        except OSError as error:
+            raise UserError(f"{self.path} can't be written: {error.strerror}") from error
+        return lock
+
+    def is_running(self) -> bool:
+        """Whether some process drives this study now."""
+        try:
+            with FileLock(self.path / ".lock", timeout=0):
+                return False
+        except Timeout:
+            return True
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _versions() -> dict[str, str | None]:
+    return {name: _version(name) for name in PACKAGES}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    """The commit of this source tree, '-dirty' when files differ; None outside a checkout."""
+    here = Path(__file__).resolve().parent
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None if found.returncode == 0 else None
+
+
+def command_line() -> list[str]:
+    """How this process was started, as a user would type it."""
+    module = Path(sys.argv[0]).stem
+    return ["python", "-m", f"study.{module}", *sys.argv[1:]]

@@ -1,0 +1,270 @@
+"""The tables of a study, built from its trial folders: trials, runs (trial x seed), curves (x evaluation)."""
+
+from collections.abc import Iterator, Sequence
+from functools import cache, partial
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from study.config import DATASET_KINDS, LIMITS, TYPES
+from study.machine.files import write_whole
+from study.metrics import METRICS, metrics_for
+from study.metrics.stability import aggregate, cvar, dispersion, drawdown, iqr, wilson_interval
+from study.plan import TrialPlan
+from study.records.objective import evaluations, objectives, ranks
+from study.records.spool import Spool
+from study.records.study_folder import StudyFolder
+from study.records.trial_folder import CLOCKS, Ending, Row
+from study.training import METERS
+
+TABLES = ("trials", "runs", "curves")
+OBJECTIVES = pa.schema({"evaluation": pa.int64(), "objective": pa.float64(), "rank": pa.float64()})
+COLLAPSED_SHARE = 0.5
+
+
+class Results:
+    """A study's records, each read once from its folder, and the tables made of them."""
+
+    def __init__(self, folder: StudyFolder) -> None:
+        self._folder = folder
+        self._spool = Spool(
+            {**{table: _schema(table, tuple(METRICS)) for table in TABLES}, "objectives": OBJECTIVES}
+        )
+        self._kinds: set[str] = set()
+        self._extremes: tuple[tuple[float, str], tuple[float, str]] | None = None
+        self.problems: list[str] = []
+
+    def add_all(self, *, include_unfinished: bool) -> None:
+        """Read every trial folder that has ended; unfinished ones count as interrupted, if asked."""
+        for trial_id, folder in self._folder.trials():
+            if trial_id not in self._spool and (include_unfinished or folder.ending() is not None):
+                self.add(trial_id)
+
+    def add(self, trial_id: str) -> None:
+        """Read one trial folder. What can't be read is a failed trial, and a problem to be told."""
+        folder = self._folder.trial(trial_id)
+        try:
+            plan, rows, ending = folder.plan(), folder.rows(), folder.ending()
+            _check_whole(rows, ending)
+            self._spool.put(
+                trial_id,
+                {
+                    "trials": [_trial_row(plan, rows, ending)],
+                    "runs": _run_rows(plan, rows),
+                    "curves": [{**_keys(plan), **row} for row in rows],
+                    "objectives": [
+                        {"evaluation": number, "objective": objective, "rank": rank}
+                        for (number, objective), (_, rank) in zip(
+                            objectives(plan, rows), ranks(plan, rows), strict=True
+                        )
+                    ],
+                },
+            )
+            self._kinds.add(plan.config.kind)
+            if ending is not None and ending.objective is not None:
+                found = (ending.objective, trial_id)
+                low, high = self._extremes or (found, found)
+                self._extremes = min(low, found), max(high, found)
+        except (ValueError, KeyError, TypeError, OverflowError, OSError) as error:
+            message = " ".join(str(error).split()) or repr(error)
+            self.problems.append(f"trial {trial_id} can't be read: {message}")
+            space = trial_id.rpartition("-")[0]
+            row = {"study": self._folder.name, "space": space, "trial_id": trial_id, "error": message}
+            row |= {"state": "failed", "ended_by": "unreadable"}
+            self._spool.put(trial_id, {"trials": [row], "runs": [], "curves": [], "objectives": []})
+
+    def objectives(self, trial_id: str) -> list[tuple[int, float]]:
+        """(evaluation, objective) of one trial that was added; empty when it can't be read."""
+        return self._curve(trial_id, "objective")
+
+    def ranks(self, trial_id: str) -> list[tuple[int, float]]:
+        """The same with what schedulers compare (`study.records.objective.rank`)."""
+        return self._curve(trial_id, "rank")
+
+    def _curve(self, trial_id: str, column: str) -> list[tuple[int, float]]:
+        if trial_id not in self._spool:
+            return []
+        rows = self._spool.get(trial_id, "objectives").to_pylist()
+        return [(row["evaluation"], row[column]) for row in rows]
+
+    def trial_row(self, trial_id: str) -> Row:
+        """What the trials table knows of one trial that was added."""
+        (row,) = self._spool.get(trial_id, "trials").to_pylist()
+        return {name: value for name, value in row.items() if value is not None}
+
+    def best(self, metric: str) -> tuple[float, str] | None:
+        """The best objective so far and its trial."""
+        if self._extremes is None:
+            return None
+        return self._extremes[1 if METRICS[metric].higher_is_better else 0]
+
+    def table(self, name: str) -> pd.DataFrame:
+        """One table, with every column present and typed even when it is empty."""
+        parts = list(self._parts(name, self._columns_schema(name)))
+        return pa.concat_tables([self._columns_schema(name).empty_table(), *parts]).to_pandas()
+
+    def write(self) -> None:
+        """Write <study>/trials.parquet, runs.parquet and curves.parquet, each whole or not at all."""
+        for name in TABLES:
+            write_whole(self._folder.path / f"{name}.parquet", partial(self._write, name))
+        pa.default_memory_pool().release_unused()  # Arrow would keep what one writing took
+
+    def _write(self, name: str, path: Path) -> None:
+        schema = self._columns_schema(name)
+        with pq.ParquetWriter(path, schema) as writer:
+            writer.write_table(schema.empty_table())
+            for part in self._parts(name, schema):
+                writer.write_table(part)
+
+    def _parts(self, name: str, schema: pa.Schema) -> Iterator[pa.Table]:
+        for part in self._spool.tables(name):
+            yield part.select(schema.names).cast(schema)
+
+    def _columns_schema(self, name: str) -> pa.Schema:
+        """A table's columns: those of the metrics of all the datasets in it."""
+        kinds = self._kinds
+        if not kinds and (self._folder.path / "study.json").exists():
+            kinds = {DATASET_KINDS[self._folder.plan().dataset]}
+        return _schema(name, tuple(m for m in METRICS if any(m in metrics_for(kind) for kind in kinds)))
+
+
+def _check_whole(rows: Sequence[Row], ending: Ending | None) -> None:
+    """Raise ValueError when a trial that has ended does not have its curve up to the end."""
+    if ending is not None and ending.state != "failed":
+        last = rows[-1]["kimg"] if rows else None
+        if last != ending.kimg:
+            raise ValueError(f"its curve ends at kimg {last}, its marker says {ending.kimg}")
+
+
+def _keys(plan: TrialPlan) -> Row:
+    return {
+        "study": plan.study,
+        "space": plan.space,
+        "model": plan.config.model,
+        "dataset": plan.config.dataset,
+        "trial_id": plan.trial_id,
+    }
+
+
+def _trial_row(plan: TrialPlan, rows: Sequence[Row], ending: Ending | None) -> Row:
+    last = list(evaluations(rows).values())[-1] if rows else []
+    row: Row = {**_keys(plan), **plan.config.to_dict()}
+    row |= {
+        "state": ending.state if ending else "interrupted",
+        "ended_by": ending.ended_by if ending else "interrupt",
+        "kimg": last[0]["kimg"] if last else 0.0,
+        "metric": plan.metric,
+        "aggregate": plan.aggregate,
+        "objective": ending.objective if ending else None,
+        "n_seeds": len(plan.seeds),
+        "precision": plan.precision,
+        "error": ending.error if ending else None,
+    }
+    if not last:
+        return row
+    failures = sum(member["diverged"] for member in last)
+    low, high = wilson_interval(failures, len(last))
+    row |= {"n_diverged": failures, "failure_rate": failures / len(last)}
+    row |= {"failure_rate_low": low, "failure_rate_high": high}
+    row |= {clock: last[0][clock] for clock in CLOCKS}
+    row["eval_seconds"] = sum(group[0]["eval_seconds"] for group in evaluations(rows).values())
+    for name in metrics_for(plan.config.kind):
+        higher = METRICS[name].higher_is_better
+        values = [member[name] for member in last if member[name] is not None]
+        if values:
+            row[name] = aggregate(values, plan.aggregate, higher)
+            row[f"{name}_iqr"] = iqr(values)
+            row[f"{name}_cvar"] = cvar(values, higher)
+        row[f"{name}_floor"] = last[0][f"{name}_floor"]
+        row[f"{name}_ceiling"] = sum(m[f"{name}_ceiling"] for m in last) / len(last)
+    return row
+
+
+def _run_rows(plan: TrialPlan, rows: Sequence[Row]) -> list[Row]:
+    """One row per seed; a seed that was never evaluated has only its keys."""
+    runs = []
+    for seed in plan.seeds:
+        curve = [row for row in rows if row["seed"] == seed]
+        run: Row = {**_keys(plan), **plan.config.to_dict(), "seed": seed}
+        runs.append(run | (_run_figures(plan, curve) if curve else {}))
+    return runs
+
+
+def _run_figures(plan: TrialPlan, curve: Sequence[Row]) -> Row:
+    last, higher = curve[-1], METRICS[plan.metric].higher_is_better
+    scores = [row["score"] for row in curve]
+    scale = abs(last[f"{plan.metric}_ceiling"] - last[f"{plan.metric}_floor"])
+    coverage = last["mode_coverage"]
+    run: Row = {
+        "kimg": last["kimg"],
+        "score": last["score"],
+        "diverged": last["diverged"],
+        "diverged_at_kimg": last["diverged_at_kimg"],
+        "reason": last["reason"],
+        "collapsed": None if coverage is None else coverage <= COLLAPSED_SHARE * last["mode_coverage_floor"],
+        "dispersion": dispersion(scores, scale),
+        "drawdown": drawdown(scores, scale, higher),
+        **{clock: last[clock] for clock in CLOCKS},
+        **{name: last[name] for name in METERS},
+    }
+    run["eval_seconds"] = sum(row["eval_seconds"] for row in curve)
+    for name in metrics_for(plan.config.kind):
+        seen = [row[name] for row in curve if row[name] is not None]
+        run[name] = last[name]
+        run[f"{name}_best"] = (max if METRICS[name].higher_is_better else min)(seen)
+        run[f"{name}_floor"] = last[f"{name}_floor"]
+        run[f"{name}_ceiling"] = last[f"{name}_ceiling"]
+    return run
+
+
+def _columns(table: str, metrics: Sequence[str]) -> dict[str, str]:
+    """Column names and pandas types of a table, in order."""
+    text, number, whole, flag = "string", "float64", "Int64", "boolean"
+    keys = dict.fromkeys(("study", "space", "model", "dataset", "trial_id"), text)
+    clocks = {c: whole if c.endswith("updates") else number for c in CLOCKS}
+    kinds = {str: text, int: whole, float: number}
+    hyperparameters = {name: kinds[TYPES[name]] for name in LIMITS if name not in keys}
+    divergence = {"diverged": flag, "diverged_at_kimg": number, "reason": text}
+
+    def of_metrics(*suffixes: str) -> dict[str, str]:
+        return {f"{name}{suffix}": number for name in metrics for suffix in suffixes}
+
+    if table == "trials":
+        return {
+            **keys,
+            **hyperparameters,
+            **{"state": text, "ended_by": text, "kimg": number, "objective": number},
+            **{"metric": text, "aggregate": text, "precision": text, "n_seeds": whole, "n_diverged": whole},
+            **dict.fromkeys(("failure_rate", "failure_rate_low", "failure_rate_high"), number),
+            **of_metrics("", "_iqr", "_cvar", "_floor", "_ceiling"),
+            **clocks,
+            "error": text,
+        }
+    if table == "runs":
+        return {
+            **keys,
+            **hyperparameters,
+            **{"seed": whole, "kimg": number, "score": number},
+            **divergence,
+            **{"collapsed": flag, "dispersion": number, "drawdown": number},
+            **of_metrics("", "_best", "_floor", "_ceiling"),
+            **dict.fromkeys(METERS, number),
+            **clocks,
+        }
+    return {
+        **keys,
+        **{"seed": whole, "evaluation": whole, "kimg": number, "score": number},
+        **of_metrics("", "_floor", "_ceiling"),
+        **dict.fromkeys(METERS, number),
+        **divergence,
+        **clocks,
+    }
+
+
+@cache
+def _schema(table: str, metrics: tuple[str, ...]) -> pa.Schema:
+    """A table's columns as Arrow types, which pandas reads back as its own."""
+    columns = _columns(table, metrics)
+    return pa.Schema.from_pandas(pd.DataFrame(columns=list(columns)).astype(columns), preserve_index=False)

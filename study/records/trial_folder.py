@@ -1,0 +1,160 @@
+"""A trial on disk: config.json first, then curves, checkpoint and samples, and a marker last.
+
+config.json          the plan: identity, configuration, seeds, budget
+curves.jsonl         a line per seed and evaluation
+checkpoint/pack.pt   the pack at its last evaluation
+samples/*.png        samples from fixed latents, one picture per evaluation
+DONE | DIVERGED | FAILED   how it ended (JSON); none while it runs or was interrupted
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from study.config import ConfigError
+from study.machine.files import read_json, write_json, write_whole
+from study.plan import TrialPlan
+
+RUNNING = "running"  # the state of a trial that has not ended
+MARKERS = {"completed": "DONE", "pruned": "DONE", "diverged": "DIVERGED", "failed": "FAILED"}
+CLOCKS = ("critic_updates", "generator_updates", "train_seconds", "eval_seconds")  # in every row
+LOCK_SECONDS = 60
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How a trial ended.
+
+    Attributes:
+        state: 'completed', 'pruned', 'diverged' or 'failed'.
+        ended_by: 'budget', 'divergence', 'fault', 'unreadable', or the scheduler's name.
+        objective: aggregate of the seeds' last scores; None when nothing was evaluated.
+        error: the traceback of a fault.
+    """
+
+    state: str
+    ended_by: str
+    kimg: float
+    objective: float | None
+    error: str | None = None
+
+
+class TrialFolder:
+    """Reads and writes one trial's folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoint = path / "checkpoint" / "pack.pt"
+        self.samples = path / "samples"
+        self._curves = path / "curves.jsonl"
+
+    def create(self, plan: TrialPlan) -> None:
+        """Make the folder and write config.json."""
+        for folder in (self.path, self.checkpoint.parent, self.samples):
+            folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.path / "config.json", plan.to_dict())
+
+    def exists(self) -> bool:
+        return (self.path / "config.json").exists()
+
+    def plan(self) -> TrialPlan:
+        """Raises ValueError when config.json is missing, damaged or invalid."""
+        path = self.path / "config.json"
+        if not path.exists():
+            raise ValueError(f"{path} is missing")
+        try:
+            return TrialPlan.from_dict(read_json(path))
+        except (KeyError, TypeError, AttributeError, ConfigError) as error:
+            raise ValueError(f"{path} is not a trial's configuration: {error!r}") from error
+
+    def lock(self) -> FileLock:
+        """Held while a process trains this trial: a killed driver's last worker may still be dying."""
+        return FileLock(self.path / ".lock", timeout=LOCK_SECONDS)
+
+    def append(self, rows: Iterable[Row]) -> None:
+        """Add one evaluation's rows and force them to disk. Numbers that are not finite become null."""
+        lines = [json.dumps(_without_nan(row), allow_nan=False) + "\n" for row in rows]
+        with self._curves.open("a") as file:
+            file.write("".join(lines))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def rows(self) -> list[Row]:
+        """All rows in order. A last line that was cut off by a kill is no row yet.
+
+        Raises:
+            ValueError: a line is not JSON (names file and line).
+        """
+        if not self._curves.exists():
+            return []
+        rows: list[Row] = []
+        for number, line in enumerate(self._curves.read_bytes().split(b"\n")[:-1], 1):
+            try:
+                row = json.loads(line)
+                if not all(isinstance(row[key], int | float) for key in ("seed", "evaluation", "kimg")):
+                    raise TypeError("seed, evaluation and kimg must be numbers")
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(f"{self._curves}, line {number} is no curve row: {error!r}") from error
+            rows.append(row)
+        return rows
+
+    def keep_rows_before(self, evaluation: int) -> list[Row]:
+        """Drop what was written after the checkpoint was: rows of `evaluation` and later."""
+        rows = self.rows()
+        kept = [row for row in rows if row["evaluation"] < evaluation]
+        if kept == rows and self._ends_whole():
+            return kept
+        text = "".join(json.dumps(row) + "\n" for row in kept)
+
+        def write(path: Path) -> None:
+            path.write_text(text)
+
+        write_whole(self._curves, write)
+        return kept
+
+    def _ends_whole(self) -> bool:
+        return not self._curves.exists() or self._curves.read_bytes()[-1:] in (b"", b"\n")
+
+    def finish(self, ending: Ending) -> None:
+        """Write the marker, last of all."""
+        write_json(self.path / MARKERS[ending.state], asdict(ending))
+
+    def record_fault(self, error: str) -> None:
+        """Finish as failed with this traceback, unless the trial has ended already."""
+        if self.ending() is not None:
+            return
+        try:
+            kimg = self.rows()[-1]["kimg"]
+        except (ValueError, IndexError):  # the damage may be the fault that is being recorded
+            kimg = 0.0
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.finish(Ending(state="failed", ended_by="fault", kimg=kimg, objective=None, error=error))
+
+    def ending(self) -> Ending | None:
+        """How the trial ended; None while it runs or when it was interrupted.
+
+        A marker that can't be read says so: the trial is failed, ended by 'unreadable'.
+        """
+        for name in dict.fromkeys(MARKERS.values()):
+            path = self.path / name
+            if path.exists():
+                try:
+                    return Ending(**read_json(path))
+                except (TypeError, ValueError) as error:
+                    message = f"{path} is not a trial's ending: {error}"
+                    return Ending(
+                        state="failed", ended_by="unreadable", kimg=0.0, objective=None, error=message
+                    )
+        return None
+
+
+def _without_nan(row: Row) -> Row:
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}

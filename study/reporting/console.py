@@ -1,0 +1,160 @@
+"""What a running study shows: a status line that lives in a terminal, plain lines elsewhere."""
+
+import time
+from typing import Any
+
+import pandas as pd
+from rich.console import Console as RichConsole
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from study.config import DATASET_KINDS
+from study.metrics import METRICS, metrics_for
+from study.plan import StudyPlan
+from study.records.trial_folder import Ending
+from study.space import Space
+
+PLAIN_SECONDS = 5.0
+PLAIN_WIDTH = 140
+BEST_ROWS = 5
+
+
+class Console:
+    """Progress on stdout. Use as a context manager around the time that trials run."""
+
+    def __init__(self, plan: StudyPlan) -> None:
+        self._plan = plan
+        self._rich = RichConsole(highlight=False)
+        if not self._rich.is_terminal:
+            self._rich.width = PLAIN_WIDTH
+        self._live: Live | None = None
+        self._total = plan.total_trials
+        self._metric = METRICS[plan.metric]
+        self._running: dict[str, float] = {}
+        self._ended = 0
+        self._done_before = 0
+        self._kimg = 0.0
+        self._best_ended: tuple[float, str] | None = None
+        self._latest: dict[str, float] = {}
+        self._choose = max if self._metric.higher_is_better else min
+        self._start = time.monotonic()
+        self._printed = 0.0
+
+    def say(self, line: str) -> None:
+        """Print a line (above the status, where there is one)."""
+        self._rich.print(Text(line), soft_wrap=True)
+
+    def __enter__(self) -> "Console":
+        self._start = time.monotonic()
+        if self._rich.is_terminal:
+            self._live = Live(console=self._rich, refresh_per_second=2, get_renderable=self._status)
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def already(self, ended: int, best: tuple[float, str] | None) -> None:
+        """What a resumed study had done before."""
+        self._ended = ended
+        self._done_before = ended
+        self._best_ended = best
+
+    def facts(self, classifier_accuracy: float | None) -> None:
+        """What the first worker has found out about the data."""
+        if classifier_accuracy is not None:
+            self.say(f"classifier: {classifier_accuracy:.1%} right on held-out images")
+
+    def started(self, trial_id: str) -> None:
+        """A trial begins, or goes on."""
+        self._running.setdefault(trial_id, 0.0)
+        self._plain()
+
+    def evaluated(self, trial_id: str, kimg: float, objective: float) -> None:
+        """A trial reported."""
+        self._kimg += kimg - self._running.get(trial_id, 0.0)
+        self._running[trial_id] = kimg
+        self._latest[trial_id] = objective
+        self._plain()
+
+    def ended(self, trial_id: str, ending: Ending) -> None:
+        """A trial ended."""
+        self._running.pop(trial_id, None)
+        self._latest.pop(trial_id, None)
+        if ending.objective is not None:
+            ended = [(ending.objective, trial_id)] + ([self._best_ended] if self._best_ended else [])
+            self._best_ended = self._choose(ended)
+        self._ended += 1
+        value = "" if ending.objective is None else f"  objective {ending.objective:.4g}"
+        self.say(f"{trial_id}  {ending.state} ({ending.ended_by}) at kimg {ending.kimg:g}{value}")
+        self._plain(always=self._ended == self._total)
+
+    def _best(self) -> tuple[float, str] | None:
+        """The best of the ended trials' objectives and the running trials' latest."""
+        known = [(objective, trial_id) for trial_id, objective in self._latest.items()]
+        known += [self._best_ended] if self._best_ended else []
+        return self._choose(known) if known else None
+
+    def _status(self) -> Text:
+        elapsed = time.monotonic() - self._start
+        under_way = sum(kimg / self._plan.kimg for kimg in self._running.values())
+        done, todo = self._ended + under_way - self._done_before, self._total - self._done_before
+        known = self._ended > self._done_before  # the first trials also wait for workers to start
+        left = f"{_clock(elapsed * (todo - done) / done)} left" if known else "time left unknown yet"
+        found = self._best()
+        best = f"{found[0]:.4g} ({found[1]})" if found else "none yet"
+        return Text(
+            f"trials {self._ended}/{self._total} ended, {len(self._running)} running | "
+            f"kimg {self._kimg:,.0f} | best {best} | {_clock(elapsed)} elapsed, {left}",
+            overflow="fold",
+        )
+
+    def _plain(self, always: bool = False) -> None:
+        """Outside a terminal: the status as a line, at most one in five seconds."""
+        now = time.monotonic()
+        if self._live is None and (always or now - self._printed >= PLAIN_SECONDS):
+            self._printed = now
+            self.say(self._status().plain)
+
+    def best_trials(self, trials: pd.DataFrame, spaces: list[Space]) -> None:
+        """The best completed trials of each space, over all seeds, and how the others ended."""
+        metrics = [m for m in metrics_for(DATASET_KINDS[self._plan.dataset]) if m in trials]
+        table = Table(
+            title=f"best trials by {self._plan.aggregate} {self._plan.metric} over {self._plan.seeds} seeds",
+            title_justify="left",
+        )
+        table.add_column("trial", no_wrap=True)
+        for column in ("objective", *metrics):
+            table.add_column(column, justify="right")
+        table.add_column("configuration", overflow="fold")
+        completed = trials[trials["state"] == "completed"]
+        for space in spaces:
+            best = completed[completed["space"] == space.name].sort_values(
+                "objective", ascending=not self._metric.higher_is_better
+            )
+            for row in best.head(BEST_ROWS).to_dict("records"):
+                chosen = "  ".join(f"{n} {_cell(row[n])}" for n in space.distributions if n in row)
+                table.add_row(row["trial_id"], *(_cell(row[m]) for m in ("objective", *metrics)), chosen)
+        if len(completed):
+            self._rich.print(table)
+            first = completed.iloc[0]
+            low, high = (first[f"{self._plan.metric}_{end}"] for end in ("floor", "ceiling"))
+            self.say(f"{self._plan.metric}: real data {low:.4g}, untrained generator {high:.4g}")
+        for space in spaces:
+            states = trials[trials["space"] == space.name]["state"].value_counts()
+            counts = ", ".join(f"{n} {state}" for state, n in states.items())
+            self.say(f"{space.name}: {counts or 'no trial'}")
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    return f"{minutes}:{seconds:02d}"
+
+
+def _cell(value: Any) -> str:
+    if value is None or pd.isna(value):
+        return ""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,43 @@
+"""What is reported of a trial: one evaluation of all its members. Importing this is cheap."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from study.metrics import METRICS
+from study.records.trial_folder import CLOCKS, Row
+from study.training import METERS
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation of all members.
+
+    Attributes:
+        rows: one curve row per seed, as curves.jsonl holds them.
+        objective: aggregate of the members' scores, always finite.
+        rank: the objective, ties at the ceiling broken, for schedulers.
+        state: 'running', or the state in which the trial has now ended.
+        ended_by: what ended it; '' while it runs.
+        image: the picture of samples.
+    """
+
+    evaluation: int
+    kimg: float
+    rows: list[Row]
+    objective: float
+    rank: float
+    state: str
+    ended_by: str
+    image: Path | None
+
+    def summary(self) -> dict[str, float]:
+        """Figures for a log or a chart: the mean over the seeds that have not diverged."""
+        first = self.rows[0]
+        figures = {name: first[name] for name in ("kimg", *CLOCKS)} | {"objective": self.objective}
+        alive = [row for row in self.rows if not row["diverged"]]
+        for name in (*METRICS, *METERS):
+            values = [row[name] for row in alive if row.get(name) is not None]
+            if values:
+                figures[name] = sum(values) / len(values)
+        figures["diverged_seeds"] = len(self.rows) - len(alive)
+        return figures

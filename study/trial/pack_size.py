@@ -1,0 +1,89 @@
+"""How many members a pack should have: the fewest that train nearly as fast as the hardware can, and fit."""
+
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from study.data import load
+from study.machine.memory import PeakMemory, free_memory, keep_freed_memory
+from study.plan import TrialPlan
+from study.training.capture import WARM_UP, iterations_of
+from study.training.pack import Pack
+
+NEARLY = 0.95  # of the best throughput
+SECONDS = 0.5  # of iterations, timed, for each size
+SPARED = 0.3  # of the memory there is, for evaluation and for trials' own copies
+
+
+@dataclass(frozen=True)
+class PackSize:
+    """One size that was measured.
+
+    Attributes:
+        rate: generator iterations a second, of all members together.
+        mib: memory that its training took at its peak, MiB.
+    """
+
+    members: int
+    rate: float
+    mib: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def measure(plan: TrialPlan, device: torch.device, largest: int, memory_share: float = 1.0) -> list[PackSize]:
+    """Train packs of 1, 2, 4, ... trials of `plan`, of at most `largest` members, for a moment each.
+
+    It ends where doubling a pack stops paying, or where the doubled pack might not fit in this
+    process's share of the memory that is free.
+    """
+    keep_freed_memory()
+    sizes: list[PackSize] = []
+    if device.type == "cuda":
+        torch.cuda.empty_cache()  # of what was measured before
+    free = free_memory(device) / 2**20 * memory_share * (1 - SPARED)
+    trials = 1
+    while trials == 1 or trials * len(plan.seeds) <= largest:
+        try:
+            with PeakMemory(device) as peak:
+                rate = _rate(plan, device, trials)
+        except torch.OutOfMemoryError:
+            if not sizes:
+                raise
+            break
+        sizes.append(PackSize(trials * len(plan.seeds), rate, peak.bytes / 2**20))
+        gain = sizes[-1].rate / sizes[-2].rate if len(sizes) > 1 else 2.0
+        if gain < 1 or 2 * sizes[-1].mib > free:
+            break
+        trials *= 2
+    return sizes
+
+
+def choose(sizes: list[PackSize]) -> int:
+    """Members of the smallest pack that is nearly as fast as the fastest."""
+    best = max(size.rate for size in sizes)
+    return min(size.members for size in sizes if size.rate >= NEARLY * best)
+
+
+def _rate(plan: TrialPlan, device: torch.device, trials: int) -> float:
+    data = load(plan.config.dataset, device)
+    configs = [plan.config] * len(plan.seeds) * trials
+    pack = Pack(configs, plan.seeds * trials, plan.study_seed, data.sample_shape, device, plan.precision)
+    iterate = iterations_of(pack, data.train)
+    for _ in range(WARM_UP + 1):
+        iterate()
+    _finish(device)
+    start, made = time.perf_counter(), 0
+    while time.perf_counter() - start < SECONDS:
+        iterate()
+        made += 1
+        _finish(device)
+    return made * len(configs) / (time.perf_counter() - start)
+
+
+def _finish(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,185 @@
+"""One trial: train its pack, evaluate every member, write its folder. No Ray, Optuna or W&B."""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from study.data import load
+from study.machine.arithmetic import settle
+from study.machine.memory import keep_freed_memory
+from study.metrics import METRICS
+from study.metrics.evaluator import Evaluator, evaluator_for
+from study.metrics.stability import clamp_score
+from study.plan import TrialPlan
+from study.records.objective import objective, rank
+from study.records.trial_folder import RUNNING, Ending, Row, TrialFolder
+from study.reporting.pictures import save_samples
+from study.reporting.timing import Stopwatch
+from study.training import checkpoint
+from study.training.pack import Pack
+from study.training.schedule import Progress, is_finished, schedule
+from study.training.trainer import Due, Trainer
+from study.trial.evaluation import Evaluation
+
+
+def default_device() -> torch.device:
+    """The first GPU that this process may use, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def run(
+    plan: TrialPlan, folder: TrialFolder, device: torch.device, watch: Stopwatch | None = None
+) -> Iterator[Evaluation]:
+    """Run a trial from its last checkpoint, or from the start, yielding every evaluation.
+
+    When it ends by itself (budget or divergence) its marker is written before the last
+    evaluation is yielded. A caller that stops listening earlier writes the marker, if any.
+    The time goes to the parts of `watch`.
+
+    Raises:
+        filelock.Timeout: another process is training this trial.
+        RuntimeError: its checkpoint can't be read.
+    """
+    trainer, watch = Trainer(), watch or Stopwatch()
+    for event in steps(plan, folder, device, watch):
+        if isinstance(event, Due):
+            trainer.train([event])
+            watch.lap("train")
+        else:
+            yield event
+
+
+def steps(
+    plan: TrialPlan, folder: TrialFolder, device: torch.device, watch: Stopwatch
+) -> Iterator[Due | Evaluation]:
+    """The same, but the training is left to the caller, between a `Due` and what comes next."""
+    if not folder.exists():
+        folder.create(plan)
+    keep_freed_memory()
+    settle(device)
+    with folder.lock():
+        data = load(plan.config.dataset, device)
+        evaluator = evaluator_for(plan.config.dataset, device)
+        members = len(plan.seeds)
+        pack = Pack(
+            [plan.config] * members, plan.seeds, plan.study_seed, data.sample_shape, device, plan.precision
+        )
+        if folder.checkpoint.exists():
+            checkpoint.load(pack, folder.checkpoint)
+        history = folder.keep_rows_before(pack.next_evaluation)
+        if history:
+            # Killed between the last checkpoint and the marker: nothing is left to train.
+            ended = _judge(plan, history, is_finished(pack, plan.kimg))
+            if ended.state != RUNNING:
+                folder.finish(_ending(ended))
+                watch.lap("build")
+                yield ended
+                return
+
+        watch.lap("build")
+        for event in schedule(pack, data.train, plan.kimg, plan.eval_kimg):
+            if isinstance(event, Due):
+                yield event
+                continue
+            rows, image = _evaluate(pack, plan, event, evaluator, history, folder)
+            watch.lap("evaluate")
+            history += rows
+            folder.append(rows)
+            watch.lap("record")
+            checkpoint.save(pack, folder.checkpoint)
+            watch.lap("checkpoint")
+            evaluation = _judge(plan, history, is_finished(pack, plan.kimg), image)
+            if evaluation.state != RUNNING:
+                folder.finish(_ending(evaluation))
+            watch.lap("record")
+            yield evaluation
+            if evaluation.state != RUNNING:
+                return
+            watch.lap("report")
+
+
+def _evaluate(
+    pack: Pack,
+    plan: TrialPlan,
+    progress: Progress,
+    evaluator: Evaluator,
+    history: Sequence[Row],
+    folder: TrialFolder,
+) -> tuple[list[Row], Path]:
+    """Sample every member, draw the picture, and make one row per seed."""
+    start = time.perf_counter()
+    samples = pack.sample(evaluator.samples)
+    divergences = pack.watch.divergences(plan.config.batch_size)
+    metrics: list[dict[str, float | None]] = [
+        dict(evaluator(member)) if divergence is None else dict.fromkeys(evaluator.names)
+        for member, divergence in zip(samples, divergences, strict=True)
+    ]
+    image = folder.samples / f"{progress.evaluation:04d}.png"
+    save_samples(samples, load(plan.config.dataset, pack.device), image)
+    eval_seconds = time.perf_counter() - start
+
+    ceilings = {row["seed"]: row for row in history if row["evaluation"] == 0}
+    higher = METRICS[plan.metric].higher_is_better
+    rows = []
+    for k, (seed, values, divergence) in enumerate(zip(plan.seeds, metrics, divergences, strict=True)):
+        ceiling = ceilings.get(seed, values)
+        ceiling_score = ceiling[plan.metric]
+        if ceiling_score is None:
+            raise RuntimeError(f"seed {seed} has no finite {plan.metric} before training")
+        rows.append(
+            {
+                "seed": seed,
+                "evaluation": progress.evaluation,
+                "kimg": progress.kimg,
+                "critic_updates": progress.critic_updates,
+                "generator_updates": progress.generator_updates,
+                "train_seconds": progress.train_seconds,
+                "eval_seconds": eval_seconds,
+                **values,
+                **{f"{name}_floor": evaluator.floor[name] for name in evaluator.names},
+                **{f"{name}_ceiling": ceiling[name] for name in evaluator.names},
+                "score": clamp_score(values[plan.metric], ceiling_score, higher),
+                **{name: _none_if_nan(means[k]) for name, means in progress.means.items()},
+                "diverged": divergence is not None,
+                "diverged_at_kimg": divergence.kimg if divergence else None,
+                "reason": divergence.reason if divergence else None,
+            }
+        )
+    return rows, image
+
+
+def _judge(plan: TrialPlan, history: Sequence[Row], finished: bool, image: Path | None = None) -> Evaluation:
+    """What the trial has come to after the last evaluation in `history`."""
+    last = [row for row in history if row["evaluation"] == history[-1]["evaluation"]]
+    kimg = last[0]["kimg"]
+    state, ended_by = RUNNING, ""
+    if all(row["diverged"] for row in last):
+        state, ended_by = "diverged", "divergence"
+    elif finished:
+        state, ended_by = "completed", "budget"
+    return Evaluation(
+        evaluation=last[0]["evaluation"],
+        kimg=kimg,
+        rows=last,
+        objective=objective(plan, last),
+        rank=rank(plan, last),
+        state=state,
+        ended_by=ended_by,
+        image=image,
+    )
+
+
+def _ending(evaluation: Evaluation) -> Ending:
+    return Ending(
+        state=evaluation.state,
+        ended_by=evaluation.ended_by,
+        kimg=evaluation.kimg,
+        objective=evaluation.objective,
+    )
+
+
+def _none_if_nan(value: float) -> float | None:
+    return None if math.isnan(value) else value

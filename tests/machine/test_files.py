@@ -1,0 +1,85 @@
+"""Files are written whole or not at all."""
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from study.machine.files import read_json, write_json, write_whole
+
+
+@pytest.mark.parametrize("value", [{"a": [1, 2.5, None, "é"], "b": {}}, [], 3, None, "text"])
+def test_json_survives_a_round_trip(tmp_path: Path, value: Any) -> None:
+    write_json(tmp_path / "file.json", value)
+    assert read_json(tmp_path / "file.json") == value
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_json_without_nan(tmp_path: Path, value: float) -> None:
+    path = tmp_path / "file.json"
+    path.write_text("before")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, {"a": value})
+    assert path.read_text() == "before"
+
+
+def test_a_file_appears_under_its_name_only_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("before")
+    seen = []
+
+    def write(temporary: Path) -> None:
+        temporary.write_text("half")
+        seen.append(path.read_text())
+        temporary.write_text("whole")
+        seen.append(path.read_text())
+
+    write_whole(path, write)
+    assert seen == ["before", "before"]
+    assert path.read_text() == "whole"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_fault_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("before")
+
+    def write(temporary: Path) -> None:
+        temporary.write_text("half")
+        raise RuntimeError("disk on fire")
+
+    with pytest.raises(RuntimeError, match="disk on fire"):
+        write_whole(path, write)
+    assert path.read_text() == "before"
+
+
+def test_a_file_is_forced_to_disk_before_it_is_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = []
+    replace, fsync = Path.replace, os.fsync
+
+    def noting_fsync(descriptor: int) -> None:
+        order.append("fsync")
+        fsync(descriptor)
+
+    def noting_replace(path: Path, target: Path) -> Path:
+        order.append("rename")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", noting_fsync)
+    monkeypatch.setattr(Path, "replace", noting_replace)
+    write_json(tmp_path / "file.json", {})
+    assert order[:2] == ["fsync", "rename"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b'{"a": 1} more'])
+def test_what_is_no_json_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "file.json"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"file\.json is not readable JSON") as caught:
+        read_json(path)
+    assert not isinstance(caught.value, json.JSONDecodeError | UnicodeDecodeError)

@@ -1,0 +1,192 @@
+"""What a machine has, and the size of a study that follows from it."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from study.machine import hardware
+from study.machine.hardware import Defaults, Hardware, defaults, detect
+
+
+def machine(cpus: int, gpus: int = 0) -> Hardware:
+    return Hardware(
+        cpus=cpus, cpu_name="test", memory_gib=8.0, gpus=("H100",) * gpus, cpu_bf16=False, gpu_bf16=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("cpus", "expected"),
+    [
+        (1, Defaults(trials=8, seeds=2, concurrency=1, cpus_per_trial=1, gpus_per_trial=0)),
+        (2, Defaults(trials=12, seeds=2, concurrency=2, cpus_per_trial=1, gpus_per_trial=0)),
+        (8, Defaults(trials=48, seeds=4, concurrency=8, cpus_per_trial=1, gpus_per_trial=0)),
+        (64, Defaults(trials=64, seeds=4, concurrency=64, cpus_per_trial=1, gpus_per_trial=0)),
+    ],
+)
+def test_defaults_without_a_gpu(cpus: int, expected: Defaults) -> None:
+    assert defaults(machine(cpus)) == expected
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "threads"),
+    [
+        (16, 1, 4),
+        (4, 1, 3),  # trials that ask for their evaluations need a CPU, too
+        (1, 1, 1),
+        (64, 8, 4),
+        (8, 4, 1),
+        (4, 8, 1),  # fewer CPUs than GPUs
+    ],
+)
+def test_with_gpus_each_has_one_process_that_fills_it(cpus: int, gpus: int, threads: int) -> None:
+    chosen = defaults(machine(cpus, gpus))
+    assert (chosen.concurrency, chosen.gpus_per_trial, chosen.pack) == (gpus, 1, "auto")
+    assert chosen.cpus_per_trial == threads
+
+
+@pytest.mark.parametrize("cpus", [1, 2, 3, 7, 8, 32, 64, 256])
+def test_trials_never_ask_for_more_cpus_than_there_are(cpus: int) -> None:
+    chosen = defaults(machine(cpus))
+    assert chosen.concurrency * chosen.cpus_per_trial <= cpus
+
+
+def test_detecting_this_machine() -> None:
+    found = detect()
+    assert found.cpus >= 1
+    assert 0.1 < found.memory_gib < 1e6
+    assert found.cpu_name
+    assert found.to_dict()["cpus"] == found.cpus
+
+
+def test_processors_are_those_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {3, 5, 7}, raising=False)
+    monkeypatch.setattr(Path, "exists", lambda _: False)
+    assert hardware._cpus() == 3
+
+
+@pytest.mark.parametrize(
+    ("quota", "cpus"),
+    [
+        ("max 100000", 8),
+        ("200000 100000", 2),
+        ("150000 100000", 1),
+        ("50000 100000", 1),
+        ("9900000 100000", 8),
+    ],
+)
+def test_a_containers_quota_counts(quota: str, cpus: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(Path, "exists", lambda _: True)
+    monkeypatch.setattr(Path, "read_text", lambda _: quota + "\n")
+    assert hardware._cpus() == cpus
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    def smi(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        assert command[0] == "nvidia-smi"
+        return subprocess.CompletedProcess(command, 0, stdout="H100, with a comma, 9.0\nT4, 7.5\n")
+
+    monkeypatch.setattr(subprocess, "run", smi)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize(
+    ("visible", "count"), [(None, 2), ("0,1", 2), ("1", 1), ("", 0), ("-1", 0), (" ", 0)]
+)
+def test_gpus_are_those_left_visible(
+    visible: str | None, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert len(hardware._gpus()) == count
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_gpus_are_named_with_their_compute_capability() -> None:
+    assert hardware._gpus() == (("H100, with a comma", 9.0), ("T4", 7.5))
+
+
+@pytest.mark.usefixtures("two_gpus")
+@pytest.mark.parametrize(("visible", "bf16"), [("0", True), ("0,1", False)])
+def test_gpus_compute_in_bf16_if_all_of_them_do(
+    visible: str, bf16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert detect().gpu_bf16 is bf16
+
+
+@pytest.mark.parametrize(
+    ("printed", "gpus"),
+    [
+        ("GRID A100, [N/A]\n", (("GRID A100", 0.0),)),
+        ("WARNING: infoROM is corrupted\nT4, 7.5\n", (("T4", 7.5),)),
+        ("", ()),
+    ],
+)
+def test_what_nvidia_smi_may_say_beside(
+    printed: str, gpus: tuple[tuple[str, float], ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(
+        subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 0, stdout=printed)
+    )
+    assert hardware._gpus() == gpus
+
+
+def test_a_driver_that_tells_no_compute_capability_still_has_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    def old(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        known = "--query-gpu=name" in command
+        return subprocess.CompletedProcess(command, 0 if known else 2, stdout="K80\nK80\n" if known else "?")
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(subprocess, "run", old)
+    assert hardware._gpus() == (("K80", 0.0),) * 2
+    assert detect().gpu_bf16 is False
+
+
+def test_precision_follows_what_trains() -> None:
+    found = Hardware(8, "test", 8.0, ("H100",), cpu_bf16=False, gpu_bf16=True)
+    assert (found.bf16(1), found.bf16(0.5), found.bf16(0)) == (True, True, False)
+
+
+@pytest.mark.parametrize(
+    ("flags", "bf16"),
+    [
+        ("fpu avx512f avx512_bf16 sse", True),
+        ("amx_bf16 amx_tile", True),
+        ("fpu avx2 avx512f", False),
+        ("", False),
+    ],
+)
+def test_a_cpu_computes_in_bf16_by_its_flags(flags: str, bf16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "_gpus", lambda: ())
+    monkeypatch.setattr(hardware, "_cpu_info", {"flags": flags, "model name": "test"}.__getitem__)
+    assert detect().cpu_bf16 is bf16
+
+
+def test_no_driver_means_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(*_: Any, **__: Any) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(subprocess, "run", absent)
+    assert hardware._gpus() == ()
+
+
+def test_a_driver_without_a_device_means_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 9, stdout="NVIDIA-SMI has failed\n")
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(subprocess, "run", failing)
+    assert hardware._gpus() == ()
+
+
+def test_looking_at_the_machine_does_not_import_torch() -> None:
+    code = "import sys; from study.machine.hardware import detect; detect(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -1,0 +1,152 @@
+"""A study's folder: made once, read strictly, driven by one process at a time."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from study.errors import UserError
+from study.machine.files import read_json, write_json
+from study.plan import StudyPlan
+from study.records.study_folder import StudyFolder, command_line
+
+PLAN = StudyPlan(
+    name="mine",
+    spaces={"wgan_gp": {"method": "random", "parameters": {"model": {"value": "wgan_gp"}}}},
+    dataset="ring8",
+    metric="w1",
+    aggregate="mean",
+    samplers={"wgan_gp": "random"},
+    schedulers={"wgan_gp": "fifo"},
+    trials={"wgan_gp": 3},
+    seeds=2,
+    kimg=3.0,
+    eval_kimg=1.0,
+    seed=0,
+    concurrency=2,
+    cpus_per_trial=1.0,
+    gpus_per_trial=0.0,
+    wandb="disabled",
+    wandb_project="gan-study",
+    address=None,
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> StudyFolder:
+    folder = StudyFolder(tmp_path / "results" / "mine")
+    folder.create(PLAN, ["python", "-m", "study.tune"], {"cpus": 2})
+    return folder
+
+
+def test_study_json_says_what_was_run(folder: StudyFolder) -> None:
+    record = folder.read()
+    assert record["command"] == ["python", "-m", "study.tune"]
+    assert record["hardware"] == {"cpus": 2}
+    assert record["plan"] == json.loads(json.dumps(PLAN.to_dict()))
+    assert {"torch", "ray", "optuna", "wandb"} <= set(record["packages"])
+    assert all(record["packages"].values())
+    assert datetime.fromisoformat(record["started"]).tzinfo is not None
+    assert "git_commit" in record
+
+
+def test_the_plan_survives(folder: StudyFolder) -> None:
+    assert folder.plan() == PLAN
+
+
+def test_a_study_is_named_by_its_folder(folder: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.path)
+    assert StudyFolder(Path()).name == "mine"
+
+
+def test_an_existing_study_is_not_overwritten(folder: StudyFolder) -> None:
+    before = (folder.path / "study.json").read_text()
+    with pytest.raises(UserError, match=r"exists already; continue it with --resume .*mine"):
+        folder.create(PLAN, [], {})
+    assert (folder.path / "study.json").read_text() == before
+
+
+def test_a_folder_that_cannot_be_made_is_a_user_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"file/mine can't be written: Not a directory"):
+        StudyFolder(tmp_path / "file" / "mine").create(PLAN, [], {})
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_resuming_keeps_the_rest_and_is_noted(folder: StudyFolder) -> None:
+    before = folder.read()
+    longer = replace(PLAN, trials={"wgan_gp": 5})
+    folder.resume(longer, ["python", "-m", "study.tune"], {"cpus": 3})
+    folder.add_facts(floor={"w1": 0.06})
+    after = folder.read()
+    assert folder.plan() == longer
+    assert after.pop("floor") == {"w1": 0.06}
+    (again,) = after.pop("resumed")
+    assert (again["command"], again["hardware"]) == (["python", "-m", "study.tune"], {"cpus": 3})
+    assert before.pop("resumed") == []
+    assert {**after, "plan": None} == {**before, "plan": None}
+
+
+def test_trials_come_in_the_order_of_their_ids(folder: StudyFolder) -> None:
+    for name in ("b-00001", "a-00002", "b-00000"):
+        (folder.path / "trials" / name).mkdir()
+    (folder.path / "trials" / "a-file").touch()
+    assert [name for name, _ in folder.trials()] == ["a-00002", "b-00000", "b-00001"]
+    assert [trial.path.name for _, trial in folder.trials()] == ["a-00002", "b-00000", "b-00001"]
+
+
+def test_a_folder_without_trials_has_none(tmp_path: Path) -> None:
+    assert list(StudyFolder(tmp_path).trials()) == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", "3", "null", "{}", '{"plan": {}}', '{"plan": 3}', '{"plan": null}', '{"plan": {"x": 1}}'],
+)
+def test_a_damaged_study_json_is_a_user_error(folder: StudyFolder, content: str) -> None:
+    (folder.path / "study.json").write_text(content)
+    with pytest.raises(UserError, match="mine") as caught:
+        folder.plan()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_study_json_is_no_study(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"is no study: it has no study\.json"):
+        StudyFolder(tmp_path).plan()
+
+
+def test_one_driver_at_a_time(folder: StudyFolder) -> None:
+    other = StudyFolder(folder.path)
+    assert not other.is_running()
+    with folder.lock():
+        assert other.is_running()
+        with pytest.raises(UserError, match="is being run by another process"):
+            other.lock()
+    assert not other.is_running()
+    other.lock().release()
+
+
+def test_a_killed_driver_leaves_no_lock(folder: StudyFolder) -> None:
+    code = (
+        "import os, pathlib, sys; from study.records.study_folder import StudyFolder; "
+        "lock = StudyFolder(pathlib.Path(sys.argv[1])).lock(); os.kill(os.getpid(), 9)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, str(folder.path)], timeout=60)
+    assert ended.returncode == -9
+    assert (folder.path / ".lock").exists()
+    assert not folder.is_running()
+
+
+def test_the_command_line_is_what_a_user_would_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/somewhere/study/tune.py", "--space", "dcgan", "a b"])
+    assert command_line() == ["python", "-m", "study.tune", "--space", "dcgan", "a b"]
+
+
+def test_study_json_is_plain_json(folder: StudyFolder) -> None:
+    path = folder.path / "study.json"
+    write_json(path, read_json(path))  # raises for NaN
+    assert [p.name for p in folder.path.iterdir() if p.name.endswith(".tmp")] == []

@@ -1,0 +1,216 @@
+"""A trial's folder: what a kill at any moment leaves in it can be read."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import Timeout
+
+from study.config import TrialConfig
+from study.plan import TrialPlan
+from study.records.trial_folder import MARKERS, Ending, TrialFolder
+
+PLAN = TrialPlan(
+    study="s",
+    space="wgan_gp",
+    trial_id="wgan_gp-00003",
+    config=TrialConfig(model="wgan_gp", dataset="ring8", lr_g=3e-4),
+    seeds=(0, 1),
+    study_seed=5,
+    kimg=2.0,
+    eval_kimg=0.5,
+    metric="w1",
+    aggregate="cvar",
+)
+ENDINGS = [
+    Ending(state="completed", ended_by="budget", kimg=2.0, objective=0.125),
+    Ending(state="pruned", ended_by="asha", kimg=0.5, objective=0.9),
+    Ending(state="diverged", ended_by="divergence", kimg=0.7, objective=0.96),
+    Ending(state="failed", ended_by="fault", kimg=0.0, objective=None, error="Traceback ...\nboom"),
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> TrialFolder:
+    folder = TrialFolder(tmp_path / "trials" / PLAN.trial_id)
+    folder.create(PLAN)
+    return folder
+
+
+def rows(evaluation: int) -> list[dict[str, Any]]:
+    return [{"seed": k, "evaluation": evaluation, "kimg": 0.5 * evaluation, "w1": 0.1 * k} for k in (0, 1)]
+
+
+def curves(folder: TrialFolder) -> Path:
+    return folder.path / "curves.jsonl"
+
+
+# The plan
+
+
+def test_the_plan_survives(folder: TrialFolder) -> None:
+    assert folder.exists()
+    assert folder.plan() == PLAN
+
+
+def test_a_folder_that_was_not_made_yet_says_so(tmp_path: Path) -> None:
+    folder = TrialFolder(tmp_path / "absent")
+    assert not folder.exists()
+    assert folder.rows() == []
+    assert folder.ending() is None
+    with pytest.raises(ValueError, match=r"config\.json is missing"):
+        folder.plan()
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", "3", "null", "{}", '{"config": {}}', '{"config": 3, "seeds": [0]}', "\0"],
+)
+def test_a_damaged_plan_is_a_value_error_with_its_name(folder: TrialFolder, content: str) -> None:
+    (folder.path / "config.json").write_text(content)
+    with pytest.raises(ValueError, match=r"config\.json"):
+        folder.plan()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("seeds", 3),
+        ("seeds", []),
+        ("kimg", "2"),
+        ("kimg", None),
+        ("config", {"model": "vae"}),
+        ("config", {"lr_g": 0}),
+        ("config", {"colour": "red"}),
+        ("aggregate", "max"),
+    ],
+)
+def test_a_plan_with_a_wrong_value_is_a_value_error(folder: TrialFolder, key: str, value: object) -> None:
+    path = folder.path / "config.json"
+    path.write_text(json.dumps({**PLAN.to_dict(), key: value}))
+    with pytest.raises(ValueError):  # noqa: PT011 (the sentence is the plan's own)
+        folder.plan()
+
+
+# Curves
+
+
+def test_rows_come_back_in_order(folder: TrialFolder) -> None:
+    folder.append(rows(0))
+    folder.append(rows(1))
+    assert folder.rows() == rows(0) + rows(1)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_number_that_is_not_finite_becomes_null(folder: TrialFolder, value: float) -> None:
+    folder.append([{"seed": 0, "evaluation": 0, "kimg": 0.0, "loss_d": value, "w1": 0.5}])
+    assert folder.rows() == [{"seed": 0, "evaluation": 0, "kimg": 0.0, "loss_d": None, "w1": 0.5}]
+    assert "NaN" not in curves(folder).read_text()
+    assert "Infinity" not in curves(folder).read_text()
+
+
+def test_a_line_cut_off_anywhere_is_no_row_yet(folder: TrialFolder) -> None:
+    folder.append(rows(0))
+    whole = len(curves(folder).read_bytes())
+    folder.append(rows(1))
+    content = curves(folder).read_bytes()
+    first = content.index(b"\n", whole) + 1
+    for end in range(whole, len(content)):
+        curves(folder).write_bytes(content[:end])
+        assert folder.rows() == rows(0) + rows(1)[: int(end >= first)]
+
+
+@pytest.mark.parametrize("line", ["nonsense", "{}", "[]", "3", '{"seed": 0}', '{"seed": 0, "evalu', ""])
+def test_a_mangled_line_is_named_by_its_number(folder: TrialFolder, line: str) -> None:
+    folder.append(rows(0))
+    with curves(folder).open("a") as file:
+        file.write(line + "\n")
+    folder.append(rows(1))
+    with pytest.raises(ValueError, match=r"curves\.jsonl, line 3 is no curve row"):
+        folder.rows()
+
+
+def test_bytes_that_are_no_text_are_a_value_error(folder: TrialFolder) -> None:
+    folder.append(rows(0))
+    with curves(folder).open("ab") as file:
+        file.write(b"\xff\xfe\n")
+    with pytest.raises(ValueError, match="curves"):
+        folder.rows()
+
+
+def test_rows_written_after_the_checkpoint_are_dropped(folder: TrialFolder) -> None:
+    for evaluation in range(4):
+        folder.append(rows(evaluation))
+    assert folder.keep_rows_before(2) == rows(0) + rows(1)
+    assert folder.rows() == rows(0) + rows(1)
+
+
+def test_keeping_all_rows_leaves_the_file_alone(folder: TrialFolder) -> None:
+    folder.append(rows(0))
+    before = curves(folder).stat()
+    assert folder.keep_rows_before(1) == rows(0)
+    assert curves(folder).stat() == before
+
+
+def test_a_torn_line_is_cut_off_so_that_the_next_row_stands_alone(folder: TrialFolder) -> None:
+    folder.append(rows(0))
+    with curves(folder).open("a") as file:
+        file.write('{"seed": 0, "evalua')
+    assert folder.keep_rows_before(1) == rows(0)
+    folder.append(rows(1))
+    assert folder.rows() == rows(0) + rows(1)
+
+
+def test_only_a_torn_line_is_nothing(folder: TrialFolder) -> None:
+    curves(folder).write_text('{"seed": 0, "evalua')
+    assert folder.keep_rows_before(0) == []
+    folder.append(rows(0))
+    assert folder.rows() == rows(0)
+
+
+def test_nothing_is_kept_of_nothing(folder: TrialFolder) -> None:
+    assert folder.keep_rows_before(5) == []
+    assert not curves(folder).exists()
+
+
+# The end
+
+
+@pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: ending.state)
+def test_an_ending_survives(folder: TrialFolder, ending: Ending) -> None:
+    assert folder.ending() is None
+    folder.finish(ending)
+    assert folder.ending() == ending
+    assert (folder.path / MARKERS[ending.state]).is_file()
+
+
+def test_the_markers_are_those_of_the_design() -> None:
+    assert MARKERS == {"completed": "DONE", "pruned": "DONE", "diverged": "DIVERGED", "failed": "FAILED"}
+
+
+@pytest.mark.parametrize("marker", ["DONE", "DIVERGED", "FAILED"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", "null", "{}", '{"state": "completed"}', '{"x": 1}'])
+def test_a_damaged_marker_ends_a_trial_as_failed(folder: TrialFolder, marker: str, content: str) -> None:
+    (folder.path / marker).write_text(content)
+    ending = folder.ending()
+    assert ending is not None
+    assert (ending.state, ending.ended_by, ending.objective) == ("failed", "unreadable", None)
+    assert ending.error is not None
+    assert f"{marker} is not a trial's ending" in ending.error
+
+
+def test_a_second_process_waits_for_the_first(folder: TrialFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("study.records.trial_folder.LOCK_SECONDS", 0.1)
+    with folder.lock(), pytest.raises(Timeout), TrialFolder(folder.path).lock():
+        pass
+    with TrialFolder(folder.path).lock():  # it is free again
+        pass
+
+
+def test_creating_a_folder_again_replaces_its_plan(folder: TrialFolder) -> None:
+    longer = replace(PLAN, kimg=4.0)
+    folder.create(longer)
+    assert folder.plan() == longer

@@ -1,0 +1,238 @@
+"""Early stopping per space, and the same decisions after a resume as without one."""
+
+import random
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ray.tune.schedulers import TrialScheduler
+
+from study.plan import StudyPlan
+from study.runner.schedulers import SCHEDULERS, PerSpaceScheduler
+from study.space import Space, parse_space
+from study.tune import SCHEDULERS as OFFERED
+
+CONTINUE, STOP = TrialScheduler.CONTINUE, TrialScheduler.STOP
+
+
+def space(name: str, min_iter: int = 1, eta: float = 3) -> Space:
+    return parse_space(
+        name,
+        {
+            "method": "random",
+            "early_terminate": {"type": "hyperband", "min_iter": min_iter, "eta": eta},
+            "parameters": {"model": {"value": "wgan_gp"}},
+        },
+    )
+
+
+def plan(scheduler: str = "asha", *names: str) -> StudyPlan:
+    names = names or ("a",)
+    return StudyPlan(
+        name="mine",
+        spaces={name: {} for name in names},
+        dataset="ring8",
+        metric="w1",
+        aggregate="mean",
+        samplers=dict.fromkeys(names, "random"),
+        schedulers=dict.fromkeys(names, scheduler),
+        trials=dict.fromkeys(names, 10),
+        seeds=2,
+        kimg=9.0,
+        eval_kimg=1.0,
+        seed=0,
+        concurrency=2,
+        cpus_per_trial=1.0,
+        gpus_per_trial=0.0,
+        wandb="disabled",
+        wandb_project="gan-study",
+        address=None,
+    )
+
+
+class Study:
+    """Feeds a scheduler as Ray Tune does."""
+
+    def __init__(self, scheduler: PerSpaceScheduler) -> None:
+        self.scheduler = scheduler
+
+    def add(self, name: str, space: str = "a", history: Any = ()) -> Any:
+        trial = SimpleNamespace(trial_id=name, config={"space": space, "history": list(history)})
+        self.scheduler.on_trial_add(None, trial)
+        return trial
+
+    def report(self, trial: Any, evaluation: int, objective: float) -> str:
+        result = {"evaluation": evaluation, "rank": objective}
+        return self.scheduler.on_trial_result(None, trial, result)
+
+    def run(self, name: str, objectives: list[float], space: str = "a") -> list[str]:
+        """Evaluation 0, 1, ... until it is stopped, or completes with the last one."""
+        trial = self.add(name, space)
+        decisions: list[str] = []
+        for evaluation, objective in enumerate(objectives[:-1]):
+            decisions.append(self.report(trial, evaluation, objective))
+            if decisions[-1] == STOP:
+                break
+        else:
+            result = {"evaluation": len(objectives) - 1, "rank": objectives[-1]}
+            self.scheduler.on_trial_complete(None, trial, result)
+        return decisions
+
+
+def study(*spaces: Space, scheduler: str = "asha", mode: str = "min", **changes: Any) -> Study:
+    chosen = spaces or (space("a"),)
+    plan_ = replace(plan(scheduler, *(s.name for s in chosen)), **changes)
+    return Study(PerSpaceScheduler(plan_, chosen, mode))
+
+
+GOOD, BAD = [1.0, *[0.1] * 9], [1.0, *[0.9] * 9]
+
+
+def test_the_command_offers_what_there_is() -> None:
+    assert set(OFFERED) == set(SCHEDULERS)
+
+
+def test_asha_stops_the_worse_at_the_first_rung() -> None:
+    s = study()
+    assert s.run("0", GOOD) == [CONTINUE] * 9
+    assert s.run("1", BAD) == [CONTINUE, STOP]
+    assert s.run("2", GOOD) == [CONTINUE] * 9
+
+
+def test_the_first_trial_has_nobody_to_lose_to() -> None:
+    assert study().run("0", BAD) == [CONTINUE] * 9
+
+
+def test_asha_waits_for_the_spaces_first_evaluation() -> None:
+    s = study(space("a", min_iter=3))
+    s.run("0", GOOD)
+    assert s.run("1", BAD) == [CONTINUE] * 3 + [STOP]
+
+
+def test_asha_stops_the_worse_of_trials_at_the_ceiling() -> None:
+    """Their objectives tie, and a tie with the cutoff goes on: `rank` tells them apart."""
+    at_ceiling = [[1.0, *[1.0 + 1e-9 * beyond] * 9] for beyond in (0.1, 0.5, 0.6, 0.7)]
+    s = study()
+    assert s.run("0", at_ceiling[0]) == [CONTINUE] * 9
+    assert [s.run(str(k), curve)[-1] for k, curve in enumerate(at_ceiling[1:], 1)] == [STOP] * 3
+
+
+def test_rungs_are_powers_of_eta_apart() -> None:
+    # Better than the cutoff at evaluation 2, worse at the next rung: 2 * 2 = 4.
+    s = study(space("a", min_iter=2, eta=2))
+    s.run("0", GOOD)
+    assert s.run("1", [1.0, 0.5, 0.05, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5]) == [CONTINUE] * 4 + [STOP]
+
+
+def test_a_first_evaluation_beyond_the_budget_is_its_end() -> None:
+    s = study(space("a", min_iter=50))
+    s.run("0", GOOD)
+    assert s.run("1", BAD) == [CONTINUE] * 9
+
+
+def test_where_higher_is_better_the_lower_is_stopped() -> None:
+    s = study(mode="max")
+    s.run("0", [0.0, *[0.9] * 9])
+    assert s.run("1", [0.0, *[0.1] * 9]) == [CONTINUE, STOP]
+
+
+@pytest.mark.parametrize(
+    ("kimg", "eval_kimg", "last"),
+    [(9.0, 1.0, 9), (9.0, 2.0, 5), (1.0, 1.0, 1), (0.3, 0.1, 3), (45.0, 45.0 / 9, 9), (7.0, 7.0 / 9, 9)],
+)
+def test_the_last_evaluation_is_where_the_budget_ends(kimg: float, eval_kimg: float, last: int) -> None:
+    # ASHA stops every trial at its max_t: one too few would cut the budget short.
+    s = study(space("a", min_iter=1), kimg=kimg, eval_kimg=eval_kimg)
+    trial = s.add("0")
+    assert [s.report(trial, e, 0.5) for e in range(last + 1)] == [CONTINUE] * last + [STOP]
+
+
+def test_fifo_stops_nobody() -> None:
+    s = study(scheduler="fifo")
+    s.run("0", GOOD)
+    assert s.run("1", BAD) == [CONTINUE] * 9
+
+
+def test_spaces_do_not_compete() -> None:
+    s = study(space("a"), space("b"))
+    s.run("a-0", GOOD, "a")
+    assert s.run("b-0", BAD, "b") == [CONTINUE] * 9
+    assert s.run("b-1", [1.0, *[0.95] * 9], "b") == [CONTINUE, STOP]
+
+
+def test_spaces_may_have_different_schedulers() -> None:
+    spaces = (space("a"), space("b"))
+    both = replace(plan("asha", "a", "b"), schedulers={"a": "asha", "b": "fifo"})
+    s = Study(PerSpaceScheduler(both, spaces, "min"))
+    for name in ("a", "b"):
+        s.run(f"{name}-0", GOOD, name)
+    assert s.run("a-1", BAD, "a") == [CONTINUE, STOP]
+    assert s.run("b-1", BAD, "b") == [CONTINUE] * 9
+
+
+def test_a_trial_with_an_error_leaves_the_others_alone() -> None:
+    s = study()
+    trial = s.add("0")
+    s.report(trial, 0, 1.0)
+    s.scheduler.on_trial_error(None, trial)
+    assert s.run("1", BAD) == [CONTINUE] * 9
+
+
+# Resuming
+
+
+def test_a_past_trial_counts_in_its_rungs() -> None:
+    s = study()
+    s.scheduler.replay("a", "0", list(enumerate(GOOD)))
+    assert s.run("1", BAD) == [CONTINUE, STOP]
+
+
+def test_a_past_trial_counts_in_its_own_space_only() -> None:
+    s = study(space("a"), space("b"))
+    s.scheduler.replay("a", "a-0", list(enumerate(GOOD)))
+    assert s.run("b-0", BAD, "b") == [CONTINUE] * 9
+
+
+def test_a_past_without_evaluations_counts_for_nothing() -> None:
+    s = study()
+    s.scheduler.replay("a", "0", [])
+    assert s.run("1", BAD) == [CONTINUE] * 9
+
+
+@pytest.mark.parametrize("scheduler", OFFERED)
+def test_every_scheduler_takes_a_past(scheduler: str) -> None:
+    study(scheduler=scheduler).scheduler.replay("a", "0", list(enumerate(GOOD)))
+
+
+def test_a_continued_trial_is_judged_by_its_earlier_evaluations_once() -> None:
+    # It passed its first rung before the interruption; repeating it must not lower the cutoff for others.
+    s = study()
+    s.scheduler.replay("a", "0", list(enumerate(GOOD)))
+    continued = s.add("1", history=[(0, 1.0), (1, 0.05), (2, 0.05)])
+    assert s.report(continued, 3, 0.05) == CONTINUE
+    assert s.run("2", BAD) == [CONTINUE, STOP]
+
+
+def test_a_verdict_that_a_kill_kept_from_being_carried_out_stands() -> None:
+    s = study()
+    s.scheduler.replay("a", "0", list(enumerate(GOOD)))
+    condemned = s.add("1", history=[(0, 1.0), (1, 0.9)])
+    assert s.report(condemned, 2, 0.01) == STOP
+    spared = s.add("2", history=[(0, 1.0), (1, 0.05)])
+    assert s.report(spared, 2, 0.9) == CONTINUE
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_decisions_after_a_resume_are_those_without_one(seed: int) -> None:
+    rng = random.Random(seed)
+    curves = [[1.0, *(rng.random() for _ in range(9))] for _ in range(24)]
+    uninterrupted = study()
+    expected = [uninterrupted.run(str(k), curve) for k, curve in enumerate(curves)]
+    resumed = study()
+    for k, (curve, decisions) in enumerate(zip(curves[:12], expected, strict=False)):
+        seen = len(decisions) if decisions[-1] == STOP else len(curve)
+        resumed.scheduler.replay("a", str(k), list(enumerate(curve[:seen])))
+    found = [resumed.run(str(k), curve) for k, curve in enumerate(curves[12:], 12)]
+    assert found == expected[12:]
+    assert sum(decisions[-1] == STOP for decisions in expected) > 8  # else nothing was compared

@@ -1,0 +1,383 @@
+"""Optuna is told the truth, and a search goes on after any kill as if there had been none."""
+
+import json
+import math
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from study.records.trial_folder import MARKERS, Ending
+from study.runner.search import STATES, Proposal, Search, grid_size, open_journal
+from study.space import Space, SpaceError, parse_space
+
+SAMPLERS = ["tpe", "random", "qmc", "grid"]
+LOG = {"distribution": "log_uniform_values", "min": 1e-5, "max": 1e-1}
+SPACE = parse_space(
+    "mixed",
+    {
+        "method": "bayes",
+        "parameters": {
+            "model": {"value": "wgan_gp"},
+            "lr_g": LOG,
+            "beta1": {"min": 0.0, "max": 0.9},
+            "n_critic": {"min": 1, "max": 100},
+            "beta2": {"values": [0.9, 0.99, 0.999]},
+        },
+    },
+)
+GRID = parse_space(
+    "cells",
+    {
+        "method": "grid",
+        "parameters": {
+            "model": {"value": "wgan_gp"},
+            "n_critic": {"values": [1, 5]},
+            "beta2": {"values": [0.9, 0.99, 0.999]},
+            "batch_size": {"distribution": "q_uniform", "min": 32, "max": 64, "q": 32},
+        },
+    },
+)
+
+
+def space_for(sampler: str) -> Space:
+    return GRID if sampler == "grid" else SPACE
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    return tmp_path / "optuna.journal"
+
+
+def search(journal: Path, sampler: str = "random", seed: int = 0, space: Space | None = None) -> Search:
+    """As a new driver process makes it: from the journal alone."""
+    return Search(space or space_for(sampler), open_journal(journal), sampler, seed, higher_is_better=False)
+
+
+def ending(state: str, objective: float | None = 0.5) -> Ending:
+    return Ending(state=state, ended_by="test", kimg=1.0, objective=objective)
+
+
+def drawn(searcher: Search, n: int) -> list[dict[str, Any]]:
+    """Ask and tell n times."""
+    proposals = []
+    for _ in range(n):
+        proposal = searcher.ask()
+        proposals.append(proposal.hyperparameters)
+        searcher.tell(proposal.number, ending("completed", 1 / (1 + proposal.number)))
+    return proposals
+
+
+def written(journal: Path, name: str = "mixed") -> list[FrozenTrial]:
+    """What anybody else reads in the journal, with Optuna alone."""
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    return optuna.load_study(study_name=name, storage=storage).trials
+
+
+# Telling
+
+
+def test_every_state_of_a_trial_has_its_counterpart() -> None:
+    assert set(STATES) == set(MARKERS)
+
+
+@pytest.mark.parametrize(
+    ("state", "objective", "told", "value"),
+    [
+        ("completed", 0.25, TrialState.COMPLETE, 0.25),
+        ("diverged", 0.97, TrialState.COMPLETE, 0.97),
+        ("pruned", 0.5, TrialState.PRUNED, 0.75),  # the last one reported
+        ("failed", None, TrialState.FAIL, None),
+    ],
+)
+def test_the_journal_says_how_a_trial_ended(
+    journal: Path, state: str, objective: float | None, told: TrialState, value: float | None
+) -> None:
+    searcher = search(journal)
+    number = searcher.ask().number
+    searcher.report(number, 0, 1.0)
+    searcher.report(number, 1, 0.75)
+    searcher.tell(number, ending(state, objective))
+    (trial,) = written(journal)
+    assert (trial.state, trial.value) == (told, value)
+    assert trial.intermediate_values == {0: 1.0, 1: 0.75}
+    assert searcher.finished() == {number}
+    assert searcher.running() == []
+
+
+def test_a_trial_pruned_before_its_first_report_is_pruned(journal: Path) -> None:
+    searcher = search(journal)
+    searcher.tell(searcher.ask().number, ending("pruned"))
+    assert [trial.state for trial in written(journal)] == [TrialState.PRUNED]
+
+
+def test_a_fault_before_or_after_a_report_is_a_failure(journal: Path) -> None:
+    searcher = search(journal)
+    first, second = searcher.ask().number, searcher.ask().number
+    searcher.report(second, 0, 1.0)
+    searcher.tell(first, ending("failed", None))
+    searcher.tell(second, ending("failed", None))
+    assert [trial.state for trial in written(journal)] == [TrialState.FAIL] * 2
+
+
+def test_trials_are_told_in_any_order(journal: Path) -> None:
+    searcher = search(journal)
+    numbers = [searcher.ask().number for _ in range(4)]
+    assert numbers == [0, 1, 2, 3]
+    for number in (2, 0, 3):
+        searcher.tell(number, ending("completed", number / 10))
+    assert searcher.finished() == {0, 2, 3}
+    assert [proposal.number for proposal in searcher.running()] == [1]
+    assert [trial.value for trial in written(journal)] == [0.0, None, 0.2, 0.3]
+
+
+def test_a_report_is_made_once(journal: Path) -> None:
+    # A continued trial reports its last evaluation again.
+    searcher = search(journal)
+    number = searcher.ask().number
+    searcher.report(number, 0, 1.0)
+    before = journal.read_bytes()
+    searcher.report(number, 0, 0.5)
+    assert journal.read_bytes() == before
+    assert written(journal)[0].intermediate_values == {0: 1.0}
+
+
+@pytest.mark.parametrize(("higher", "direction"), [(False, "MINIMIZE"), (True, "MAXIMIZE")])
+def test_the_direction_is_the_metrics(journal: Path, higher: bool, direction: str) -> None:
+    Search(SPACE, open_journal(journal), "random", 0, higher)
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    assert optuna.load_study(study_name="mixed", storage=storage).direction.name == direction
+
+
+# Asking
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_proposal_has_the_spaces_hyperparameters(journal: Path, sampler: str) -> None:
+    space = space_for(sampler)
+    searcher = search(journal, sampler)
+    for number in range(5):
+        proposal = searcher.ask()
+        assert proposal.number == number
+        assert set(proposal.hyperparameters) == {*space.distributions, *space.constants}
+        assert proposal.hyperparameters["model"] == "wgan_gp"
+        for name, distribution in space.distributions.items():
+            value = proposal.hyperparameters[name]
+            assert distribution._contains(distribution.to_internal_repr(value))
+
+
+def test_spaces_share_a_journal_and_nothing_else(journal: Path) -> None:
+    storage = open_journal(journal)
+    one, other = (Search(space, storage, "random", 0, False) for space in (SPACE, GRID))
+    drawn(one, 3)
+    drawn(other, 2)
+    assert len(one.finished()) == len(written(journal, "mixed")) == 3
+    assert len(other.finished()) == len(written(journal, "cells")) == 2
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_seed_repeats_a_search(tmp_path: Path, sampler: str) -> None:
+    first, again, other = (
+        drawn(search(tmp_path / name, sampler, seed), 6) for name, seed in (("a", 3), ("b", 3), ("c", 4))
+    )
+    assert first == again
+    if sampler != "grid":  # a grid is walked in one order
+        assert first != other
+
+
+def test_spaces_of_one_study_draw_differently(journal: Path) -> None:
+    storage = open_journal(journal)
+    document = SPACE.document
+    a, b = (Search(parse_space(n, document), storage, "random", 0, False) for n in ("a", "b"))
+    assert drawn(a, 3) != drawn(b, 3)
+
+
+# Resuming
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_a_resumed_search_does_not_draw_its_first_numbers_again(journal: Path, sampler: str) -> None:
+    seen: list[float] = []
+    for _ in range(4):  # killed and resumed three times
+        seen += [proposal["lr_g"] for proposal in drawn(search(journal, sampler), 5)]
+    assert len(set(seen)) == 20
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["told", "running"])
+def test_qmc_goes_on_in_its_sequence(tmp_path: Path, told: bool) -> None:
+    def run(journal: Path, parts: list[int]) -> list[dict[str, Any]]:
+        asked = []
+        for part in parts:
+            searcher = search(journal, "qmc")
+            asked += drawn(searcher, part) if told else [searcher.ask().hyperparameters for _ in range(part)]
+        return asked
+
+    whole, parts = run(tmp_path / "whole", [8]), run(tmp_path / "parts", [3, 1, 4])
+    # Optuna draws the first trial of a QMC search at random; the sequence begins after it.
+    assert parts == whole
+    assert len({proposal["lr_g"] for proposal in whole}) == 8
+
+
+def test_qmc_spreads_better_than_chance(journal: Path) -> None:
+    # 16 points of a scrambled Sobol sequence fall one each into 16 equal parts of every axis.
+    logs = [math.log(p["lr_g"]) for p in drawn(search(journal, "qmc"), 17)[1:]]
+    low, high = math.log(1e-5), math.log(1e-1)
+    assert len({int((value - low) / (high - low) * 16) for value in logs}) == 16
+
+
+@pytest.mark.parametrize("parts", [[12], [1, 5, 6], [6, 6], [1] * 12], ids=str)
+@pytest.mark.parametrize("told", [True, False], ids=["told", "running"])
+def test_a_grid_proposes_every_cell_exactly_once(journal: Path, parts: list[int], told: bool) -> None:
+    assert grid_size(GRID) == 12
+    cells: list[dict[str, Any]] = []
+    for part in parts:
+        searcher = search(journal, "grid")
+        cells += drawn(searcher, part) if told else [searcher.ask().hyperparameters for _ in range(part)]
+    assert len({tuple(cell.values()) for cell in cells}) == 12
+
+
+def test_a_failed_cell_is_not_proposed_again(journal: Path) -> None:
+    searcher = search(journal, "grid")
+    cells = []
+    for number in range(12):
+        cells.append(tuple(searcher.ask().hyperparameters.values()))
+        searcher.tell(number, ending("failed", None))
+    assert len(set(cells)) == 12
+
+
+def test_a_grid_without_end_has_no_size() -> None:
+    with pytest.raises(SpaceError, match="mixed: lr_g: a grid needs a finite list"):
+        grid_size(SPACE)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_running_trials_come_back_as_they_were_proposed(journal: Path, sampler: str) -> None:
+    searcher = search(journal, sampler)
+    proposals = [searcher.ask() for _ in range(4)]
+    searcher.tell(1, ending("completed"))
+    left = [proposal for proposal in proposals if proposal.number != 1]
+    assert searcher.running() == left
+    assert search(journal, sampler).running() == left
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_half_asked_trial_gets_what_it_misses(tmp_path: Path, sampler: str) -> None:
+    """A kill while asking leaves any number of the trial's lines in the journal."""
+    journal = tmp_path / "whole"
+    searcher = search(journal, sampler)
+    drawn(searcher, 3)
+    before = len(journal.read_text().splitlines())
+    whole = searcher.ask()
+    lines = journal.read_text().splitlines(keepends=True)
+    cuts = range(before + 1, len(lines) + 1)
+    assert len(cuts) > len(space_for(sampler).distributions)
+    for cut in cuts:
+        half = tmp_path / f"cut-{cut}"
+        half.write_text("".join(lines[:cut]))
+        known = {
+            record["param_name"]
+            for record in map(json.loads, lines[before:cut])
+            if record.get("param_name") is not None
+        }
+        resumed = search(half, sampler)
+        if resumed.finished() == {0, 1, 2} and len(written(half, resumed.space.name)) == 3:
+            continue  # cut before the trial was created
+        (proposal,) = resumed.running()
+        assert proposal.number == 3
+        assert set(proposal.hyperparameters) == set(whole.hyperparameters)
+        for name in known:
+            assert proposal.hyperparameters[name] == whole.hyperparameters[name]
+        assert resumed.running() == search(half, sampler).running() == [proposal]
+        resumed.tell(3, ending("completed"))
+        assert written(half, resumed.space.name)[3].params.keys() == resumed.space.distributions.keys()
+
+
+@pytest.mark.parametrize("torn", ['{"op_code":4,"work', "{", '{"op_code":4}'])
+def test_a_torn_last_line_is_mended(journal: Path, torn: str) -> None:
+    proposals = drawn(search(journal), 3)
+    with journal.open("a") as file:
+        file.write(torn)
+    resumed = search(journal)
+    assert resumed.finished() == {0, 1, 2}
+    assert resumed.ask().number == 3
+    lines = journal.read_text().splitlines()
+    assert all(json.loads(line) for line in lines)
+    assert [trial.params["lr_g"] for trial in written(journal)[:3]] == [p["lr_g"] for p in proposals]
+
+
+def test_a_whole_journal_is_left_as_it_is(journal: Path) -> None:
+    drawn(search(journal), 2)
+    before = journal.read_bytes()
+    open_journal(journal)
+    assert journal.read_bytes() == before
+
+
+def test_a_first_line_torn_leaves_a_new_study(journal: Path) -> None:
+    journal.write_text('{"op_code":0,"worker_id":"x","study_na')
+    assert search(journal).ask().number == 0
+
+
+@pytest.mark.timeout(30)
+def test_a_stale_lock_does_not_hold_a_resumed_study(journal: Path) -> None:
+    drawn(search(journal), 1)
+    Path(f"{journal}.lock").symlink_to(journal)  # as a driver killed while writing leaves it
+    resumed = search(journal)
+    assert resumed.ask().number == 1
+    assert not Path(f"{journal}.lock").is_symlink()
+
+
+# The sampler learns
+
+
+LR_SPACE = parse_space(
+    "half", {"method": "bayes", "parameters": {"model": {"value": "wgan_gp"}, "lr_g": LOG, "lr_d": LOG}}
+)
+EDGE = 1e-3  # the upper half of lr_g's logarithmic axis 1e-5..1e-1 diverges
+
+
+def share_in_the_bad_half(journal: Path, seed: int, told: str) -> float:
+    """Of the suggestions 30 to 60, with four trials in flight that end in random order."""
+    searcher = search(journal, "tpe", seed, LR_SPACE)
+    rng = random.Random(seed)
+    flight: list[Proposal] = []
+    suggested: list[float] = []
+    while len(suggested) < 60:
+        flight.append(searcher.ask())
+        suggested.append(flight[-1].hyperparameters["lr_g"])
+        if len(flight) < 4:
+            continue
+        done = flight.pop(rng.randrange(4))
+        lr_g, lr_d = (done.hyperparameters[name] for name in ("lr_g", "lr_d"))
+        if lr_g > EDGE:  # the ceiling is 1
+            searcher.tell(done.number, ending(told, 1.0))
+        else:
+            distance = 0.2 * abs(math.log10(lr_g) + 3.5) + 0.1 * abs(math.log10(lr_d) + 3)
+            searcher.tell(done.number, ending("completed", min(1.0, distance)))
+    return sum(lr_g > EDGE for lr_g in suggested[30:]) / 30
+
+
+@pytest.fixture
+def mean_share(tmp_path: Path) -> Callable[[str, int], float]:
+    def mean(told: str, seeds: int) -> float:
+        shares = [share_in_the_bad_half(tmp_path / f"{told}-{seed}", seed, told) for seed in range(seeds)]
+        return sum(shares) / seeds
+
+    return mean
+
+
+def test_tpe_learns_to_avoid_a_region_that_diverges(mean_share: Callable[[str, int], float]) -> None:
+    # Uniform sampling would put half of its suggestions there.
+    assert mean_share("diverged", 10) <= 0.25
+
+
+def test_told_as_failures_diverged_trials_would_draw_tpe_back(
+    mean_share: Callable[[str, int], float],
+) -> None:
+    # Why divergence is COMPLETE with a finite value: a failure teaches TPE nothing.
+    assert mean_share("failed", 2) > 0.6

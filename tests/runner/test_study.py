@@ -1,0 +1,493 @@
+"""Whole studies in this process: they end, tell the truth, and survive interruptions and damage.
+
+The trials and the books are the real ones, with a loop in place of Ray.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from optuna.trial import TrialState
+from ray.tune.schedulers import TrialScheduler
+
+from study import tune
+from study.machine.files import read_json
+from study.metrics import METRICS
+from study.metrics.evaluator import evaluator_for
+from study.plan import StudyPlan
+from study.records.study_folder import StudyFolder
+from study.records.tables import TABLES, Results
+from study.records.trial_folder import Ending, TrialFolder
+from study.reporting.console import Console
+from study.reporting.timing import WORKER_PARTS, StudyCost
+from study.reporting.tracking import Tracker
+from study.runner import bookkeeper
+from study.runner.bookkeeper import Bookkeeper, QueueSearcher
+from study.runner.interruption import Interruption
+from study.runner.schedulers import PerSpaceScheduler
+from study.runner.search import Search, open_journal
+from study.runner.trainable import TrialTrainable
+from study.space import parse_space
+from study.trial.run import run
+from tests.studies import TINY, check_books, journal, small, states, table
+
+
+def plan(trials: int = 3, kimg: float = 0.128, **spaces: dict[str, Any]) -> StudyPlan:
+    spaces = spaces or {"a": small()}
+    return StudyPlan(
+        name="mine",
+        spaces=spaces,
+        dataset="ring8",
+        metric="w1",
+        aggregate="mean",
+        samplers=dict.fromkeys(spaces, "random"),
+        schedulers=dict.fromkeys(spaces, "fifo"),
+        trials=dict.fromkeys(spaces, trials),
+        seeds=2,
+        kimg=kimg,
+        eval_kimg=0.064,
+        seed=0,
+        concurrency=1,
+        cpus_per_trial=1.0,
+        gpus_per_trial=0.0,
+        wandb="disabled",
+        wandb_project="gan-study",
+        address=None,
+    )
+
+
+class Killed(BaseException):
+    """Stands for a SIGKILL: nothing catches it."""
+
+
+class Driver:
+    """A new driver process, made of a study's folder alone, that runs one trial at a time."""
+
+    def __init__(self, folder: StudyFolder) -> None:
+        self.plan = folder.plan()
+        spaces = [parse_space(name, document) for name, document in self.plan.spaces.items()]
+        storage = open_journal(folder.journal)
+        samplers, seed = self.plan.samplers, self.plan.seed
+        searches = {s.name: Search(s, storage, samplers[s.name], seed, False) for s in spaces}
+        self.results = Results(folder)
+        self.results.add_all(include_unfinished=False)
+        tracker = Tracker("disabled", folder.path, "", "")
+        console = Console(self.plan)
+        cost = StudyCost(1, time.perf_counter())
+        cost.loop_begins()
+        self.books = Bookkeeper(
+            self.plan, folder, searches, self.results, tracker, console, Interruption(console), cost
+        )
+        self.ended = self.books.reconcile()
+        self.scheduler = PerSpaceScheduler(self.plan, spaces, "min")
+        for space, trial_id, history in self.books.past():
+            self.scheduler.replay(space, trial_id, history)
+        self.order: list[str] = []
+        self.worker: Any = None
+
+    def run(self, steps: int | None = None) -> None:
+        """Run what is left, or up to `steps` evaluations."""
+        searcher = QueueSearcher(self.books, threads=1, device="cpu")
+        while self.ended + len(self.order) < self.plan.total_trials:
+            config = searcher.suggest("ray's own id")
+            assert isinstance(config, dict)
+            self.order.append(config["plan"]["trial_id"])
+            kept = SimpleNamespace(metric_analysis={}, metric_n_steps={})
+            trial = SimpleNamespace(trial_id=self.order[-1], config=config, last_result={}, run_metadata=kept)
+            self.scheduler.on_trial_add(None, trial)
+            self.books.on_trial_start(0, [], trial)
+            if self.worker is None:
+                self.worker = object.__new__(TrialTrainable)
+                self.worker.setup(config)
+            self.worker.reset_config(config)
+            while self.step(trial):
+                if steps is not None:
+                    steps -= 1
+                    if steps == 0:
+                        self.worker.cleanup()
+                        return
+        self.results.add_all(include_unfinished=True)
+        self.results.write()
+
+    def step(self, trial: Any) -> bool:
+        """One evaluation; whether the trial goes on."""
+        try:
+            trial.last_result = self.worker.step()
+        except Exception as error:
+            trial.get_error = lambda error=error: error
+            self.books.on_trial_error(0, [], trial)
+            return False
+        self.books.on_trial_result(0, [], trial, trial.last_result)
+        if not trial.last_result["done"]:
+            decision = self.scheduler.on_trial_result(None, trial, trial.last_result)
+            if decision == TrialScheduler.CONTINUE:
+                return True
+        else:
+            self.scheduler.on_trial_complete(None, trial, trial.last_result)
+        self.books.on_trial_complete(0, [], trial)
+        return False
+
+
+@pytest.fixture
+def folder(tmp_path: Path, cheap_transport: None) -> StudyFolder:
+    del cheap_transport
+    return StudyFolder(tmp_path / "results" / "mine")
+
+
+def test_books_agree_when_all_trials_complete(folder: StudyFolder) -> None:
+    folder.create(plan(), [], {})
+    Driver(folder).run()
+    check_books(folder, {"a": 3}, evaluations=3)
+    assert set(states(folder).values()) == {"completed"}
+
+
+def test_tables_are_not_written_at_every_end(folder: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[None] = []
+    write = Results.write
+    monkeypatch.setattr(Results, "write", lambda results: written.append(write(results)))
+    folder.create(plan(6), [], {})
+    driver = Driver(folder)
+    driver.run()
+    assert len(written) == 2  # when the first trial ended, and when the study did
+    assert driver.books._unwritten
+    monkeypatch.setattr(driver.books, "_write_again", time.monotonic())
+    driver.books.on_step_begin(0, [])  # Ray calls it all the time
+    assert not driver.books._unwritten
+    assert len(written) == 3
+
+
+def test_study_json_tells_what_the_study_cost(folder: StudyFolder) -> None:
+    folder.create(plan(), [], {})
+    began = time.perf_counter()
+    driver = Driver(folder)
+    driver.run()
+    driver.books.cost.driver.lap("end")
+    wall = time.perf_counter() - began
+    cost = driver.books.cost.to_dict()
+    assert sum(cost["driver_seconds"].values()) == pytest.approx(wall, rel=0.05)
+    assert sum(cost["slot_seconds"].values()) == pytest.approx(wall, rel=0.05)
+    slots = cost["slot_seconds"]
+    assert all(slots[part] > 0 for part in WORKER_PARTS if part != "wait")  # it shares no pack
+    trained = table(folder, "trials")["train_seconds"].sum()
+    assert trained <= slots["train"] < 1.2 * trained
+    judged = table(folder, "trials")["eval_seconds"].sum()
+    assert judged <= slots["evaluate"] < 1.2 * judged
+    assert read_json(folder.path / "study.json")["cost"].keys() == cost.keys()
+
+
+def test_study_json_tells_the_floor(folder: StudyFolder) -> None:
+    folder.create(plan(), [], {})
+    Driver(folder).run()
+    record = read_json(folder.path / "study.json")
+    assert record["floor"] == evaluator_for("ring8", torch.device("cpu")).floor
+    assert "classifier_accuracy" not in record
+
+
+def test_spaces_take_turns(folder: StudyFolder) -> None:
+    three = plan(2, 0.064, b=small(), a=small(model="dcgan"), c=small(model="wgan_cp"))
+    folder.create(replace(three, trials={"b": 2, "a": 1, "c": 2}), [], {})
+    driver = Driver(folder)
+    driver.run()
+    assert driver.order == ["b-00000", "a-00000", "c-00000", "b-00001", "c-00001"]
+    check_books(folder, {"a": 1, "b": 2, "c": 2}, evaluations=2)
+
+
+def test_a_trial_that_the_scheduler_stops_is_pruned(folder: StudyFolder) -> None:
+    space = {**small(), "early_terminate": {"type": "hyperband", "min_iter": 1}}
+    folder.create(replace(plan(6, 0.192, a=space), schedulers={"a": "asha"}), [], {})
+    Driver(folder).run()
+    check_books(folder, {"a": 6}, evaluations=4)
+    trials = table(folder, "trials")
+    pruned = trials[trials["state"] == "pruned"]
+    assert 0 < len(pruned) < 6
+    assert set(pruned["ended_by"]) == {"asha"}
+    assert (pruned["kimg"] < 0.19).all()
+
+
+def test_a_worker_that_is_used_again_remembers_nothing(folder: StudyFolder, tmp_path: Path) -> None:
+    folder.create(plan(b=small(model="dcgan"), a=small(), c=small(model="wgan_cp", width=4)), [], {})
+    Driver(folder).run()
+    for name, trial in folder.trials():
+        alone = TrialFolder(tmp_path / name)
+        list(run(trial.plan(), alone, torch.device("cpu")))
+        assert without_seconds(trial.rows()) == without_seconds(alone.rows())
+
+
+def without_seconds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{k: v for k, v in row.items() if not k.endswith("seconds")} for row in rows]
+
+
+def test_a_worker_has_the_threads_it_is_told() -> None:
+    before = torch.get_num_threads()
+    try:
+        worker: Any = object.__new__(TrialTrainable)
+        worker.setup({"threads": 2, "worker": None})
+        assert torch.get_num_threads() == 2
+        worker.reset_config({"threads": 1, "worker": None})
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_trial_that_raises_is_failed_and_the_study_goes_on(
+    folder: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def faulty(trial: Any, *rest: Any) -> Iterator[Any]:
+        for evaluation in run(trial, *rest):
+            if trial.trial_id == "a-00001" and evaluation.evaluation == 1:
+                raise ZeroDivisionError("no such luck")
+            yield evaluation
+
+    monkeypatch.setattr("study.trial.run.run", faulty)
+    folder.create(plan(), [], {})
+    Driver(folder).run()
+    check_books(folder, {"a": 3}, evaluations=3)
+    assert states(folder) == {"a-00000": "completed", "a-00001": "failed", "a-00002": "completed"}
+    ending = folder.trial("a-00001").ending()
+    assert ending is not None
+    assert ending.error is not None
+    assert ending.error.startswith("Traceback (most recent call last)")
+    assert "ZeroDivisionError: no such luck" in ending.error
+    assert (ending.ended_by, ending.kimg) == ("fault", 0.064)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_an_interrupted_study_goes_on(steps: int, folder: StudyFolder) -> None:
+    folder.create(plan(), [], {})
+    Driver(folder).run(steps)
+    resumed = Driver(folder)
+    resumed.run()
+    assert resumed.order == ["a-00000", "a-00001", "a-00002"][resumed.ended :]
+    check_books(folder, {"a": 3}, evaluations=3)
+    assert len({trial.params["lr_g"] for trial in journal(folder, "a")}) == 3
+
+
+KILLS = [  # where a driver or its worker may be killed, in the order in which it comes by
+    (Search, "ask", "before"),
+    (Search, "ask", "after"),
+    (TrialFolder, "create", "after"),
+    (TrialFolder, "append", "after"),
+    (Search, "report", "before"),
+    (TrialFolder, "finish", "before"),
+    (TrialFolder, "finish", "after"),
+    (Search, "tell", "before"),
+    (Search, "tell", "after"),
+    (Results, "write", "before"),
+    (Results, "write", "after"),
+]
+
+
+@pytest.mark.parametrize(
+    ("holder", "method", "when"), KILLS, ids=lambda value: getattr(value, "__name__", value)
+)
+def test_a_study_killed_anywhere_goes_on(
+    holder: type, method: str, when: str, folder: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = getattr(holder, method)
+    calls = 0
+
+    def kill(*given: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 2 and when == "before":
+            raise Killed
+        result = original(*given, **options)
+        if calls == 2:
+            raise Killed
+        return result
+
+    folder.create(plan(), [], {})
+    with monkeypatch.context() as patch:
+        patch.setattr(bookkeeper, "TABLES_SECONDS", (0.0, 0.0))
+        patch.setattr(holder, method, kill)
+        killed = Driver(folder)
+        with pytest.raises(Killed):
+            killed.run()
+    if killed.worker is not None:
+        killed.worker.cleanup()  # the lock of a process that is gone
+    Driver(folder).run()
+    check_books(folder, {"a": 3}, evaluations=3)
+    assert set(states(folder).values()) == {"completed"}
+
+
+@pytest.mark.parametrize("state", ["pruned", "failed"])
+def test_an_end_that_optuna_was_not_told_of_is_not_undone(
+    state: str, folder: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between marker and journal: such a trial has budget left, and must not go on to use it."""
+    space = {**small(), "early_terminate": {"type": "hyperband", "min_iter": 1}}
+    folder.create(replace(plan(6, 0.192, a=space), schedulers={"a": "asha"}), [], {})
+
+    def faulty(trial: Any, *rest: Any) -> Iterator[Any]:
+        for evaluation in run(trial, *rest):
+            if state == "failed" and trial.trial_id == "a-00002" and evaluation.evaluation == 1:
+                raise ZeroDivisionError
+            yield evaluation
+
+    def kill(search: Search, number: int, ending: Ending) -> None:
+        if ending.state == state:
+            raise Killed
+        tell(search, number, ending)
+
+    tell = Search.tell
+    with monkeypatch.context() as patch:
+        patch.setattr("study.trial.run.run", faulty)
+        patch.setattr(Search, "tell", kill)
+        killed = Driver(folder)
+        with pytest.raises(Killed):
+            killed.run()
+    name = killed.order[-1]
+    rows = folder.trial(name).rows()
+    assert len(rows) < 8
+    killed.worker.cleanup()
+    resumed = Driver(folder)
+    resumed.run()
+    assert name not in resumed.order
+    assert folder.trial(name).rows() == rows
+    assert states(folder)[name] == state
+    check_books(folder, {"a": 6}, evaluations=4)
+
+
+def test_a_trial_is_on_disk_before_it_is_handed_out(folder: StudyFolder) -> None:
+    folder.create(plan(), [], {})
+    config = QueueSearcher(Driver(folder).books, threads=1, device="cpu").suggest("ray's own id")
+    assert isinstance(config, dict)
+    assert folder.trial("a-00000").plan().to_dict() == config["plan"]
+
+
+def test_a_study_is_extended(folder: StudyFolder) -> None:
+    folder.create(plan(2), [], {})
+    Driver(folder).run()
+    before = {name: trial.rows() for name, trial in folder.trials()}
+    folder.resume(replace(folder.plan(), trials={"a": 4}), [], {})
+    extended = Driver(folder)
+    extended.run()
+    assert extended.order == ["a-00002", "a-00003"]
+    check_books(folder, {"a": 4}, evaluations=3)
+    assert {name: folder.trial(name).rows() for name in before} == before
+    assert len({trial.params["lr_g"] for trial in journal(folder, "a")}) == 4
+
+
+DAMAGE = {
+    "no checkpoint": ("checkpoint/pack.pt", None),
+    "bad checkpoint": ("checkpoint/pack.pt", b"nothing that torch can read"),
+    "bad curves": ("curves.jsonl", b"nonsense\n" * 2),
+    "binary curves": ("curves.jsonl", b"\xff\n" * 2),
+    "bad marker": ("DONE", b"{"),
+    "bad config": ("config.json", b"{"),
+    "no config": ("config.json", None),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_unfinished_trial_does_not_stop_the_study(damage: str, folder: StudyFolder) -> None:
+    folder.create(plan(), [], {})
+    Driver(folder).run(steps=4)  # the first trial has ended, the second has been evaluated twice
+    file, content = DAMAGE[damage]
+    path = folder.trial("a-00001").path / file
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    Driver(folder).run()
+    assert [trial.state.is_finished() for trial in journal(folder, "a")] == [True] * 3
+    found = states(folder)
+    assert found.pop("a-00001") in {"failed", "completed"}
+    assert found == {"a-00000": "completed", "a-00002": "completed"}
+
+
+@pytest.mark.parametrize("damage", ["no checkpoint", "bad curves", "bad marker", "bad config"])
+def test_a_damaged_finished_trial_does_not_stop_the_study(damage: str, folder: StudyFolder) -> None:
+    folder.create(plan(), [], {})
+    Driver(folder).run(steps=4)
+    file, content = DAMAGE[damage]
+    path = folder.trial("a-00000").path / file
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    Driver(folder).run()
+    assert [trial.state for trial in journal(folder, "a")] == [TrialState.COMPLETE] * 3
+    found = states(folder)
+    assert found.pop("a-00000") == ("completed" if "checkpoint" in damage else "failed")
+    assert found == {"a-00001": "completed", "a-00002": "completed"}
+
+
+def test_a_grid_is_walked_once_over_interruptions(folder: StudyFolder) -> None:
+    cells = small()
+    cells["parameters"] |= {"lr_g": {"values": [1e-4, 1e-3]}, "lr_d": {"values": [1e-4, 1e-3]}}
+    folder.create(replace(plan(4, 0.064, a=cells), samplers={"a": "grid"}), [], {})
+    for _ in range(3):
+        Driver(folder).run(steps=3)
+    Driver(folder).run()
+    check_books(folder, {"a": 4}, evaluations=2)
+    trials = table(folder, "trials")
+    assert len(set(zip(trials["lr_g"], trials["lr_d"], strict=True))) == 4
+
+
+def test_divergence_is_complete_with_the_ceiling(folder: StudyFolder) -> None:
+    folder.create(plan(2, 100.0, a=small(1e3, 1e4)), [], {})
+    Driver(folder).run()
+    check_books(folder, {"a": 2})
+    trials = table(folder, "trials")
+    assert set(trials["state"]) == {"diverged"}
+    assert trials["objective"].tolist() == trials["w1_ceiling"].tolist()
+    assert METRICS["w1"].higher_is_better is False
+
+
+@pytest.fixture
+def ray_starts_with(
+    request: pytest.FixtureRequest, tmp_path: Path, cheap_transport: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, Any]]:
+    """What study.tune hands to ray.init, in an empty folder; there it is interrupted."""
+    del cheap_transport
+    given: dict[str, Any] = {}
+
+    def init(**options: Any) -> None:
+        given.update(options)
+        os.kill(os.getpid(), getattr(request, "param", signal.SIGINT))
+
+    monkeypatch.setattr("ray.init", init)
+    monkeypatch.chdir(tmp_path)
+    before = signal.getsignal(signal.SIGTERM)
+    yield given
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("ray_starts_with", [signal.SIGINT, signal.SIGTERM], indirect=True)
+def test_an_interrupt_while_ray_starts(
+    ray_starts_with: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tune.main(["--space", "wgan_gp", *TINY, "--name", "x"]) == 130
+    assert ray_starts_with
+    out = capsys.readouterr().out
+    assert "stopping: running trials keep their last checkpoint" in out  # not cut off at once
+    assert out.splitlines()[-1].endswith("python -m study.tune --resume results/x")
+    study = StudyFolder(tmp_path / "results" / "x")
+    assert [len(table(study, name)) for name in TABLES] == [0, 0, 0]
+    assert journal(study, "wgan_gp") == []
+
+
+def test_a_cluster_that_happens_to_run_here_is_not_joined(ray_starts_with: dict[str, Any]) -> None:
+    # Left to itself, ray.init joins what RAY_ADDRESS or a `ray start` (even a dead one) points to.
+    tune.main(["--space", "wgan_gp", *TINY, "--name", "x"])
+    assert ray_starts_with["address"] == "local"
+    assert ray_starts_with["include_dashboard"] is False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cpus"),
+    [(["--concurrency", "50"], 50), (["--concurrency", "20", "--cpus-per-trial", "3"], 60)],
+)
+def test_ray_has_the_cpus_for_the_trials_asked_for(
+    arguments: list[str], cpus: int, ray_starts_with: dict[str, Any]
+) -> None:
+    tune.main(["--space", "wgan_gp", *TINY, "--name", "x", *arguments])
+    assert ray_starts_with["num_cpus"] == cpus

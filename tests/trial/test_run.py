@@ -1,0 +1,405 @@
+"""One trial without Ray: complete rows, a marker last, and any interruption leaves no trace."""
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from study.config import MODELS, TrialConfig
+from study.data.dataset import Dataset
+from study.metrics import METRICS, metrics_for
+from study.metrics.classifier import Classifier
+from study.metrics.stability import aggregate
+from study.plan import TrialPlan
+from study.records.objective import objective
+from study.records.trial_folder import TrialFolder
+from study.training.pack import Pack
+from study.trial.evaluation import Evaluation
+from study.trial.run import run
+
+pytestmark = pytest.mark.usefixtures("cheap_transport")
+
+CPU = torch.device("cpu")
+KEYS = ("seed", "evaluation", "kimg", "score", "diverged", "diverged_at_kimg", "reason")
+CLOCKS = ("critic_updates", "generator_updates", "train_seconds", "eval_seconds")
+MEANS = ("loss_d", "loss_g", "grad_norm_d", "grad_norm_g")
+SECONDS = ("train_seconds", "eval_seconds")
+
+Run = Callable[..., list[Evaluation]]
+
+
+def plan(model: str = "wgan_gp", **changes: Any) -> TrialPlan:
+    """Four evaluations after the one at kimg 0; hyperparameters go to the configuration."""
+    fields = {name: changes.pop(name) for name in list(changes) if name in TrialPlan.__dataclass_fields__}
+    n_critic = 1 if model == "dcgan" else 2
+    given = {"model": model, "dataset": "ring8", "width": 8, "batch_size": 32, "n_critic": n_critic}
+    whole = TrialPlan(
+        study="study",
+        space="space",
+        trial_id="space-00000",
+        config=TrialConfig.from_dict({**given, **changes}),
+        seeds=(0, 1),
+        study_seed=3,
+        kimg=0.512,
+        eval_kimg=0.128,
+        metric="w1",
+        aggregate="mean",
+    )
+    return replace(whole, **fields)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> TrialFolder:
+    return TrialFolder(tmp_path / "space-00000")
+
+
+def without_seconds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: value for name, value in row.items() if name not in SECONDS} for row in rows]
+
+
+def whole(trial: TrialPlan, tmp_path: Path) -> list[dict[str, Any]]:
+    """The rows of an uninterrupted run, without its clocks."""
+    folder = TrialFolder(tmp_path / "whole")
+    list(run(trial, folder, CPU))
+    return without_seconds(folder.rows())
+
+
+# An uninterrupted run
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_trial_leaves_complete_rows_and_a_marker(model: str, folder: TrialFolder) -> None:
+    trial = plan(model)
+    evaluations = list(run(trial, folder, CPU))
+    assert [e.evaluation for e in evaluations] == [0, 1, 2, 3, 4]
+    assert [e.kimg for e in evaluations] == pytest.approx([0, 0.128, 0.256, 0.384, 0.512])
+    assert [e.state for e in evaluations] == ["running"] * 4 + ["completed"]
+    rows = folder.rows()
+    assert rows == [row for e in evaluations for row in e.rows]
+    assert [(row["evaluation"], row["seed"]) for row in rows] == [(e, s) for e in range(5) for s in (0, 1)]
+    names = metrics_for("points")
+    ends = [f"{name}_{end}" for name in names for end in ("floor", "ceiling")]
+    for row in rows:
+        assert set(row) == {*KEYS, *CLOCKS, *MEANS, *names, *ends}
+        assert (row["diverged"], row["diverged_at_kimg"], row["reason"]) == (False, None, None)
+        assert all(math.isfinite(row[name]) for name in (*names, *ends, "score", *CLOCKS))
+        assert all((row[name] is None) == (row["evaluation"] == 0) for name in MEANS)
+        assert row["critic_updates"] * 32 / 1000 == row["kimg"]
+        assert row["critic_updates"] == row["generator_updates"] * trial.config.n_critic
+    ending = folder.ending()
+    assert ending is not None
+    assert (ending.state, ending.ended_by, ending.error) == ("completed", "budget", None)
+    assert (ending.kimg, ending.objective) == (evaluations[-1].kimg, evaluations[-1].objective)
+    assert folder.plan() == trial
+    assert [path.name for path in sorted(folder.samples.iterdir())] == [f"{e:04d}.png" for e in range(5)]
+    assert [e.image for e in evaluations] == sorted(folder.samples.iterdir())
+
+
+def test_the_ceiling_is_the_members_own_value_at_kimg_0(folder: TrialFolder) -> None:
+    list(run(plan(), folder, CPU))
+    rows = folder.rows()
+    first = {row["seed"]: row for row in rows if row["evaluation"] == 0}
+    assert first[0]["w1"] != first[1]["w1"]
+    for row in rows:
+        for name in metrics_for("points"):
+            assert row[f"{name}_ceiling"] == first[row["seed"]][name]
+            assert row[f"{name}_floor"] == rows[0][f"{name}_floor"]
+        assert row["score"] == min(row["w1"], row["w1_ceiling"])
+
+
+@pytest.mark.parametrize("how", ["mean", "median", "cvar"])
+@pytest.mark.parametrize("metric", ["w1", "hq"])
+def test_the_objective_aggregates_the_scores(how: str, metric: str, folder: TrialFolder) -> None:
+    trial = plan(metric=metric, aggregate=how, seeds=(0, 1, 2), kimg=0.128)
+    for evaluation in run(trial, folder, CPU):
+        scores = [row["score"] for row in evaluation.rows]
+        assert evaluation.objective == aggregate(scores, how, METRICS[metric].higher_is_better)
+
+
+def test_the_plan_is_written_before_anything_is_trained(folder: TrialFolder) -> None:
+    trial = plan()
+    evaluations = run(trial, folder, CPU)
+    next(evaluations)
+    assert folder.plan() == trial
+    assert folder.ending() is None
+
+
+def test_the_marker_is_written_before_the_last_evaluation_is_yielded(folder: TrialFolder) -> None:
+    for evaluation in run(plan(), folder, CPU):
+        assert (folder.ending() is not None) == (evaluation.state != "running")
+
+
+def test_a_summary_is_the_mean_over_the_living(folder: TrialFolder) -> None:
+    *_, last = run(plan(), folder, CPU)
+    summary = last.summary()
+    for name in (*metrics_for("points"), *MEANS):
+        assert summary[name] == pytest.approx(sum(row[name] for row in last.rows) / 2, rel=1e-12)
+    assert summary["objective"] == last.objective
+    assert (summary["kimg"], summary["diverged_seeds"]) == (last.kimg, 0)
+    one_left = replace(last, rows=[{**last.rows[0], "diverged": True, "w1": None}, last.rows[1]])
+    assert one_left.summary()["w1"] == last.rows[1]["w1"]
+    assert one_left.summary()["diverged_seeds"] == 1
+    none_left = replace(last, rows=[{**row, "diverged": True} for row in last.rows])
+    assert "w1" not in none_left.summary()
+    assert none_left.summary()["objective"] == last.objective
+
+
+def test_digits_are_judged_by_their_classifier(
+    folder: TrialFolder, digits: Dataset, classifier: Classifier
+) -> None:
+    del digits, classifier  # asked for so that it is trained once for all test files
+    trial = plan("dcgan", dataset="digits", width=2, metric="fd", kimg=0.256)
+    *_, last = run(trial, folder, CPU)
+    assert last.state == "completed"
+    assert set(metrics_for("images")) <= set(last.rows[0])
+    assert "w1" not in last.rows[0]
+    assert last.rows[0]["fd_floor"] < 0.1 * last.rows[0]["fd_ceiling"]
+
+
+# Interruptions
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("heard", [1, 3])
+def test_a_trial_closed_midway_goes_on_as_if_nothing_had_happened(
+    model: str, heard: int, folder: TrialFolder, tmp_path: Path
+) -> None:
+    trial = plan(model)
+    first = run(trial, folder, CPU)
+    for _ in range(heard):
+        next(first)
+    first.close()  # type: ignore[attr-defined]
+    assert folder.ending() is None
+    rest = list(run(trial, folder, CPU))
+    assert [e.evaluation for e in rest] == list(range(heard, 5))
+    assert without_seconds(folder.rows()) == whole(trial, tmp_path)
+    assert rest[-1].state == "completed"
+
+
+def test_a_trial_closed_before_its_first_evaluation_starts_again(folder: TrialFolder, tmp_path: Path) -> None:
+    folder.create(plan())
+    list(run(plan(), folder, CPU))
+    assert without_seconds(folder.rows()) == whole(plan(), tmp_path)
+
+
+def test_train_seconds_add_up_over_interruptions(folder: TrialFolder) -> None:
+    first = run(plan(), folder, CPU)
+    before = [next(first) for _ in range(3)][-1].rows[0]["train_seconds"]
+    first.close()  # type: ignore[attr-defined]
+    *_, last = run(plan(), folder, CPU)
+    seconds = [row["train_seconds"] for row in folder.rows() if row["seed"] == 0]
+    assert before > 0
+    assert last.rows[0]["train_seconds"] > before
+    assert seconds == sorted(seconds)
+
+
+class Killed(BaseException):
+    """Stands for a SIGKILL: nothing catches it."""
+
+
+BEFORE_PICTURE, BEFORE_ROWS, BEFORE_CHECKPOINT, BEFORE_MARKER = (
+    "study.trial.run.save_samples",
+    "study.records.trial_folder.TrialFolder.append",
+    "study.trial.run.checkpoint.save",
+    "study.records.trial_folder.TrialFolder.finish",
+)
+
+
+@pytest.mark.parametrize(
+    ("moment", "at"),
+    [*product([BEFORE_PICTURE, BEFORE_ROWS, BEFORE_CHECKPOINT], [0, 2, 4]), (BEFORE_MARKER, 4)],
+)
+def test_a_kill_between_two_writes_doubles_nothing(
+    moment: str, at: int, folder: TrialFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(*_: object) -> None:
+        raise Killed
+
+    trial = plan()
+    first = run(trial, folder, CPU)
+    for _ in range(at):
+        next(first)
+    with monkeypatch.context() as patch:
+        patch.setattr(moment, kill)
+        with pytest.raises(Killed):
+            next(first)
+    assert folder.ending() is None
+    *_, last = run(trial, folder, CPU)
+    assert without_seconds(folder.rows()) == whole(trial, tmp_path)
+    assert last.state == "completed"
+    ending = folder.ending()
+    assert ending is not None
+    assert (ending.state, ending.ended_by) == ("completed", "budget")
+
+
+def test_rows_newer_than_the_checkpoint_are_made_again(folder: TrialFolder, tmp_path: Path) -> None:
+    # As if the disk had kept the rows of two evaluations more than the checkpoint knows of.
+    trial = plan()
+    first = run(trial, folder, CPU)
+    next(first), next(first)
+    shutil.copy(folder.checkpoint, tmp_path / "older.pt")
+    next(first), next(first)
+    first.close()  # type: ignore[attr-defined]
+    shutil.copy(tmp_path / "older.pt", folder.checkpoint)
+    list(run(trial, folder, CPU))
+    assert without_seconds(folder.rows()) == whole(trial, tmp_path)
+
+
+def test_a_torn_last_row_is_made_again(folder: TrialFolder, tmp_path: Path) -> None:
+    trial = plan()
+    first = run(trial, folder, CPU)
+    next(first), next(first)
+    first.close()  # type: ignore[attr-defined]
+    with (folder.path / "curves.jsonl").open("a") as file:
+        file.write('{"seed": 0, "evaluation": 2, "ki')
+    list(run(trial, folder, CPU))
+    assert without_seconds(folder.rows()) == whole(trial, tmp_path)
+
+
+def test_a_marker_lost_in_a_kill_is_written_without_training(
+    folder: TrialFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    *_, last = run(plan(), folder, CPU)
+    expected = folder.ending()
+    rows = (folder.path / "curves.jsonl").read_bytes()
+    (folder.path / "DONE").unlink()
+    monkeypatch.setattr("study.trial.run.schedule", lambda *_: pytest.fail("it trained"))
+    (again,) = run(plan(), folder, CPU)
+    assert again == replace(last, image=None)
+    assert folder.ending() == expected
+    assert (folder.path / "curves.jsonl").read_bytes() == rows
+
+
+def test_an_unreadable_checkpoint_is_named(folder: TrialFolder) -> None:
+    next(run(plan(), folder, CPU))
+    folder.checkpoint.write_bytes(b"not a checkpoint")
+    with pytest.raises(RuntimeError, match=r"pack\.pt: the checkpoint can't be read"):
+        next(run(plan(), folder, CPU))
+
+
+def test_a_second_process_does_not_train_the_same_trial(
+    folder: TrialFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("study.records.trial_folder.LOCK_SECONDS", 0.1)
+    first = run(plan(), folder, CPU)
+    next(first)
+    with pytest.raises(TimeoutError):
+        next(run(plan(), folder, CPU))
+    next(first)
+
+
+# Divergence
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_huge_learning_rate_ends_at_the_ceiling(model: str, folder: TrialFolder) -> None:
+    trial = plan(model, lr_g=1e4, lr_d=1e4, kimg=1000, eval_kimg=100)
+    *_, last = run(trial, folder, CPU)
+    assert (last.state, last.ended_by) == ("diverged", "divergence")
+    assert last.kimg < 20
+    ceilings = [row["w1"] for row in folder.rows() if row["evaluation"] == 0]
+    assert [row["score"] for row in last.rows] == ceilings
+    assert last.objective == sum(ceilings) / 2
+    ending = folder.ending()
+    assert ending is not None
+    assert (ending.state, ending.objective, ending.kimg) == ("diverged", last.objective, last.kimg)
+
+
+def plant_nan(pack: Pack, member: int) -> None:
+    with torch.no_grad():
+        pack.generator.parameters[0][member] = math.nan
+
+
+@pytest.fixture
+def planting(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, int]], None]:
+    """Plant a NaN in members {seed: evaluation} right before the training towards that evaluation."""
+
+    def choose(when: dict[int, int]) -> None:
+        from study.training.schedule import Progress, schedule
+        from study.training.trainer import Due
+        from study.trial import run as trial
+
+        def planted(pack: Pack, data: torch.Tensor, *budget: float) -> Iterator[Due | Progress]:
+            for event in schedule(pack, data, *budget):
+                yield event
+                for seed, evaluation in when.items():
+                    if isinstance(event, Progress) and event.evaluation == evaluation - 1:
+                        plant_nan(pack, pack.seeds.index(seed))
+
+        monkeypatch.setattr(trial, "schedule", planted)
+
+    return choose
+
+
+@pytest.mark.parametrize(("metric", "how"), [("w1", "mean"), ("w1", "cvar"), ("hq", "mean")])
+def test_a_diverged_seed_scores_its_ceiling_and_the_others_go_on(
+    metric: str,
+    how: str,
+    planting: Callable[[dict[int, int]], None],
+    folder: TrialFolder,
+    tmp_path: Path,
+) -> None:
+    trial = plan(seeds=(0, 1, 2), metric=metric, aggregate=how)
+    expected = whole(trial, tmp_path)
+    planting({1: 3})
+    *_, last = run(trial, folder, CPU)
+    assert (last.state, last.ended_by) == ("completed", "budget")
+    rows = folder.rows()
+    assert [row for row in without_seconds(rows) if row["seed"] != 1] == [
+        row for row in expected if row["seed"] != 1
+    ]
+    mine = [row for row in rows if row["seed"] == 1]
+    assert [row["diverged"] for row in mine] == [False, False, False, True, True]
+    for row in mine[3:]:
+        assert all(row[name] is None for name in metrics_for("points"))
+        assert row["score"] == row[f"{metric}_ceiling"] == mine[0][metric]
+        assert 0.256 < row["diverged_at_kimg"] <= 0.384
+        assert row["reason"].startswith("non-finite")
+    scores = [row["score"] for row in last.rows]
+    assert last.objective == aggregate(scores, how, METRICS[metric].higher_is_better)
+    assert "NaN" not in (folder.path / "curves.jsonl").read_text()
+
+
+def test_when_all_seeds_have_diverged_the_trial_has(
+    planting: Callable[[dict[int, int]], None], folder: TrialFolder
+) -> None:
+    planting({0: 1, 1: 2})
+    *_, last = run(plan(), folder, CPU)
+    assert (last.state, last.ended_by, last.evaluation) == ("diverged", "divergence", 2)
+    ending = folder.ending()
+    assert ending is not None
+    assert ending.objective == objective(plan(), last.rows) == last.objective
+    assert math.isfinite(last.objective)
+    assert (folder.path / "DIVERGED").is_file()
+    assert json.loads((folder.path / "DIVERGED").read_text())["kimg"] == last.kimg
+
+
+def test_a_diverged_trial_killed_before_its_marker_is_diverged(
+    planting: Callable[[dict[int, int]], None], folder: TrialFolder
+) -> None:
+    planting({0: 1, 1: 1})
+    *_, last = run(plan(), folder, CPU)
+    (folder.path / "DIVERGED").unlink()
+    (again,) = run(plan(), folder, CPU)
+    assert again == replace(last, image=None)
+
+
+def test_a_seed_that_diverged_stays_so_over_an_interruption(
+    planting: Callable[[dict[int, int]], None], folder: TrialFolder, tmp_path: Path
+) -> None:
+    planting({1: 2})
+    expected = whole(plan(), tmp_path)
+    first = run(plan(), folder, CPU)
+    for _ in range(3):
+        next(first)
+    first.close()  # type: ignore[attr-defined]
+    planting({})
+    list(run(plan(), folder, CPU))
+    assert without_seconds(folder.rows()) == expected
