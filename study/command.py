@@ -10,8 +10,13 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from study.data import KINDS
 from study.errors import UserError
+from study.models import MODELS
 
+PRECISION_HELP = "auto: bf16 where it is fast and harmless; fp32 elsewhere, and always for " + ", ".join(
+    f"{name} on {kind}" for name, model in MODELS.items() for kind in KINDS if kind not in model.bf16_harmless
+)
 OK, NOTHING_COMPLETED, WRONG_COMMAND, INTERRUPTED = 0, 1, 2, 130
 
 

@@ -1,5 +1,27 @@
-"""The one error that is the user's to mend: a command or a file it names is wrong."""
+"""The errors that are the user's to mend: a command or a file it names is wrong."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class UserError(ValueError):
     """Bad input. The commands print its single sentence on stderr and exit with status 2."""
+
+
+class ConfigError(UserError):
+    """A hyperparameter is unknown, has the wrong type or lies outside its limits."""
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """'; did you mean ...?' or the list of what exists: the end of an 'unknown' message."""
+    names = list(known)
+    near = get_close_matches(str(word), names, n=3)
+    return f"; did you mean {' or '.join(near)}?" if near else f"; there are: {', '.join(names)}"
+
+
+def not_one_of(name: str, value: object, known: Iterable[str]) -> str:
+    """'<name> = <value> is not one of ...; did you mean ...?'."""
+    names = list(known)
+    near = get_close_matches(str(value), names, n=1)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    return f"{name} = {value!r} is not one of {', '.join(names)}{meant}"

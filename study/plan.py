@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from study.config import DATASET_KINDS, ConfigError, TrialConfig
+from study.config import TrialConfig
+from study.data import dataset_named
+from study.errors import ConfigError
 from study.machine.precision import PRECISIONS
 
 AGGREGATES = ("mean", "median", "cvar")
@@ -52,7 +54,7 @@ class TrialPlan:
             raise ConfigError(f"aggregate = {self.aggregate!r} is not one of {', '.join(AGGREGATES)}")
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "seeds": list(self.seeds)}
+        return {**asdict(self), "config": self.config.to_dict(), "seeds": list(self.seeds)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrialPlan":
@@ -112,8 +114,7 @@ class StudyPlan:
         for name, number in (*self.trials.items(), ("seeds", self.seeds)):
             if not isinstance(number, int) or number < 1:
                 raise ConfigError(f"{name} = {number!r} must be a whole number of at least 1")
-        if self.dataset not in DATASET_KINDS:
-            raise ConfigError(f"dataset = {self.dataset!r} is not one of {', '.join(DATASET_KINDS)}")
+        dataset_named(self.dataset)
         for precision in self.precision.values():
             _check_precision(precision)
         if self.pack not in PACKS and not (isinstance(self.pack, int) and self.pack >= self.seeds):

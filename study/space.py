@@ -20,8 +20,9 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from study.config import PER_MEMBER, TYPES, ConfigError, TrialConfig, check_name, did_you_mean
-from study.errors import UserError
+from study.config import TrialConfig, check_name
+from study.errors import ConfigError, UserError, did_you_mean
+from study.models import MODELS, hyperparameters
 
 FOLDERS = (Path("search_spaces"), Path(__file__).resolve().parents[1] / "search_spaces")
 METHODS = ("bayes", "random", "grid")
@@ -74,9 +75,10 @@ class Space:
 
     def largest(self) -> dict[str, Any]:
         """Hyperparameters of the largest shape that it can propose; per-member numbers are left out."""
-        found = {name: value for name, value in self.constants.items() if name not in PER_MEMBER}
+        per_member = {name for name, h in hyperparameters().items() if h.per_member}
+        found = {name: value for name, value in self.constants.items() if name not in per_member}
         for name, distribution in self.distributions.items():
-            if name not in PER_MEMBER:
+            if name not in per_member:
                 values = _extremes(distribution)
                 found[name] = values[0] if isinstance(values[0], str) else max(values)
         return found
@@ -151,7 +153,8 @@ def parse_space(name: str, document: Any) -> Space:
             constants[parameter] = spec["value"]
         else:
             distributions[parameter] = _distribution(where, spec)
-            if TYPES[parameter] is int and isinstance(distributions[parameter], FloatDistribution):
+            known = hyperparameters().get(parameter)
+            if known and known.type is int and isinstance(distributions[parameter], FloatDistribution):
                 raise SpaceError(
                     f"{where} takes whole numbers: use int_uniform, q_uniform with a whole q, or values"
                 )
@@ -183,7 +186,9 @@ def parse_space(name: str, document: Any) -> Space:
 def _check_corners(space: Space) -> None:
     """Every extreme value of every parameter must make a valid configuration, for every model."""
     if "model" not in space.constants and "model" not in space.distributions:
-        raise SpaceError(f"{space.name}: parameters must say which model, as model: {{value: wgan_gp}}")
+        raise SpaceError(
+            f"{space.name}: parameters must say which model, as model: {{value: {MODELS.default.name}}}"
+        )
     if "dataset" in space.distributions:
         raise SpaceError(
             f"{space.name}: dataset: a study has one dataset; give it as a value or with --dataset"

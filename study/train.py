@@ -16,17 +16,20 @@ from study.command import (
     INTERRUPTED,
     NOTHING_COMPLETED,
     OK,
+    PRECISION_HELP,
     Parser,
     positive,
     run_command,
     terminate_as_interrupt,
     whole_at_least,
 )
-from study.config import DATASET_KINDS, LIMITS, TYPES, TrialConfig
+from study.config import TrialConfig
+from study.data import DATASETS, KINDS, dataset_named, dataset_names
 from study.errors import UserError
-from study.machine.hardware import EVALUATIONS, KIMG, detect
+from study.machine.hardware import EVALUATIONS, detect
 from study.machine.precision import PRECISIONS, resolve
-from study.metrics import DEFAULT_METRIC, METRICS, check_metric
+from study.metrics import METRICS, check_metric, default_metric
+from study.models import MODELS, hyperparameters
 from study.plan import AGGREGATES, TrialPlan, check_study_name
 from study.records.trial_folder import TrialFolder
 from study.reporting.tracking import MODES, Tracker
@@ -41,10 +44,13 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--kimg",
         type=positive,
-        help="thousands of real images per member (default: 30; 600 points)",
+        help=f"thousands of real images per member (default: {_by_kind('kimg')})",
     )
     p.add_argument("--eval-kimg", type=positive, help="kimg between evaluations (default: a ninth)")
-    p.add_argument("--metric", help="scored metric (default: fd for images, w1 for points)")
+    p.add_argument(
+        "--metric",
+        help=f"scored metric (default: {_by_kind('metric')})",
+    )
     p.add_argument("--aggregate", choices=AGGREGATES, default="mean", help="of the seeds' scores")
     p.add_argument("--results", type=Path, default=Path("results"), help="folder of the results")
     p.add_argument("--name", default="train", help="study that the trial is filed under")
@@ -52,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
         "--precision",
         choices=PRECISIONS,
         default="auto",
-        help="auto: bf16 where it is fast and harmless (wgan_cp on images: fp32)",
+        help=PRECISION_HELP,
     )
     p.add_argument("--threads", type=whole_at_least(1), help="CPU threads (default: torch's choice)")
     p.add_argument(
@@ -62,21 +68,31 @@ def parser() -> argparse.ArgumentParser:
         help="log to W&B; auto under a sweep's agent",
     )
     group = p.add_argument_group("hyperparameters (defaults depend on model and data)")
-    for name, limits in LIMITS.items():
-        names = dict.fromkeys([f"--{name.replace('_', '-')}", f"--{name}"])
+    group.add_argument("--model", help=f"one of {', '.join(MODELS)} (default: {MODELS.default.name})")
+    group.add_argument(
+        "--dataset", help=f"one of {', '.join(dataset_names())} (default: {DATASETS.default.name})"
+    )
+    for name, hyperparameter in hyperparameters().items():
         group.add_argument(
-            *names, dest=name, type=TYPES[name], metavar=TYPES[name].__name__.upper(),
-            help=f"{limits.help}; {limits.describe()}", default=argparse.SUPPRESS,
-        )  # fmt: skip
+            *dict.fromkeys([f"--{name.replace('_', '-')}", f"--{name}"]),
+            dest=name,
+            type=hyperparameter.type,
+            metavar=hyperparameter.type.__name__.upper(),
+            help=f"{hyperparameter.meaning}; {hyperparameter.describe()}",
+        )
     return p
+
+
+def _by_kind(name: str) -> str:
+    """A default that depends on the kind of data, in words."""
+    return ", ".join(f"{getattr(kind, name)} for {kinds}" for kinds, kind in KINDS.items())
 
 
 def plan_from(options: argparse.Namespace) -> TrialPlan:
     """Validated options -> a plan. Raises UserError."""
-    chosen = {name: value for name, value in vars(options).items() if name in LIMITS}
+    chosen = {name: getattr(options, name) for name in ("model", "dataset", *hyperparameters())}
     config = TrialConfig.from_dict(chosen)
-    kind = DATASET_KINDS[config.dataset]
-    kimg = options.kimg or KIMG[kind]
+    kimg = options.kimg or dataset_named(config.dataset).kimg
     hardware = detect()
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S-%f")
     return TrialPlan(
@@ -88,9 +104,13 @@ def plan_from(options: argparse.Namespace) -> TrialPlan:
         study_seed=options.seed,
         kimg=kimg,
         eval_kimg=options.eval_kimg or kimg / EVALUATIONS,
-        metric=check_metric(options.metric or DEFAULT_METRIC[kind], config.dataset),
+        metric=check_metric(options.metric or default_metric(config.dataset), config.dataset),
         aggregate=options.aggregate,
-        precision=resolve(options.precision, config.model, kind, hardware.bf16(len(hardware.gpus))),
+        precision=resolve(
+            options.precision,
+            config.kind in MODELS[config.model].bf16_harmless,
+            hardware.bf16(len(hardware.gpus)),
+        ),
     )
 
 

@@ -16,6 +16,7 @@ from study.command import (
     INTERRUPTED,
     NOTHING_COMPLETED,
     OK,
+    PRECISION_HELP,
     Parser,
     not_negative,
     positive,
@@ -23,11 +24,12 @@ from study.command import (
     terminate_as_interrupt,
     whole_at_least,
 )
-from study.config import DATASET_KINDS, did_you_mean
+from study.data import DATASETS, dataset_named, dataset_names
 from study.errors import UserError
-from study.machine.hardware import EVALUATIONS, KIMG, Hardware, defaults, detect
+from study.machine.hardware import EVALUATIONS, Hardware, defaults, detect
 from study.machine.precision import PRECISIONS, resolve
-from study.metrics import DEFAULT_METRIC, METRICS, check_metric
+from study.metrics import METRICS, check_metric, default_metric
+from study.models import MODELS
 from study.plan import AGGREGATES, PACKS, SAMPLERS, SCHEDULERS, StudyPlan, check_study_name
 from study.records.study_folder import StudyFolder, command_line
 from study.reporting.tracking import MODES
@@ -44,7 +46,9 @@ def parser() -> argparse.ArgumentParser:
     p = Parser(prog="python -m study.tune", description=__doc__.split("\n\n")[0])
     what = p.add_argument_group("what to study")
     what.add_argument("--space", nargs="+", metavar="SPACE", help="names in search_spaces/, or YAML files")
-    what.add_argument("--dataset", help=f"one of {', '.join(DATASET_KINDS)} (default: digits)")
+    what.add_argument(
+        "--dataset", help=f"one of {', '.join(dataset_names())} (default: {DATASETS.default.name})"
+    )
     what.add_argument("--metric", help="what the objective is made of (default: the space's metric)")
     what.add_argument("--aggregate", choices=AGGREGATES, default="mean", help="of the seeds' scores")
     what.add_argument("--resume", type=Path, metavar="FOLDER", help="finish, or extend, this study")
@@ -71,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
         "--precision",
         choices=PRECISIONS,
         default="auto",
-        help="auto: bf16 where it is fast and harmless (wgan_cp on images: fp32)",
+        help=PRECISION_HELP,
     )
     how.add_argument("--address", help="join a running Ray cluster: 'auto' or host:port")
     where = p.add_argument_group("where results go")
@@ -154,9 +158,9 @@ def _extended(plan: StudyPlan, spaces: "Sequence[Space]", asked: int | None) -> 
 def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: Hardware) -> StudyPlan:
     """Options, spaces and hardware -> the study's plan. Raises UserError."""
     dataset = _dataset(options.dataset, spaces)
-    kind = DATASET_KINDS[dataset]
+    declared = dataset_named(dataset)
     machine = defaults(hardware)
-    kimg = options.kimg or KIMG[kind]
+    kimg = options.kimg or declared.kimg
     eval_kimg = options.eval_kimg or kimg / EVALUATIONS
     if eval_kimg > kimg:
         raise UserError(f"--eval-kimg {eval_kimg:g} is above the budget of {kimg:g} kimg")
@@ -179,7 +183,11 @@ def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: 
         seed=options.seed,
         wandb=options.wandb,
         wandb_project=options.wandb_project,
-        precision={m: resolve(options.precision, m, kind, bf16) for s in spaces for m in s.models()},
+        precision={
+            m: resolve(options.precision, declared.kind in MODELS[m].bf16_harmless, bf16)
+            for s in spaces
+            for m in s.models()
+        },
         **how,
     )
 
@@ -248,18 +256,18 @@ def _dataset(asked: str | None, spaces: "Sequence[Space]") -> str:
     named: set[str] = {s.constants["dataset"] for s in spaces if "dataset" in s.constants}
     if asked is not None:
         named.add(asked)
-    if asked is not None and asked not in DATASET_KINDS:
-        raise UserError(f"unknown dataset {asked!r}{did_you_mean(asked, DATASET_KINDS)}")
+    if asked is not None:
+        dataset_named(asked)
     if len(named) > 1:
         raise UserError(f"the spaces (and --dataset) name different datasets: {', '.join(sorted(named))}")
-    return named.pop() if named else "digits"
+    return named.pop() if named else DATASETS.default.name
 
 
 def _metric(asked: str | None, spaces: "Sequence[Space]", dataset: str) -> str:
     """The metric asked for, or the one the spaces agree on, checked against the dataset."""
     if asked is not None:
         return check_metric(asked, dataset)
-    default = DEFAULT_METRIC[DATASET_KINDS[dataset]]
+    default = default_metric(dataset)
     named = {default if s.metric == "objective" else s.metric for s in spaces}
     if len(named) > 1:
         raise UserError(f"the spaces have different metrics ({', '.join(sorted(named))}); choose --metric")

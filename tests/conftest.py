@@ -1,6 +1,7 @@
 """For all tests: one thread, a private cache folder, and packs tiny enough to train in milliseconds."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -8,12 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from study.config import MODELS, TrialConfig
-from study.data import load
-from study.data.dataset import Dataset
-from study.metrics import points
-from study.metrics.classifier import Classifier, load_classifier
-from study.metrics.evaluator import evaluator_for
+from study.config import TrialConfig
+from study.data import dataset_named, load
+from study.data.arrays import Arrays
+from study.metrics import METRICS
+from study.metrics.judge.classifier import Classifier, load_classifier
+from study.metrics.judge.evaluator import evaluator_for
+from study.models import MODELS
+from study.training import checkpoint
+from study.training.members import state_of
 from study.training.pack import Pack
 
 CPU = torch.device("cpu")
@@ -50,21 +54,21 @@ def double(training_data: Callable[[str], Tensor]) -> Iterator[None]:
 def cheap_transport() -> Iterator[None]:
     """Optimal transport between 50 points instead of 1,000: the rest of an evaluation is the real one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(points, "TRANSPORT_POINTS", 50)
+        patch.setitem(METRICS, "w1", replace(METRICS["w1"], samples={"points": 50}))
         evaluator_for.cache_clear()
         yield
     evaluator_for.cache_clear()
 
 
 @pytest.fixture(scope="session")
-def digits() -> Dataset:
+def digits() -> Arrays:
     return load("digits", CPU)
 
 
 @pytest.fixture(scope="session")
-def classifier(digits: Dataset) -> Classifier:
+def classifier(digits: Arrays) -> Classifier:
     """The classifier of digits; its ten seconds of training are spent once per session."""
-    return load_classifier(digits)
+    return load_classifier(dataset_named("digits"), digits)
 
 
 @pytest.fixture(params=list(product(MODELS, TINY)), ids=lambda case: "-".join(case), scope="session")
@@ -115,7 +119,7 @@ def member_state() -> Callable[[Pack, int], dict[str, bytes]]:
     """The bits of one member's parameters, optimiser state and meters, by name."""
 
     def read(pack: Pack, member: int) -> dict[str, bytes]:
-        state = pack.state_dict()
+        state = state_of(pack)
         bits: dict[str, bytes] = {}
 
         def collect(name: str, value: Any) -> None:
@@ -134,8 +138,8 @@ def member_state() -> Callable[[Pack, int], dict[str, bytes]]:
 
 
 @pytest.fixture(scope="session")
-def everything() -> Callable[[Mapping[str, Any]], dict[str, object]]:
-    """A pack's state but its clock as {path: bytes or number}, so that NaN equals NaN and -0 is not 0."""
+def everything() -> Callable[[Pack | Mapping[str, Any]], dict[str, object]]:
+    """All of a pack but its clock as {path: bytes or number}, so that NaN equals NaN and -0 is not 0."""
 
     def flat(value: Any, name: str) -> dict[str, object]:
         if isinstance(value, Tensor):
@@ -145,4 +149,8 @@ def everything() -> Callable[[Mapping[str, Any]], dict[str, object]]:
             return {k: v for key, part in items for k, v in flat(part, f"{name}/{key}").items()}
         return {name: value}
 
-    return lambda state: flat({k: v for k, v in state.items() if k != "train_seconds"}, "")
+    def read(pack: Pack | Mapping[str, Any]) -> dict[str, object]:
+        state = checkpoint.state_of(pack) if isinstance(pack, Pack) else pack
+        return flat({k: v for k, v in state.items() if k != "train_seconds"}, "")
+
+    return read

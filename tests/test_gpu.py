@@ -1,7 +1,7 @@
 """On a GPU: the same training as on a CPU, replayed as one CUDA graph."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ pytestmark = [
 
 MakePack = Callable[..., Pack]
 MemberState = Callable[[Pack, int], dict[str, bytes]]
-Everything = Callable[[Mapping[str, Any]], dict[str, object]]
+Everything = Callable[[Any], dict[str, object]]
 Data = Callable[[str], Tensor]
 GPU = torch.device("cuda")
 
@@ -98,7 +98,7 @@ def test_a_graph_does_what_eager_iterations_do_bit_for_bit(
     eager, replayed = (make_pack(*case, precision=precision, beta1=0.5, device=GPU) for _ in range(2))
     repeat(EagerIterations(eager, data), 12)
     repeat(iterations_of(replayed, data), 12)
-    assert everything(replayed.state_dict()) == everything(eager.state_dict())
+    assert everything(replayed) == everything(eager)
 
 
 def test_a_nan_in_one_member_leaves_the_others_bit_identical(
@@ -158,9 +158,9 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     repeat(iterations_of(first, data), 6)
     checkpoint.save(first, tmp_path / "pack.pt")
     checkpoint.load(resumed, tmp_path / "pack.pt")
-    assert everything(resumed.state_dict()) == everything(first.state_dict())
+    assert everything(resumed) == everything(first)
     repeat(iterations_of(resumed, data), 6)
-    assert everything(resumed.state_dict()) == everything(whole.state_dict())
+    assert everything(resumed) == everything(whole)
     assert torch.equal(resumed.sample(10), whole.sample(10))
 
 
@@ -214,7 +214,7 @@ def test_pack_sizes_are_measured(model: str) -> None:
 
 
 def test_a_member_draws_the_same_in_every_pack() -> None:
-    alone, packed = Streams(7, [3], 2, 33, 5, GPU), Streams(7, [0, 3, 9], 2, 33, 5, GPU)
+    alone, packed = Streams(7, [3], 2, 1, 33, 5, GPU), Streams(7, [0, 3, 9], 2, 1, 33, 5, GPU)
     for _ in range(3):
         one, three = vars(alone.draw(50)), vars(packed.draw(50))
         for name in one:
@@ -224,6 +224,6 @@ def test_a_member_draws_the_same_in_every_pack() -> None:
 def test_the_data_order_does_not_depend_on_how_often_the_critic_is_updated() -> None:
     orders = []
     for n_critic in (1, 2, 3, 6):
-        own = Streams(7, [0, 1], n_critic, 33, 5, GPU)
+        own = Streams(7, [0, 1], n_critic, 1, 33, 5, GPU)
         orders.append(torch.cat([own.draw(50).indices.clone() for _ in range(6 // n_critic)], 1))
     assert all(torch.equal(order, orders[0]) for order in orders)

@@ -14,7 +14,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from study.config import LIMITS, MODELS, TrialConfig
+from study.config import TrialConfig
+from study.models import MODELS, hyperparameters
 from study.space import Space, read_space
 
 FOLDER = Path(__file__).parents[1] / "search_spaces"
@@ -69,7 +70,7 @@ def test_a_spaces_name_is_its_model(space: Space) -> None:
 
 
 def test_every_parameter_is_a_hyperparameter(document: dict[str, Any]) -> None:
-    assert set(document["parameters"]) <= set(LIMITS)
+    assert set(document["parameters"]) <= {"model", *hyperparameters()}
 
 
 def test_a_space_searches_what_belongs_to_its_model(space: Space) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from study import results, train
 from study.command import run_command
-from study.config import LIMITS
+from study.models import hyperparameters
 from study.records.trial_folder import TrialFolder
 
 pytestmark = pytest.mark.usefixtures("cheap_transport")
@@ -64,7 +64,7 @@ def test_an_exponent_is_a_number() -> None:
 
 def test_every_hyperparameter_is_an_option() -> None:
     offered = {option for action in train.parser()._actions for option in action.option_strings}
-    for name in LIMITS:
+    for name in ("model", "dataset", *hyperparameters()):
         assert {f"--{name}", f"--{name.replace('_', '-')}"} <= offered
 
 
@@ -225,9 +225,10 @@ def test_sigterm_keeps_what_was_done_and_nothing_unneeded_was_imported() -> None
     """A machine with a GPU may hold no ray, optuna or wandb; its scheduler says goodbye with a SIGTERM."""
     code = (
         "import sys\n"
-        "from study.metrics import points\n"
+        "from dataclasses import replace\n"
+        "from study.metrics import METRICS\n"
         "from study.train import main\n"
-        "points.TRANSPORT_POINTS = 50\n"
+        "METRICS['w1'] = replace(METRICS['w1'], samples={'points': 50})\n"
         f"status = main({[*TINY, '--kimg', '1000', '--eval-kimg', '0.32']})\n"
         "print('IMPORTED', {'ray', 'optuna', 'wandb'} & set(sys.modules))\n"
         "sys.exit(status)\n"

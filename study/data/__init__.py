@@ -1,22 +1,51 @@
-"""The datasets by name. Each is small enough to live on the device as one tensor."""
+"""The datasets, one file each or a few of a kind; each lives on the device as one tensor."""
 
-from collections.abc import Callable
 from functools import cache
+from typing import TYPE_CHECKING
 
-import torch
+from study.data.declaration import KINDS, Dataset, DatasetFamily
+from study.errors import UserError
+from study.registry import Registry
 
-from study.data.dataset import Dataset
-from study.data.digits import load_digits
-from study.data.mixtures import load_grid25, load_ring8
+if TYPE_CHECKING:
+    import torch
 
-DATASETS: dict[str, Callable[[], Dataset]] = {
-    "digits": load_digits,
-    "ring8": load_ring8,
-    "grid25": load_grid25,
-}
+    from study.data.arrays import Arrays
+
+DATASETS: Registry[Dataset | DatasetFamily] = Registry("dataset", Dataset, DatasetFamily)
+DATASETS.collect_package(__name__)
+
+
+def dataset_names() -> list[str]:
+    """What a user may write: 'digits', or 'folder:<path>' for a family."""
+    return [
+        name if isinstance(declared, Dataset) else f"{name}:<{declared.argument}>"
+        for name, declared in DATASETS.items()
+    ]
+
+
+def dataset_named(name: str) -> Dataset:
+    """The dataset of a name, or of a family's name and an argument. Raises UserError."""
+    stem, colon, argument = str(name).partition(":")
+    declared = DATASETS[stem]
+    if isinstance(declared, Dataset) and not colon:
+        return declared
+    if isinstance(declared, DatasetFamily) and argument:
+        return declared.of(argument)
+    raise UserError(f"unknown dataset {name!r}; there are: {', '.join(dataset_names())}")
 
 
 @cache
-def load(name: str, device: torch.device) -> Dataset:
-    """The dataset on `device`, loaded once per process."""
-    return DATASETS[name]().to(device)
+def load(name: str, device: "torch.device") -> "Arrays":
+    """The arrays of a dataset on `device`, loaded once per process.
+
+    Raises:
+        ValueError: they are not what the dataset declares.
+    """
+    dataset = dataset_named(name)
+    arrays = dataset.load()
+    arrays.check(dataset)
+    return arrays.to(device)
+
+
+__all__ = ["DATASETS", "KINDS", "Dataset", "DatasetFamily", "dataset_named", "dataset_names", "load"]

@@ -1,42 +1,40 @@
-"""What the metrics are called, what they apply to and which way is better. Importing this is cheap."""
+"""The metrics, a function each, and figures of stability made of them. Importing this is cheap."""
 
-from dataclasses import dataclass
+from study.data import KINDS, dataset_named
+from study.errors import UserError, did_you_mean
+from study.metrics.declaration import EVERY, LAST, Metric, metric
+from study.registry import Registry
 
-from study.config import DATASET_KINDS, did_you_mean
-from study.errors import UserError
-
-
-@dataclass(frozen=True)
-class Metric:
-    """`kinds`: datasets it applies to; `higher_is_better`: its direction; `help`: unit and meaning."""
-
-    kinds: tuple[str, ...]
-    higher_is_better: bool
-    help: str
+METRICS = Registry("metric", Metric)
+METRICS.collect_package(__name__)
 
 
-METRICS: dict[str, Metric] = {
-    "fd": Metric(("images",), False, "Fréchet distance to held-out images in classifier features"),
-    "w1": Metric(("points",), False, "exact 1-Wasserstein distance to held-out points"),
-    "modes_covered": Metric(("images", "points"), True, "number of modes reached"),
-    "mode_coverage": Metric(("images", "points"), True, "fraction of modes reached"),
-    "mode_kl": Metric(("images", "points"), False, "KL(modes of samples || real modes), nats"),
-    "hq": Metric(("points",), True, "share of samples within 3 std of a mode"),
-}
-
-DEFAULT_METRIC = {"images": "fd", "points": "w1"}
+def metrics_for(dataset: str) -> list[str]:
+    """Names of a dataset's metrics: the one that is optimised by default first, then as declared."""
+    declared = dataset_named(dataset)
+    names = [name for name, metric in METRICS.items() if metric.applies_to(declared)]
+    return sorted(names, key=lambda name: name != KINDS[declared.kind].metric)
 
 
-def metrics_for(kind: str) -> list[str]:
-    """Names of the metrics of a kind of dataset, in table order."""
-    return [name for name, metric in METRICS.items() if kind in metric.kinds]
+def default_metric(dataset: str) -> str:
+    """What is optimised where nobody says. Raises UserError for a dataset without metrics."""
+    names = [name for name in metrics_for(dataset) if METRICS[name].when == EVERY]
+    if not names:
+        raise UserError(f"{dataset} has no metric that could be optimised")
+    return names[0]
 
 
 def check_metric(name: str, dataset: str) -> str:
-    """The metric's name, if the dataset has it. Raises UserError."""
-    kind = DATASET_KINDS[dataset]
+    """The metric's name, if a study of the dataset can optimise it. Raises UserError."""
+    names = metrics_for(dataset)
     if name not in METRICS:
-        raise UserError(f"unknown metric {name!r}{did_you_mean(name, metrics_for(kind))}")
-    if kind not in METRICS[name].kinds:
-        raise UserError(f"metric {name!r} is not for {kind}; {dataset} has {', '.join(metrics_for(kind))}")
+        raise UserError(f"unknown metric {name!r}{did_you_mean(name, names)}")
+    if name not in names:
+        kind = dataset_named(dataset).kind
+        raise UserError(f"metric {name!r} is not for {kind} like {dataset}, which has {', '.join(names)}")
+    if METRICS[name].when == LAST:
+        raise UserError(f"metric {name!r} is computed at the end only: it can't be optimised")
     return name
+
+
+__all__ = ["METRICS", "Metric", "check_metric", "default_metric", "metric", "metrics_for"]

@@ -1,14 +1,24 @@
-"""What the players minimise. Every value is per member, (M,): the training step sums and differentiates."""
+"""What is trained, one file a model: it declares a `Model`, and nothing else knows of it."""
 
-from study.models.clipping import WeightClipping
-from study.models.gradient_penalty import GradientPenalty
-from study.models.nonsaturating import NonSaturatingLoss
-from study.models.wasserstein import WassersteinLoss
+from study.models.declaration import CRITIC, GENERATOR, Model, Values
+from study.models.hyperparameter import Hyperparameter
+from study.registry import Registry
 
-LOSSES: dict[str, NonSaturatingLoss | WassersteinLoss] = {
-    "dcgan": NonSaturatingLoss(),
-    "wgan_cp": WassersteinLoss(),
-    "wgan_gp": WassersteinLoss(),
-}
+MODELS = Registry("model", Model)
+MODELS.collect_package(__name__)
 
-__all__ = ["LOSSES", "GradientPenalty", "NonSaturatingLoss", "WassersteinLoss", "WeightClipping"]
+
+def hyperparameters() -> dict[str, Hyperparameter]:
+    """Every hyperparameter that some model has, by name.
+
+    Raises ValueError where two models mean different things by one name.
+    """
+    found: dict[str, Hyperparameter] = {}
+    for model in MODELS.values():
+        for name, hyperparameter in model.hyperparameters.items():
+            if not hyperparameter.agrees_with(found.setdefault(name, hyperparameter)):
+                raise ValueError(f"the model {model.name} means something else by {name} than others do")
+    return found
+
+
+__all__ = ["CRITIC", "GENERATOR", "MODELS", "Hyperparameter", "Model", "Values", "hyperparameters"]

@@ -3,16 +3,19 @@
 It estimates a distance only up to the critic's unknown Lipschitz constant: never call it one.
 """
 
-from torch import Tensor
+from typing import TYPE_CHECKING
+
+from study.models.declaration import Values
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-class WassersteinLoss:
-    """D(G(z)) - D(x) for the critic, -D(G(z)) for the generator."""
+def critic_loss(real_scores: "Tensor", fake_scores: "Tensor", _: Values) -> "Tensor":
+    """D(G(z)) - D(x): scores (M, B), (M, B) -> (M,)."""
+    return fake_scores.mean(1) - real_scores.mean(1)
 
-    def critic(self, real_scores: Tensor, fake_scores: Tensor) -> Tensor:
-        """Scores (M, B), (M, B) -> (M,)."""
-        return fake_scores.mean(1) - real_scores.mean(1)
 
-    def generator(self, fake_scores: Tensor) -> Tensor:
-        """Scores (M, B) -> (M,)."""
-        return -fake_scores.mean(1)
+def generator_loss(fake_scores: "Tensor", _: Values) -> "Tensor":
+    """-D(G(z)): scores (M, B) -> (M,)."""
+    return -fake_scores.mean(1)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 Network = TypeVar("Network", bound=nn.Module)
+MEMBER_DIM = 0  # of every parameter, latent, sample and score, in networks and packs
 
 
 class InParts(nn.Module):
@@ -24,13 +25,13 @@ class InParts(nn.Module):
         self.sizes = [len(next(part.parameters())) for part in parts]
 
     def forward(self, x: Tensor, *arguments: Any, **options: Any) -> Tensor:
-        each = zip(self.parts, x.split(self.sizes), strict=True)
-        return torch.cat([part(own, *arguments, **options) for part, own in each])
+        each = zip(self.parts, x.split(self.sizes, MEMBER_DIM), strict=True)
+        return torch.cat([part(own, *arguments, **options) for part, own in each], MEMBER_DIM)
 
     def input_gradient(self, samples: Tensor) -> Tensor:
         """Of a critic."""
-        each = zip(self.parts, samples.split(self.sizes), strict=True)
-        return torch.cat([part.input_gradient(own) for part, own in each])  # type: ignore[operator]
+        each = zip(self.parts, samples.split(self.sizes, MEMBER_DIM), strict=True)
+        return torch.cat([part.input_gradient(own) for part, own in each], MEMBER_DIM)  # type: ignore[operator]
 
 
 def build_in_parts(build: Callable[[int], Network], members: int, part_values: float) -> Network | InParts:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from study.metrics import METRICS
 from study.metrics.stability import aggregate
 from study.plan import TrialPlan
-from study.records.trial_folder import Row
+from study.records.schema import Row
 
 TIE = 1e-9
 
@@ -26,8 +26,8 @@ def rank(plan: TrialPlan, rows: Sequence[Row]) -> float:
     higher = METRICS[plan.metric].higher_is_better
     beyond = []
     for row in rows:
-        raw, ceiling = row[plan.metric], row[f"{plan.metric}_ceiling"]
-        if raw is None:  # diverged: worse than any number
+        raw, ceiling = row.get(plan.metric), row.get(f"{plan.metric}_ceiling")
+        if raw is None or ceiling is None:  # diverged: worse than any number
             beyond.append(1.0)
         else:
             excess = max(0.0, ceiling - raw if higher else raw - ceiling) / (abs(ceiling) or 1.0)

@@ -11,7 +11,6 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from study.config import ConfigError
 from study.errors import UserError
 from study.machine.files import read_json, write_json
 from study.plan import StudyPlan
@@ -107,7 +106,7 @@ class StudyFolder:
             return StudyPlan.from_dict(plan)
         except TypeError as error:  # a field too many, or missing
             raise UserError(f"{self.path / 'study.json'} holds a plan of another version or kind") from error
-        except ConfigError as error:
+        except UserError as error:
             raise UserError(f"{self.path / 'study.json'} is no study's plan: {error}") from error
 
     def resume(self, plan: StudyPlan, command: list[str], hardware: dict[str, Any]) -> None:

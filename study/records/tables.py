@@ -1,27 +1,26 @@
 """The tables of a study, built from its trial folders: trials, runs (trial x seed), curves (x evaluation)."""
 
 from collections.abc import Iterator, Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from study.config import DATASET_KINDS, LIMITS, TYPES
 from study.machine.files import write_whole
 from study.metrics import METRICS, metrics_for
-from study.metrics.stability import aggregate, cvar, dispersion, drawdown, iqr, wilson_interval
+from study.metrics.stability import dispersion, drawdown
 from study.plan import TrialPlan
-from study.records.objective import evaluations, objectives, ranks
+from study.records.objective import objectives, ranks
+from study.records.schema import TABLES, Row, columns
 from study.records.spool import Spool
 from study.records.study_folder import StudyFolder
-from study.records.trial_folder import CLOCKS, Ending, Row
-from study.training import METERS
+from study.records.trial_folder import Ending
 
-TABLES = ("trials", "runs", "curves")
 OBJECTIVES = pa.schema({"evaluation": pa.int64(), "objective": pa.float64(), "rank": pa.float64()})
 COLLAPSED_SHARE = 0.5
+PANDAS = {str: "string", float: "float64", int: "Int64", bool: "boolean"}
 
 
 class Results:
@@ -32,7 +31,7 @@ class Results:
         self._spool = Spool(
             {**{table: _schema(table, tuple(METRICS)) for table in TABLES}, "objectives": OBJECTIVES}
         )
-        self._kinds: set[str] = set()
+        self._datasets: set[str] = set()
         self._extremes: tuple[tuple[float, str], tuple[float, str]] | None = None
         self.problems: list[str] = []
 
@@ -48,11 +47,12 @@ class Results:
         try:
             plan, rows, ending = folder.plan(), folder.rows(), folder.ending()
             _check_whole(rows, ending)
+            runs = _run_rows(plan, rows)
             self._spool.put(
                 trial_id,
                 {
-                    "trials": [_trial_row(plan, rows, ending)],
-                    "runs": _run_rows(plan, rows),
+                    "trials": [_trial_row(plan, runs if rows else [], ending)],
+                    "runs": runs,
                     "curves": [{**_keys(plan), **row} for row in rows],
                     "objectives": [
                         {"evaluation": number, "objective": objective, "rank": rank}
@@ -62,7 +62,7 @@ class Results:
                     ],
                 },
             )
-            self._kinds.add(plan.config.kind)
+            self._datasets.add(plan.config.dataset)
             if ending is not None and ending.objective is not None:
                 found = (ending.objective, trial_id)
                 low, high = self._extremes or (found, found)
@@ -124,10 +124,11 @@ class Results:
 
     def _columns_schema(self, name: str) -> pa.Schema:
         """A table's columns: those of the metrics of all the datasets in it."""
-        kinds = self._kinds
-        if not kinds and (self._folder.path / "study.json").exists():
-            kinds = {DATASET_KINDS[self._folder.plan().dataset]}
-        return _schema(name, tuple(m for m in METRICS if any(m in metrics_for(kind) for kind in kinds)))
+        datasets = self._datasets
+        if not datasets and (self._folder.path / "study.json").exists():
+            datasets = {self._folder.plan().dataset}
+        found = {metric: None for dataset in sorted(datasets) for metric in metrics_for(dataset)}
+        return _schema(name, tuple(found))
 
 
 def _check_whole(rows: Sequence[Row], ending: Ending | None) -> None:
@@ -148,13 +149,12 @@ def _keys(plan: TrialPlan) -> Row:
     }
 
 
-def _trial_row(plan: TrialPlan, rows: Sequence[Row], ending: Ending | None) -> Row:
-    last = list(evaluations(rows).values())[-1] if rows else []
-    row: Row = {**_keys(plan), **plan.config.to_dict()}
-    row |= {
+def _trial_row(plan: TrialPlan, runs: Sequence[Row], ending: Ending | None) -> Row:
+    row = {
+        **_keys(plan),
+        **plan.config.to_dict(),
         "state": ending.state if ending else "interrupted",
         "ended_by": ending.ended_by if ending else "interrupt",
-        "kimg": last[0]["kimg"] if last else 0.0,
         "metric": plan.metric,
         "aggregate": plan.aggregate,
         "objective": ending.objective if ending else None,
@@ -162,23 +162,8 @@ def _trial_row(plan: TrialPlan, rows: Sequence[Row], ending: Ending | None) -> R
         "precision": plan.precision,
         "error": ending.error if ending else None,
     }
-    if not last:
-        return row
-    failures = sum(member["diverged"] for member in last)
-    low, high = wilson_interval(failures, len(last))
-    row |= {"n_diverged": failures, "failure_rate": failures / len(last)}
-    row |= {"failure_rate_low": low, "failure_rate_high": high}
-    row |= {clock: last[0][clock] for clock in CLOCKS}
-    row["eval_seconds"] = sum(group[0]["eval_seconds"] for group in evaluations(rows).values())
-    for name in metrics_for(plan.config.kind):
-        higher = METRICS[name].higher_is_better
-        values = [member[name] for member in last if member[name] is not None]
-        if values:
-            row[name] = aggregate(values, plan.aggregate, higher)
-            row[f"{name}_iqr"] = iqr(values)
-            row[f"{name}_cvar"] = cvar(values, higher)
-        row[f"{name}_floor"] = last[0][f"{name}_floor"]
-        row[f"{name}_ceiling"] = sum(m[f"{name}_ceiling"] for m in last) / len(last)
+    row |= {c.name: c.of_seeds(runs, plan.aggregate) for c in columns("trials", METRICS) if c.over_seeds}
+    row["kimg"] = row["kimg"] or 0.0
     return row
 
 
@@ -193,78 +178,25 @@ def _run_rows(plan: TrialPlan, rows: Sequence[Row]) -> list[Row]:
 
 
 def _run_figures(plan: TrialPlan, curve: Sequence[Row]) -> Row:
-    last, higher = curve[-1], METRICS[plan.metric].higher_is_better
-    scores = [row["score"] for row in curve]
-    scale = abs(last[f"{plan.metric}_ceiling"] - last[f"{plan.metric}_floor"])
-    coverage = last["mode_coverage"]
-    run: Row = {
-        "kimg": last["kimg"],
-        "score": last["score"],
-        "diverged": last["diverged"],
-        "diverged_at_kimg": last["diverged_at_kimg"],
-        "reason": last["reason"],
-        "collapsed": None if coverage is None else coverage <= COLLAPSED_SHARE * last["mode_coverage_floor"],
+    """What the curve came to: its last row, and figures of the whole."""
+    run = dict(curve[-1])
+    run["eval_seconds"] = sum(row["eval_seconds"] for row in curve)
+    for name in metrics_for(plan.config.dataset):
+        seen = [row[name] for row in curve if row.get(name) is not None]
+        best = max if METRICS[name].higher_is_better else min
+        run[f"{name}_best"] = best(seen) if seen else None
+    scores, higher = [row["score"] for row in curve], METRICS[plan.metric].higher_is_better
+    floor, ceiling = (run.get(f"{plan.metric}_{end}") for end in ("floor", "ceiling"))
+    scale = 0.0 if floor is None or ceiling is None else abs(ceiling - floor)
+    coverage, real = run.get("mode_coverage"), run.get("mode_coverage_floor")
+    return run | {
+        "collapsed": None if coverage is None or real is None else coverage <= COLLAPSED_SHARE * real,
         "dispersion": dispersion(scores, scale),
         "drawdown": drawdown(scores, scale, higher),
-        **{clock: last[clock] for clock in CLOCKS},
-        **{name: last[name] for name in METERS},
-    }
-    run["eval_seconds"] = sum(row["eval_seconds"] for row in curve)
-    for name in metrics_for(plan.config.kind):
-        seen = [row[name] for row in curve if row[name] is not None]
-        run[name] = last[name]
-        run[f"{name}_best"] = (max if METRICS[name].higher_is_better else min)(seen)
-        run[f"{name}_floor"] = last[f"{name}_floor"]
-        run[f"{name}_ceiling"] = last[f"{name}_ceiling"]
-    return run
-
-
-def _columns(table: str, metrics: Sequence[str]) -> dict[str, str]:
-    """Column names and pandas types of a table, in order."""
-    text, number, whole, flag = "string", "float64", "Int64", "boolean"
-    keys = dict.fromkeys(("study", "space", "model", "dataset", "trial_id"), text)
-    clocks = {c: whole if c.endswith("updates") else number for c in CLOCKS}
-    kinds = {str: text, int: whole, float: number}
-    hyperparameters = {name: kinds[TYPES[name]] for name in LIMITS if name not in keys}
-    divergence = {"diverged": flag, "diverged_at_kimg": number, "reason": text}
-
-    def of_metrics(*suffixes: str) -> dict[str, str]:
-        return {f"{name}{suffix}": number for name in metrics for suffix in suffixes}
-
-    if table == "trials":
-        return {
-            **keys,
-            **hyperparameters,
-            **{"state": text, "ended_by": text, "kimg": number, "objective": number},
-            **{"metric": text, "aggregate": text, "precision": text, "n_seeds": whole, "n_diverged": whole},
-            **dict.fromkeys(("failure_rate", "failure_rate_low", "failure_rate_high"), number),
-            **of_metrics("", "_iqr", "_cvar", "_floor", "_ceiling"),
-            **clocks,
-            "error": text,
-        }
-    if table == "runs":
-        return {
-            **keys,
-            **hyperparameters,
-            **{"seed": whole, "kimg": number, "score": number},
-            **divergence,
-            **{"collapsed": flag, "dispersion": number, "drawdown": number},
-            **of_metrics("", "_best", "_floor", "_ceiling"),
-            **dict.fromkeys(METERS, number),
-            **clocks,
-        }
-    return {
-        **keys,
-        **{"seed": whole, "evaluation": whole, "kimg": number, "score": number},
-        **of_metrics("", "_floor", "_ceiling"),
-        **dict.fromkeys(METERS, number),
-        **divergence,
-        **clocks,
     }
 
 
-@cache
 def _schema(table: str, metrics: tuple[str, ...]) -> pa.Schema:
     """A table's columns as Arrow types, which pandas reads back as its own."""
-    columns = _columns(table, metrics)
-    return pa.Schema.from_pandas(pd.DataFrame(columns=list(columns)).astype(columns), preserve_index=False)
+    types = {column.name: PANDAS[column.type] for column in columns(table, metrics)}
+    return pa.Schema.from_pandas(pd.DataFrame(columns=list(types)).astype(types), preserve_index=False)

@@ -13,20 +13,17 @@ import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 
-from study.config import ConfigError
+from study.errors import UserError
 from study.machine.files import read_json, write_json, write_whole
 from study.plan import TrialPlan
+from study.records.schema import Row, check_row
 
 RUNNING = "running"  # the state of a trial that has not ended
 MARKERS = {"completed": "DONE", "pruned": "DONE", "diverged": "DIVERGED", "failed": "FAILED"}
-CLOCKS = ("critic_updates", "generator_updates", "train_seconds", "eval_seconds")  # in every row
 LOCK_SECONDS = 60
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +69,7 @@ class TrialFolder:
             raise ValueError(f"{path} is missing")
         try:
             return TrialPlan.from_dict(read_json(path))
-        except (KeyError, TypeError, AttributeError, ConfigError) as error:
+        except (KeyError, TypeError, AttributeError, UserError) as error:
             raise ValueError(f"{path} is not a trial's configuration: {error!r}") from error
 
     def lock(self) -> FileLock:
@@ -80,8 +77,14 @@ class TrialFolder:
         return FileLock(self.path / ".lock", timeout=LOCK_SECONDS)
 
     def append(self, rows: Iterable[Row]) -> None:
-        """Add one evaluation's rows and force them to disk. Numbers that are not finite become null."""
-        lines = [json.dumps(_without_nan(row), allow_nan=False) + "\n" for row in rows]
+        """Add one evaluation's rows and force them to disk. Numbers that are not finite become null.
+
+        Raises ValueError for a row that the schema of curves does not know.
+        """
+        lines = []
+        for row in map(_without_nan, rows):
+            check_row(row, written=True)
+            lines.append(json.dumps(row, allow_nan=False) + "\n")
         with self._curves.open("a") as file:
             file.write("".join(lines))
             file.flush()
@@ -99,9 +102,8 @@ class TrialFolder:
         for number, line in enumerate(self._curves.read_bytes().split(b"\n")[:-1], 1):
             try:
                 row = json.loads(line)
-                if not all(isinstance(row[key], int | float) for key in ("seed", "evaluation", "kimg")):
-                    raise TypeError("seed, evaluation and kimg must be numbers")
-            except (ValueError, KeyError, TypeError) as error:
+                check_row(row, written=False)
+            except (ValueError, AttributeError) as error:
                 raise ValueError(f"{self._curves}, line {number} is no curve row: {error!r}") from error
             rows.append(row)
         return rows

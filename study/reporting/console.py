@@ -9,7 +9,6 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from study.config import DATASET_KINDS
 from study.metrics import METRICS, metrics_for
 from study.plan import StudyPlan
 from study.records.trial_folder import Ending
@@ -121,7 +120,7 @@ class Console:
 
     def best_trials(self, trials: pd.DataFrame, spaces: list[Space]) -> None:
         """The best completed trials of each space, over all seeds, and how the others ended."""
-        metrics = [m for m in metrics_for(DATASET_KINDS[self._plan.dataset]) if m in trials]
+        metrics = [m for m in metrics_for(self._plan.dataset) if m in trials]
         table = Table(
             title=f"best trials by {self._plan.aggregate} {self._plan.metric} over {self._plan.seeds} seeds",
             title_justify="left",
@@ -141,8 +140,8 @@ class Console:
         if len(completed):
             self._rich.print(table)
             first = completed.iloc[0]
-            low, high = (first[f"{self._plan.metric}_{end}"] for end in ("floor", "ceiling"))
-            self.say(f"{self._plan.metric}: real data {low:.4g}, untrained generator {high:.4g}")
+            low, high = (_cell(first[f"{self._plan.metric}_{end}"], 4) for end in ("floor", "ceiling"))
+            self.say(f"{self._plan.metric}: real data {low}, untrained generator {high}")
         for space in spaces:
             states = trials[trials["space"] == space.name]["state"].value_counts()
             counts = ", ".join(f"{n} {state}" for state, n in states.items())
@@ -154,7 +153,7 @@ def _clock(seconds: float) -> str:
     return f"{minutes}:{seconds:02d}"
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, digits: int = 3) -> str:
     if value is None or pd.isna(value):
-        return ""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+        return "unknown"
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)

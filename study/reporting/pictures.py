@@ -8,24 +8,26 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import pad
 
-from study.data.dataset import Dataset
+from study.data.arrays import Arrays
 from study.machine.files import write_whole
 
 IMAGES_PER_SEED = 32
 IMAGES_PER_ROW = 16
 SMALLEST_SIDE = 48  # smaller images are enlarged, pixel by pixel
 POINTS_SIDE = 256
+REAL_POINTS = 2000
+GREY, BLUE, FRAME = 200, (31, 86, 170), 128
 
 
-def save_samples(samples: Tensor, dataset: Dataset, path: Path) -> None:
-    """Draw samples (M, n, ...): a grid of 2 rows of 16 images per seed, or a density map per seed."""
-    picture = _image_grid(samples) if dataset.kind == "images" else _density(samples, dataset)
+def save_samples(samples: Tensor, arrays: Arrays, path: Path) -> None:
+    """Draw samples: 2 rows of 16 images per seed (M, n, C, H, W), or a map of points per seed (M, n, D)."""
+    picture = _image_grid(samples) if samples.dim() == 5 else _maps(samples, arrays)
     write_whole(path, lambda temporary: Image.fromarray(picture).save(temporary, format="PNG"))
 
 
 def _image_grid(samples: Tensor) -> np.ndarray:
     """uint8 (H, W, 3), a grey line around each image; non-finite pixels are drawn black."""
-    images = samples[:, :IMAGES_PER_SEED].flatten(0, 1).float().cpu()
+    images = _in_colour(samples[:, :IMAGES_PER_SEED].flatten(0, 1).float().cpu())
     images = torch.where(images.isfinite(), images, -1.0)
     columns = min(IMAGES_PER_ROW, len(images))
     rows = -(-len(images) // columns)
@@ -40,22 +42,44 @@ def _image_grid(samples: Tensor) -> np.ndarray:
     return pixels.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
-def _density(samples: Tensor, dataset: Dataset) -> np.ndarray:
-    """uint8 (H, M*W, 3): samples in blue over the mode centres in grey; white is empty."""
-    assert dataset.centres is not None
-    centres = dataset.centres.cpu().numpy()
-    reach = np.abs(centres).max() * 1.5
-    bins = np.linspace(-reach, reach, POINTS_SIDE + 1)
+def _in_colour(images: Tensor) -> Tensor:
+    """(n, C, H, W) -> (n, 3, H', W): three channels as a colour, every other one in grey below."""
+    first = 3 if images.shape[1] >= 3 else 1
+    rest = images[:, first:].unbind(1)
+    return torch.cat(
+        [part.expand(-1, 3, -1, -1) for part in (images[:, :first], *(c[:, None] for c in rest))], 2
+    )
+
+
+def _maps(samples: Tensor, arrays: Arrays) -> np.ndarray:
+    """uint8 (H, M*W, 3): the first two coordinates of samples in blue over the real modes in grey.
+
+    Real points where the modes aren't known; points on a line are spread out by their order.
+    """
+    real = arrays.held_out[:REAL_POINTS] if arrays.centres is None else arrays.centres
+    behind = _plane(real)
+    reach = np.abs(behind).max(axis=0) * 1.5
+    bins = [np.linspace(-r, r, POINTS_SIDE + 1) for r in np.where(reach > 0, reach, 1.0)]
+    spread = 3 if arrays.centres is not None else 0
     panels = []
-    for points in samples.float().cpu().numpy():
-        points = points[np.isfinite(points).all(axis=1)]
+    for member in samples:
         panel = np.full((POINTS_SIDE, POINTS_SIDE, 3), 255, dtype=np.uint8)
-        rows, columns = (np.digitize(centres[:, axis], bins) - 1 for axis in (1, 0))
-        for dy in range(-3, 4):
-            for dx in range(-3, 4):
-                panel[rows + dy, columns + dx] = 200
-        counts, _, _ = np.histogram2d(points[:, 1], points[:, 0], bins=(bins, bins))
-        panel[counts > 0] = (31, 86, 170)
-        panel[[0, -1], :] = panel[:, [0, -1]] = 128
+        columns, rows = (np.digitize(behind[:, axis], bins[axis]) - 1 for axis in (0, 1))
+        for dy in range(-spread, spread + 1):
+            for dx in range(-spread, spread + 1):
+                panel[rows + dy, columns + dx] = GREY
+        points = _plane(member)
+        counts, _, _ = np.histogram2d(points[:, 1], points[:, 0], bins=(bins[1], bins[0]))
+        panel[counts > 0] = BLUE
+        panel[[0, -1], :] = panel[:, [0, -1]] = FRAME
         panels.append(panel[::-1])
     return np.concatenate(panels, axis=1)
+
+
+def _plane(points: Tensor) -> np.ndarray:
+    """(n, D) -> the finite ones' first two coordinates (n', 2)."""
+    found = points.float().cpu().numpy()
+    found = found[np.isfinite(found).all(axis=1)]
+    if found.shape[1] == 1:
+        found = np.concatenate([found, np.linspace(-1, 1, len(found))[:, None]], axis=1)
+    return found[:, :2]

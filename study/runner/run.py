@@ -10,7 +10,7 @@ import pandas as pd
 import ray
 from ray import tune
 
-from study.config import DATASET_KINDS
+from study.data import dataset_named
 from study.errors import UserError
 from study.machine.cache import cache_folder
 from study.machine.hardware import Hardware
@@ -102,7 +102,8 @@ def _tune(
     """Ray Tune's part: returns when all trials have ended, or after Ctrl-C."""
     cost = bookkeeper.cost
     cost.driver.lap("books")
-    if DATASET_KINDS[plan.dataset] == "images":
+    judged = dataset_named(plan.dataset).labels
+    if judged:
         cache_folder()  # each trial would fail for want of it
     if not ray.is_initialized():
         _start_ray(plan)
@@ -116,9 +117,7 @@ def _tune(
     threads = max(1, int(plan.cpus_per_trial))
     device = "cuda" if plan.gpus_per_trial else "cpu"
     trained = " (its classifier is trained once, then cached)"
-    bookkeeper.console.say(
-        f"preparing {plan.dataset}{trained if DATASET_KINDS[plan.dataset] == 'images' else ''} ..."
-    )
+    bookkeeper.console.say(f"preparing {plan.dataset}{trained if judged else ''} ...")
     if plan.pack != "trial":
         bookkeeper.workers = PackWorkers(plan, threads, device)
         cost.slots = plan.concurrency * _share_packs(plan, folder, spaces, bookkeeper)

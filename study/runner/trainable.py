@@ -75,7 +75,7 @@ class TrialTrainable(Trainable):
             return self._ask(self.config["worker"])
         import torch
 
-        from study.metrics.evaluator import evaluator_for
+        from study.metrics.judge.evaluator import evaluator_for
         from study.trial.run import run
 
         plan = TrialPlan.from_dict(self.config["plan"])

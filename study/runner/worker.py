@@ -34,7 +34,7 @@ class PackWorker:
 
     async def facts(self, dataset: str) -> dict[str, Any]:
         """What study.json is to tell of the data."""
-        from study.metrics.evaluator import evaluator_for
+        from study.metrics.judge.evaluator import evaluator_for
 
         self._use_threads()
         return evaluator_for(dataset, self._device).facts()

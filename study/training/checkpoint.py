@@ -6,12 +6,27 @@ from typing import Any
 import torch
 
 from study.machine.files import write_whole
+from study.training import members
 from study.training.pack import Pack
+
+COUNTERS = ("critic_updates", "generator_updates", "next_evaluation", "train_seconds")
+
+
+def state_of(pack: Pack) -> dict[str, Any]:
+    """Everything that training from here depends on; loads with torch.load(weights_only=True)."""
+    return {**members.state_of(pack), **{name: getattr(pack, name) for name in COUNTERS}}
+
+
+def restore(pack: Pack, state: dict[str, Any]) -> None:
+    """Raises ValueError, before anything is changed, when `state` is of a pack of another shape."""
+    counters = {name: state[name] for name in COUNTERS}
+    members.load(pack, state)
+    for name, value in counters.items():
+        setattr(pack, name, value)
 
 
 def save(pack: Pack, path: Path) -> None:
-    """Write everything that training from here depends on."""
-    write_whole(path, lambda temporary: torch.save(pack.state_dict(), temporary))
+    write_whole(path, lambda temporary: torch.save(state_of(pack), temporary))
 
 
 def load(pack: Pack, path: Path) -> None:
@@ -21,7 +36,6 @@ def load(pack: Pack, path: Path) -> None:
         RuntimeError: the file is damaged or belongs to a pack of another shape.
     """
     try:
-        state: dict[str, Any] = torch.load(path, map_location=pack.device, weights_only=True)
-        pack.load_state_dict(state)
+        restore(pack, torch.load(path, map_location=pack.device, weights_only=True))
     except Exception as error:
         raise RuntimeError(f"{path}: the checkpoint can't be read: {error}") from error

@@ -7,18 +7,17 @@ Training many small GANs as one program follows HFTA (Wang et al., MLSys 2021).
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor
 
 from study.config import TrialConfig
 from study.machine.arithmetic import settle
-from study.models import LOSSES, GradientPenalty, WeightClipping
+from study.models import CRITIC, GENERATOR, MODELS
 from study.networks import build_critic, build_generator, initialise
 from study.networks.layers import record_statistics
 from study.networks.parts import build_in_parts
-from study.training import METERS
 from study.training.divergence import EXPLODED_RMS, DivergenceWatch
 from study.training.meter import Meter
 from study.training.optimisers import OPTIMISERS, Optimiser
@@ -27,7 +26,7 @@ from study.training.streams import Streams, generator_for
 
 EVALUATION_BATCH = 256
 PART_BYTES = 8 << 20  # of the weights that a CPU's convolutions go through for every image
-COUNTERS = ("critic_updates", "generator_updates", "next_evaluation", "train_seconds")
+METERS = ("loss_d", "loss_g", "grad_norm_d", "grad_norm_g")
 
 
 class Pack:
@@ -35,6 +34,8 @@ class Pack:
 
     Attributes:
         critic_updates, generator_updates: per member; all members are at the same count.
+        hyperparameters: as the model's functions get them (study.models.Values).
+        turns: the players' updates of one iteration, in order.
     """
 
     def __init__(
@@ -49,14 +50,20 @@ class Pack:
     ) -> None:
         """`drawn` False leaves the initial weights undefined, for a pack that will load its state.
 
-        Raises ValueError when the configurations differ in their shape key, KeyError for an unknown
-        precision.
+        Raises ValueError when the configurations differ in their shape key, or when in the turns of an
+        iteration not both players move; KeyError for an unknown precision.
         """
         if len({config.shape_key for config in configs}) != 1 or len(configs) != len(seeds):
             raise ValueError("a pack needs one seed per configuration, and one shape key for all")
         self.configs, self.seeds, self.study_seed = tuple(configs), tuple(seeds), study_seed
         self.sample_shape, self.device, self.precision = sample_shape, device, precision
         config, members = self.config, len(seeds)
+        self.model = MODELS[config.model]
+        self.turns = tuple(self.model.turns(config.n_critic))
+        if {*self.turns} != {CRITIC, GENERATOR}:
+            raise ValueError(
+                f"the turns of {self.model.name} must be the critic's and the generator's: {self.turns}"
+            )
         settle(device)
         compute_type = {"fp32": torch.get_default_dtype(), "bf16": torch.bfloat16}[precision]
         # On a CPU. Products of matrices, which points need alone, go from member to member by themselves.
@@ -65,10 +72,10 @@ class Pack:
         generator = build_in_parts(
             partial(build_generator, sample_shape, config.latent_dim, config.width), members, part_values
         )
-        # A critic with a per-sample penalty must not mix samples (Gulrajani et al. 2017, section 4).
-        batch_norm = config.model != "wgan_gp"
         critic = build_in_parts(
-            partial(build_critic, sample_shape, config.width, batch_norm=batch_norm), members, part_values
+            partial(build_critic, sample_shape, config.width, batch_norm=self.model.critic_batch_norm),
+            members,
+            part_values,
         )
         if drawn:
             initialise(generator, [generator_for(study_seed, seed, "initial generator") for seed in seeds])
@@ -76,22 +83,18 @@ class Pack:
         self.generator = Player(generator, device, compute_type)
         self.critic = Player(critic, device, compute_type)
 
-        def per_member(name: str) -> Tensor:
-            values = torch.tensor([getattr(c, name) for c in configs], dtype=torch.float64)
-            return values.to(device)
-
-        self.loss = LOSSES[config.model]
-        self.penalty = GradientPenalty(per_member("lambda_gp")) if config.lambda_gp is not None else None
-        self.clipping = WeightClipping(per_member("clip_value")) if config.clip_value is not None else None
+        exact = {  # what depends on the hyperparameters alone is computed in float64
+            name: torch.tensor([getattr(c, name) for c in configs], dtype=torch.float64, device=device)
+            for name in config.per_member
+        }
+        own = {name: numbers.to(torch.get_default_dtype()) for name, numbers in exact.items()}
+        self.hyperparameters = SimpleNamespace(**{**config.to_dict(), **own})
         optimiser = OPTIMISERS[config.optimizer]
-        beta1, beta2 = per_member("beta1"), per_member("beta2")
-        self.generator_optimiser: Optimiser = optimiser(
-            self.generator.values, per_member("lr_g"), beta1, beta2
-        )
-        self.critic_optimiser: Optimiser = optimiser(self.critic.values, per_member("lr_d"), beta1, beta2)
-        self.streams = Streams(
-            study_seed, seeds, config.n_critic, config.batch_size, config.latent_dim, device
-        )
+        betas = exact["beta1"], exact["beta2"]
+        self.generator_optimiser: Optimiser = optimiser(self.generator.values, exact["lr_g"], *betas)
+        self.critic_optimiser: Optimiser = optimiser(self.critic.values, exact["lr_d"], *betas)
+        updates = (self.turns.count(CRITIC), self.turns.count(GENERATOR))
+        self.streams = Streams(study_seed, seeds, *updates, config.batch_size, config.latent_dim, device)
         self.watch = DivergenceWatch(members, device)
         self.meters = {name: Meter(members, device) for name in METERS}
         self.critic_updates = 0
@@ -147,50 +150,6 @@ class Pack:
             self.watch.check(rms <= EXPLODED_RMS, f"exploded {name} parameters")
 
     def count_iteration(self) -> None:
-        """An iteration was made: n_critic critic updates and one of the generator."""
-        self.critic_updates += self.config.n_critic
-        self.generator_updates += 1
-
-    def member_state(self, rows: slice = slice(None)) -> dict[str, Any]:
-        """What training from here depends on of the members in `rows`: tensors (M, ...), lists of M."""
-        meters = {name: meter.state_dict() for name, meter in self.meters.items()}
-        return {
-            "generator": self.generator.values[rows],
-            "critic": self.critic.values[rows],
-            "generator_optimiser": _rows(self.generator_optimiser.state_dict(), rows),
-            "critic_optimiser": _rows(self.critic_optimiser.state_dict(), rows),
-            "streams": self.streams.state_dict(rows),
-            "watch": _rows(self.watch.state_dict(), rows),
-            "meters": {name: _rows(state, rows) for name, state in meters.items()},
-        }
-
-    @torch.no_grad()
-    def load_member_state(self, state: dict[str, Any]) -> None:
-        """Raises ValueError, before anything is changed, when `state` is of a pack of another shape."""
-        players = ((self.generator, "generator"), (self.critic, "critic"))
-        for player, key in players:
-            if player.values.shape != state[key].shape:
-                raise ValueError(f"the {key} has another shape")
-        for player, key in players:
-            player.values.copy_(state[key])
-        self.generator_optimiser.load_state_dict(state["generator_optimiser"])
-        self.critic_optimiser.load_state_dict(state["critic_optimiser"])
-        self.streams.load_state_dict(state["streams"])
-        self.watch.load_state_dict(state["watch"])
-        for name, meter in self.meters.items():
-            meter.load_state_dict(state["meters"][name])
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that training from here depends on; loads with torch.load(weights_only=True)."""
-        return {**self.member_state(), **{name: getattr(self, name) for name in COUNTERS}}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Raises ValueError, before anything is changed, when `state` is of a pack of another shape."""
-        counters = {name: state[name] for name in COUNTERS}
-        self.load_member_state(state)
-        for name, value in counters.items():
-            setattr(self, name, value)
-
-
-def _rows(state: dict[str, Tensor], rows: slice) -> dict[str, Tensor]:
-    return {key: values[rows] for key, values in state.items()}
+        """An iteration was made."""
+        self.critic_updates += self.turns.count(CRITIC)
+        self.generator_updates += self.turns.count(GENERATOR)

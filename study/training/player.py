@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from study.networks.layers import MemberBatchNorm2d
-from study.networks.parts import InParts
+from study.networks.parts import MEMBER_DIM, InParts
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -33,7 +33,7 @@ class Player(Generic[Network]):
         parts = network.parts if isinstance(network, InParts) else [network]
         own = [[p.detach() for p in part.parameters()] for part in parts]
         self.values = torch.cat(
-            [torch.cat([_in_memory_order(p).flatten(1) for p in part], 1) for part in own]
+            [torch.cat([_in_memory_order(p).flatten(1) for p in part], 1) for part in own], MEMBER_DIM
         )
         self.parameters = _views(self.values, own)
         self._gradient = torch.zeros_like(self.values)
@@ -64,7 +64,7 @@ class Player(Generic[Network]):
 def _views(buffer: Tensor, like: Sequence[Sequence[Tensor]]) -> list[Tensor]:
     """The blocks of `buffer` (M, P) with the shapes of `like`: by part, those of (m, ...)."""
     views = []
-    for rows, part in zip(buffer.split([len(part[0]) for part in like]), like, strict=True):
+    for rows, part in zip(buffer.split([len(part[0]) for part in like], MEMBER_DIM), like, strict=True):
         blocks = rows.split([p[0].numel() for p in part], 1)
         views += [
             _from_memory_order(block.view(_in_memory_order(p).shape))

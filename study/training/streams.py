@@ -24,13 +24,13 @@ def generator_for(
 
 @dataclass(frozen=True)
 class Draws:
-    """The random numbers of one iteration, the critic's by update.
+    """The random numbers of one iteration, by update.
 
     Attributes:
-        indices: (M, n_critic, B) int64 indices of real samples, drawn with replacement.
-        critic_noise: (M, n_critic, B, latent_dim) standard normal.
-        epsilon: (M, n_critic, B) uniform in [0, 1): where the penalty's points lie.
-        generator_noise: (M, B, latent_dim) standard normal.
+        indices: (M, C, B) int64 indices of real samples, drawn with replacement, for C critic updates.
+        critic_noise: (M, C, B, latent_dim) standard normal.
+        epsilon: (M, C, B) uniform in [0, 1): where the penalty's points lie.
+        generator_noise: (M, G, B, latent_dim) standard normal, for G generator updates.
     """
 
     indices: Tensor
@@ -46,22 +46,24 @@ class Streams:
         self,
         study_seed: int,
         seeds: Sequence[int],
-        n_critic: int,
+        critic_updates: int,
+        generator_updates: int,
         batch_size: int,
         latent_dim: int,
         device: torch.device,
     ) -> None:
+        """The two numbers of updates are those of an iteration."""
         self._generators = {
             purpose: [generator_for(study_seed, seed, purpose, device) for seed in seeds]
             for purpose in PURPOSES
         }
         members = len(seeds)
-        updates = (members, n_critic, batch_size)
+        updates = (members, critic_updates, batch_size)
         self._draws = Draws(
             indices=torch.zeros(updates, dtype=torch.int64, device=device),
             critic_noise=torch.zeros(*updates, latent_dim, device=device),
             epsilon=torch.zeros(updates, device=device),
-            generator_noise=torch.zeros(members, batch_size, latent_dim, device=device),
+            generator_noise=torch.zeros(members, generator_updates, batch_size, latent_dim, device=device),
         )
 
     def draw(self, n: int) -> Draws:

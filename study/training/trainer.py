@@ -3,11 +3,11 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from study.training import members
 from study.training.capture import CapturedIterations, EagerIterations, iterations_of
 from study.training.pack import Pack
 
@@ -42,7 +42,7 @@ class Trainer:
         """
         start = time.perf_counter()
         joint, iterate, rows = self._join(dues)
-        updates_per_iteration = joint.config.n_critic + 1
+        updates_per_iteration = len(joint.turns)
         before = [due.pack.generator_updates for due in dues]
         training = [(due, own) for due, own in zip(dues, rows, strict=True) if due.pack.images < due.images]
         unchecked = 0
@@ -62,7 +62,7 @@ class Trainer:
                     going_on.append((due, own))
                 else:
                     if due.pack is not joint:
-                        due.pack.load_member_state(joint.member_state(own))
+                        members.load(due.pack, members.state_of(joint, own))
                     due.pack.check_parameters()
             training = going_on
         if joint.device.type == "cuda":
@@ -80,40 +80,15 @@ class Trainer:
         packs = tuple(due.pack for due in dues)
         if self._joint is None or self._iterate is None or self._packs != packs:
             self._iterate = self._joint = None  # their memory first
-            self._joint = packs[0] if len(packs) == 1 else _empty_joint(packs)
+            self._joint = packs[0] if len(packs) == 1 else members.room_for(packs)
             self._iterate = iterations_of(self._joint, dues[0].data)
             self._packs = packs
         if any(due.data is not dues[0].data for due in dues):
             raise ValueError("packs that train together need the same data")
         if len(packs) > 1:
-            self._joint.load_member_state(_joined([pack.member_state() for pack in packs]))
+            members.load(self._joint, members.joined([members.state_of(pack) for pack in packs]))
         rows, first = [], 0
         for pack in packs:
             rows.append(slice(first, first + len(pack.seeds)))
             first += len(pack.seeds)
         return self._joint, self._iterate, rows
-
-
-def _empty_joint(packs: Sequence[Pack]) -> Pack:
-    """A pack with room for the members of all, in their order."""
-    first = packs[0]
-    if any(p.study_seed != first.study_seed or p.precision != first.precision for p in packs):
-        raise ValueError("packs that train together need the same study seed and precision")
-    return Pack(
-        [config for pack in packs for config in pack.configs],
-        [seed for pack in packs for seed in pack.seeds],
-        first.study_seed,
-        first.sample_shape,
-        first.device,
-        first.precision,
-        drawn=False,
-    )
-
-
-def _joined(states: Sequence[Any]) -> Any:
-    """Member states -> the state of all members: tensors (M, ...) and lists of M, in nested dicts."""
-    if isinstance(states[0], dict):
-        return {key: _joined([state[key] for state in states]) for key in states[0]}
-    if isinstance(states[0], Tensor):
-        return torch.cat(list(states))
-    return [entry for state in states for entry in state]

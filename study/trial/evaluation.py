@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from study.metrics import METRICS
-from study.records.trial_folder import CLOCKS, Row
-from study.training import METERS
+from study.records.schema import CLOCKS, METERS, Row
 
 
 @dataclass(frozen=True)
@@ -33,9 +32,11 @@ class Evaluation:
     def summary(self) -> dict[str, float]:
         """Figures for a log or a chart: the mean over the seeds that have not diverged."""
         first = self.rows[0]
-        figures = {name: first[name] for name in ("kimg", *CLOCKS)} | {"objective": self.objective}
+        figures = {name: first[name] for name in ("kimg", *(c.name for c in CLOCKS))} | {
+            "objective": self.objective
+        }
         alive = [row for row in self.rows if not row["diverged"]]
-        for name in (*METRICS, *METERS):
+        for name in (*METRICS, *(c.name for c in METERS)):
             values = [row[name] for row in alive if row.get(name) is not None]
             if values:
                 figures[name] = sum(values) / len(values)

@@ -2,23 +2,27 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from study.data import load
 from study.machine.arithmetic import settle
 from study.machine.memory import keep_freed_memory
 from study.metrics import METRICS
-from study.metrics.evaluator import Evaluator, evaluator_for
+from study.metrics.judge.evaluator import Evaluator, evaluator_for
 from study.metrics.stability import clamp_score
 from study.plan import TrialPlan
 from study.records.objective import objective, rank
-from study.records.trial_folder import RUNNING, Ending, Row, TrialFolder
+from study.records.schema import Row
+from study.records.trial_folder import RUNNING, Ending, TrialFolder
 from study.reporting.pictures import save_samples
 from study.reporting.timing import Stopwatch
 from study.training import checkpoint
+from study.training.members import member
 from study.training.pack import Pack
 from study.training.schedule import Progress, is_finished, schedule
 from study.training.trainer import Due, Trainer
@@ -113,42 +117,49 @@ def _evaluate(
     start = time.perf_counter()
     samples = pack.sample(evaluator.samples)
     divergences = pack.watch.divergences(plan.config.batch_size)
-    metrics: list[dict[str, float | None]] = [
-        dict(evaluator(member)) if divergence is None else dict.fromkeys(evaluator.names)
-        for member, divergence in zip(samples, divergences, strict=True)
+    last = progress.finished or progress.evaluation == 0
+    metrics = [
+        evaluator(own, _critic(pack, k), last=last) if divergences[k] is None else {}
+        for k, own in enumerate(samples)
     ]
     image = folder.samples / f"{progress.evaluation:04d}.png"
-    save_samples(samples, load(plan.config.dataset, pack.device), image)
+    save_samples(samples, evaluator.arrays, image)
     eval_seconds = time.perf_counter() - start
 
-    ceilings = {row["seed"]: row for row in history if row["evaluation"] == 0}
-    higher = METRICS[plan.metric].higher_is_better
+    untrained = {row["seed"]: row for row in history if row["evaluation"] == 0}
+    chosen = METRICS[plan.metric]
     rows = []
     for k, (seed, values, divergence) in enumerate(zip(plan.seeds, metrics, divergences, strict=True)):
-        ceiling = ceilings.get(seed, values)
-        ceiling_score = ceiling[plan.metric]
-        if ceiling_score is None:
+        ceiling = untrained.get(seed, values)
+        price = ceiling.get(plan.metric)
+        if price is None:
+            price = chosen.worst
+        if price is None:
             raise RuntimeError(f"seed {seed} has no finite {plan.metric} before training")
-        rows.append(
-            {
-                "seed": seed,
-                "evaluation": progress.evaluation,
-                "kimg": progress.kimg,
-                "critic_updates": progress.critic_updates,
-                "generator_updates": progress.generator_updates,
-                "train_seconds": progress.train_seconds,
-                "eval_seconds": eval_seconds,
-                **values,
-                **{f"{name}_floor": evaluator.floor[name] for name in evaluator.names},
-                **{f"{name}_ceiling": ceiling[name] for name in evaluator.names},
-                "score": clamp_score(values[plan.metric], ceiling_score, higher),
-                **{name: _none_if_nan(means[k]) for name, means in progress.means.items()},
-                "diverged": divergence is not None,
-                "diverged_at_kimg": divergence.kimg if divergence else None,
-                "reason": divergence.reason if divergence else None,
-            }
-        )
+        row = {
+            "seed": seed,
+            "evaluation": progress.evaluation,
+            "kimg": progress.kimg,
+            "critic_updates": progress.critic_updates,
+            "generator_updates": progress.generator_updates,
+            "train_seconds": progress.train_seconds,
+            "eval_seconds": eval_seconds,
+            "score": clamp_score(values.get(plan.metric), price, chosen.higher_is_better),
+            **{name: _none_if_nan(means[k]) for name, means in progress.means.items()},
+            "diverged": divergence is not None,
+            "diverged_at_kimg": divergence.kimg if divergence else None,
+            "reason": divergence.reason if divergence else None,
+        }
+        for name, floor in evaluator.floor.items():
+            row |= {name: values.get(name), f"{name}_floor": floor, f"{name}_ceiling": ceiling.get(name)}
+        rows.append(row)
     return rows, image
+
+
+def _critic(pack: Pack, k: int) -> Callable[[Tensor], Tensor]:
+    """Member k's critic, samples (n, ...) -> scores (n,); held alone from when it is first called."""
+    network = cache(lambda: member(pack, k).critic.network)
+    return lambda samples: network()(samples[None])[0]
 
 
 def _judge(plan: TrialPlan, history: Sequence[Row], finished: bool, image: Path | None = None) -> Evaluation:

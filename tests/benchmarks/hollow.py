@@ -17,8 +17,8 @@ from ray.tune import Trainable
 from study.machine.hardware import detect
 from study.metrics import metrics_for
 from study.plan import StudyPlan, TrialPlan
-from study.records.trial_folder import Ending, Row, TrialFolder
-from study.training import METERS
+from study.records.schema import METERS, Row
+from study.records.trial_folder import Ending, TrialFolder
 
 SEEDS, EVALUATIONS = 4, 10
 SPACE = {
@@ -35,7 +35,7 @@ SPACE = {
 
 def curve(plan: TrialPlan) -> Iterator[Row]:
     """Rows as study.trial.run writes them, of 4 seeds x 10 evaluations, with made-up figures."""
-    names = metrics_for(plan.config.kind)
+    names = metrics_for(plan.config.dataset)
     for evaluation in range(EVALUATIONS):
         for seed in range(SEEDS):
             value = 1.0 / (1 + evaluation + seed + plan.config.lr_g)
@@ -51,7 +51,7 @@ def curve(plan: TrialPlan) -> Iterator[Row]:
                 **{f"{name}_floor": 0.01 for name in names},
                 **{f"{name}_ceiling": 1.0 for name in names},
                 "score": value,
-                **dict.fromkeys(METERS, value),
+                **{column.name: value for column in METERS},
                 "diverged": False,
                 "diverged_at_kimg": None,
                 "reason": None,
@@ -76,7 +76,7 @@ class HollowTrainable(Trainable):
         objective = sum(row["score"] for row in rows[-SEEDS:]) / SEEDS
         kimg = rows[-1]["kimg"]
         folder.finish(Ending(state="completed", ended_by="budget", kimg=kimg, objective=objective))
-        summary = {name: rows[-1][name] for name in ("kimg", "train_seconds", *METERS)}
+        summary = {name: rows[-1][name] for name in ("kimg", "train_seconds", *(c.name for c in METERS))}
         facts: dict[str, Any] = {"floor": {}, "classifier_accuracy": None}
         return {
             "objective": objective,

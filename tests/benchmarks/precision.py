@@ -11,13 +11,15 @@ import argparse
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from study.config import MODELS, TrialConfig
+from study.config import TrialConfig
 from study.data import load
 from study.machine.memory import keep_freed_memory
-from study.metrics.evaluator import evaluator_for
+from study.metrics.judge.evaluator import evaluator_for
+from study.models import MODELS
 from study.training.pack import Pack
 from study.training.schedule import train
 
@@ -51,7 +53,7 @@ T_95 = {
 }
 
 
-def final_metrics(config: TrialConfig, seeds: range, kimg: float, precision: str) -> list[dict[str, float]]:
+def final_metrics(config: TrialConfig, seeds: range, kimg: float, precision: str) -> list[dict[str, Any]]:
     """One dict of metrics per seed; NaN for a seed that diverged."""
     data, evaluator = load(config.dataset, CPU), evaluator_for(config.dataset, CPU)
     pack = Pack([config] * len(seeds), seeds, 0, data.sample_shape, CPU, precision)
@@ -60,7 +62,7 @@ def final_metrics(config: TrialConfig, seeds: range, kimg: float, precision: str
     samples = pack.sample(evaluator.samples)
     alive = pack.watch.alive.tolist()
     return [
-        evaluator(own) if lives else dict.fromkeys(evaluator.names, float("nan"))
+        evaluator(own) if lives else dict.fromkeys(evaluator.floor, float("nan"))
         for own, lives in zip(samples, alive, strict=True)
     ]
 

@@ -41,10 +41,11 @@ import torch
 from torch import Tensor
 
 from study.command import whole_at_least
-from study.config import MODELS, TrialConfig
+from study.config import TrialConfig
 from study.machine.hardware import detect
 from study.machine.memory import PeakMemory, keep_freed_memory
 from study.machine.precision import PRECISIONS, resolve
+from study.models import MODELS
 from study.training.capture import WARM_UP, iterations_of
 from study.training.pack import Pack
 from tests.benchmarks.textbook import Textbook
@@ -255,7 +256,8 @@ def main() -> None:
     for workload in (w for w in WORKLOADS if w.name in options.workload):
         kind = "points" if len(workload.sample_shape) == 1 else "images"
         for model in options.model:
-            precision = resolve(options.precision, model, kind, hardware.bf16(device.type == "cuda"))
+            harmless = kind in MODELS[model].bf16_harmless
+            precision = resolve(options.precision, harmless, hardware.bf16(device.type == "cuda"))
             found = measure(workload, model, members, device, precision)
             for row in rows_of(workload, model, found, limits, precision):
                 rows.append(row)

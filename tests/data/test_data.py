@@ -12,9 +12,9 @@ import torch
 from sklearn.datasets import load_digits as read_digits
 from torch import Tensor
 
-from study.data import DATASETS, load
-from study.data.dataset import Dataset
-from study.data.digits import load_digits
+from study.data import DATASETS, dataset_named, load
+from study.data.arrays import Arrays
+from study.data.digits import load as load_digits
 from study.data.mixtures import load_grid25, load_ring8
 
 CPU = torch.device("cpu")
@@ -40,7 +40,7 @@ def test_grid25_is_five_by_five_with_spacing_two() -> None:
 
 @pytest.mark.parametrize(("name", "std"), [("ring8", 0.01), ("grid25", 0.05)])
 def test_mixtures_have_equal_modes_of_the_stated_spread(name: str, std: float) -> None:
-    dataset = DATASETS[name]()
+    dataset = dataset_named(name).load()
     assert dataset.centres is not None
     assert dataset.std == std
     for points in (dataset.train, dataset.held_out):
@@ -50,28 +50,28 @@ def test_mixtures_have_equal_modes_of_the_stated_spread(name: str, std: float) -
         # Of n normal numbers the mean has standard error std/sqrt(n), the spread std/sqrt(2n).
         assert abs(float(residual.mean())) < 5 * std / math.sqrt(n)
         assert abs(float(residual.std()) - std) < 5 * std / math.sqrt(2 * n)
-        counts = torch.bincount(nearest, minlength=dataset.n_modes)
-        share = 1 / dataset.n_modes
+        counts = torch.bincount(nearest, minlength=len(dataset.centres))
+        share = 1 / len(dataset.centres)
         error = math.sqrt(len(points) * share * (1 - share))
         assert float((counts - len(points) * share).abs().max()) < 5 * error
 
 
 @pytest.mark.parametrize("name", ["ring8", "grid25"])
 def test_held_out_points_are_no_training_points(name: str) -> None:
-    dataset = DATASETS[name]()
+    dataset = dataset_named(name).load()
     assert not set(map(tuple, dataset.train.tolist())) & set(map(tuple, dataset.held_out.tolist()))
 
 
 @pytest.mark.parametrize("name", ["ring8", "grid25"])
 def test_held_out_points_are_drawn_on_their_own(name: str) -> None:
-    dataset = DATASETS[name]()
+    dataset = dataset_named(name).load()
     assert dataset.centres is not None
     n = len(dataset.held_out)
     first, second = (
         torch.cdist(points[:n], dataset.centres).argmin(1) for points in (dataset.train, dataset.held_out)
     )
     # The modes of two independent draws agree by chance alone, once in K.
-    share = 1 / dataset.n_modes
+    share = 1 / len(dataset.centres)
     agreeing = float((first == second).double().mean())
     assert agreeing == pytest.approx(share, abs=5 * math.sqrt(share * (1 - share) / n))
 
@@ -86,7 +86,7 @@ def doubled(image: np.ndarray) -> np.ndarray:
     return image
 
 
-def test_digits_are_all_of_scikit_learns_once(digits: Dataset) -> None:
+def test_digits_are_all_of_scikit_learns_once(digits: Arrays) -> None:
     pixels, labels = read_digits(return_X_y=True)
     assert digits.labels is not None
     assert digits.held_out_labels is not None
@@ -100,7 +100,7 @@ def test_digits_are_all_of_scikit_learns_once(digits: Dataset) -> None:
     assert Counter(map(key, ours[0][:, 0].numpy(), ours[1].tolist())) == Counter(map(key, expected, labels))
 
 
-def test_digits_are_grey_16_by_16_between_minus_one_and_one(digits: Dataset) -> None:
+def test_digits_are_grey_16_by_16_between_minus_one_and_one(digits: Arrays) -> None:
     assert digits.sample_shape == (1, 16, 16)
     for images in (digits.train, digits.held_out):
         assert images.dtype == torch.float32
@@ -108,12 +108,12 @@ def test_digits_are_grey_16_by_16_between_minus_one_and_one(digits: Dataset) -> 
         assert float(images.max()) == 1
 
 
-def test_held_out_digits_are_no_training_digits(digits: Dataset) -> None:
+def test_held_out_digits_are_no_training_digits(digits: Arrays) -> None:
     train = {image.numpy().tobytes() for image in digits.train}
     assert not train & {image.numpy().tobytes() for image in digits.held_out}
 
 
-def test_digits_are_split_evenly_by_class(digits: Dataset) -> None:
+def test_digits_are_split_evenly_by_class(digits: Arrays) -> None:
     assert digits.labels is not None
     assert digits.held_out_labels is not None
     train = torch.bincount(digits.labels, minlength=10)
@@ -126,7 +126,7 @@ def test_digits_are_split_evenly_by_class(digits: Dataset) -> None:
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_every_load_gives_the_same_bytes(name: str) -> None:
-    first, second = DATASETS[name](), DATASETS[name]()
+    first, second = dataset_named(name).load(), dataset_named(name).load()
     assert first.train.numpy().tobytes() == second.train.numpy().tobytes()
     assert first.held_out.numpy().tobytes() == second.held_out.numpy().tobytes()
     assert first.fingerprint() == second.fingerprint()
@@ -140,7 +140,7 @@ def numpy_state() -> list[int]:
 @pytest.mark.parametrize("name", DATASETS)
 def test_loading_leaves_the_global_generators_alone(name: str) -> None:
     before = torch.get_rng_state(), numpy_state()
-    DATASETS[name]()
+    dataset_named(name).load()
     assert torch.equal(torch.get_rng_state(), before[0])
     assert numpy_state() == before[1]
 
@@ -168,20 +168,20 @@ def nudged(tensor: Tensor | None) -> Tensor:
 
 
 @pytest.mark.parametrize("part", ["train", "held_out", "labels", "held_out_labels"])
-def test_one_changed_number_changes_the_fingerprint(digits: Dataset, part: str) -> None:
+def test_one_changed_number_changes_the_fingerprint(digits: Arrays, part: str) -> None:
     values: dict[str, Any] = {part: nudged(getattr(digits, part))}
     changed = replace(digits, **values)
     assert changed.fingerprint() != digits.fingerprint()
 
 
-def test_the_fingerprint_sees_the_shape(digits: Dataset) -> None:
+def test_the_fingerprint_sees_the_shape(digits: Arrays) -> None:
     transposed = replace(digits, train=digits.train.reshape(-1, 1, 8, 32))
     assert transposed.fingerprint() != digits.fingerprint()
 
 
 @pytest.mark.parametrize("damage", [None, b"", b"PK\x03\x04 cut off", "half"])
 def test_digits_are_kept_as_they_are_used(
-    damage: bytes | str | None, digits: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    damage: bytes | str | None, digits: Arrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A first call keeps them, a second one reads what was kept, and a damaged file is made again."""
     monkeypatch.setenv("GAN_STUDY_CACHE", str(tmp_path))

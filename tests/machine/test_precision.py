@@ -2,19 +2,17 @@
 
 import pytest
 
-from study.machine import precision
 from study.machine.precision import resolve
 
 
 @pytest.mark.parametrize("asked", ["fp32", "bf16"])
 @pytest.mark.parametrize("fast", [True, False])
-def test_what_is_asked_for_is_taken(asked: str, fast: bool) -> None:
-    assert resolve(asked, "dcgan", "images", fast) == asked
+@pytest.mark.parametrize("harmless", [True, False])
+def test_what_is_asked_for_is_taken(asked: str, harmless: bool, fast: bool) -> None:
+    assert resolve(asked, harmless, fast) == asked
 
 
-def test_auto_takes_bf16_where_it_is_fast_and_harmless(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "HARMLESS", {("wgan_gp", "points")})
-    assert resolve("auto", "wgan_gp", "points", True) == "bf16"
-    assert resolve("auto", "wgan_gp", "points", False) == "fp32"  # no instructions for it
-    assert resolve("auto", "wgan_gp", "images", True) == "fp32"  # not shown harmless
-    assert resolve("auto", "dcgan", "points", True) == "fp32"
+def test_auto_takes_bf16_where_it_is_fast_and_harmless() -> None:
+    assert resolve("auto", harmless=True, fast=True) == "bf16"
+    assert resolve("auto", harmless=True, fast=False) == "fp32"
+    assert resolve("auto", harmless=False, fast=True) == "fp32"

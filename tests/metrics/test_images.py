@@ -8,13 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from study.data.dataset import Dataset
-from study.metrics import classifier as classifier_module
-from study.metrics import metrics_for
-from study.metrics.classifier import Classifier, cache_folder, load_classifier
-from study.metrics.evaluator import Evaluator
-from study.metrics.frechet import FrechetDistance
-from study.metrics.images import ImageMetrics
+from study.data import dataset_named
+from study.data.arrays import Arrays
+from study.metrics import METRICS, metrics_for
+from study.metrics.frechet import frechet_distance
+from study.metrics.judge import classifier as classifier_module
+from study.metrics.judge.classifier import Classifier, cache_folder, load_classifier
+from study.metrics.judge.evaluator import Evaluator
+from study.metrics.modes import modes_of_images
 
 PIXELS = 4  # a 2x2 image; its features are its pixels, its class the brightest one
 
@@ -33,46 +34,51 @@ def images_of(*classes: int) -> Tensor:
 
 
 @pytest.fixture
-def toy() -> Dataset:
+def toy() -> Arrays:
     """Half the training images are of class 0, a quarter of class 1, an eighth each of 2 and 3."""
     classes = [0, 0, 0, 0, 1, 1, 2, 3]
-    return Dataset(
-        name="toy",
-        kind="images",
+    return Arrays(
         train=images_of(*classes),
         held_out=images_of(*classes, 0, 1),
-        n_modes=4,
         labels=torch.tensor(classes),
         held_out_labels=torch.tensor([*classes, 0, 1]),
     )
 
 
-def test_samples_as_the_training_images_have_no_divergence(toy: Dataset, stand_in: Classifier) -> None:
-    figures = ImageMetrics(toy, stand_in)(images_of(*[0] * 8, *[1] * 4, 2, 2, 3, 3))
+def figures_of(toy: Arrays, classifier: Classifier, images: Tensor) -> dict[str, float]:
+    assert toy.labels is not None
+    features, logits = classifier(images)
+    modes = modes_of_images(logits, toy.labels)
+    figures = {name: METRICS[name].compute(modes) for name in metrics_for("digits") if name != "fd"}
+    return {**figures, "fd": METRICS["fd"].compute(features, classifier(toy.held_out)[0])}
+
+
+def test_samples_as_the_training_images_have_no_divergence(toy: Arrays, stand_in: Classifier) -> None:
+    figures = figures_of(toy, stand_in, images_of(*[0] * 8, *[1] * 4, 2, 2, 3, 3))
     assert figures["mode_kl"] == pytest.approx(0, abs=1e-9)
     assert (figures["modes_covered"], figures["mode_coverage"]) == (4, 1.0)
 
 
-def test_divergence_is_against_the_shares_of_the_training_images(toy: Dataset, stand_in: Classifier) -> None:
+def test_divergence_is_against_the_shares_of_the_training_images(toy: Arrays, stand_in: Classifier) -> None:
     # Halves of classes 1 and 2, whose shares are 1/4 and 1/8: 1/2 log 2 + 1/2 log 4.
-    figures = ImageMetrics(toy, stand_in)(images_of(1, 2, 1, 2))
+    figures = figures_of(toy, stand_in, images_of(1, 2, 1, 2))
     assert figures["mode_kl"] == pytest.approx(1.5 * math.log(2), rel=1e-6)
     assert (figures["modes_covered"], figures["mode_coverage"]) == (2, 0.5)
 
 
 def test_fd_is_the_frechet_distance_of_features_to_the_held_out_images(
-    toy: Dataset, stand_in: Classifier
+    toy: Arrays, stand_in: Classifier
 ) -> None:
     samples = torch.rand(20, 1, 2, 2, generator=torch.Generator().manual_seed(0))
-    expected = FrechetDistance(toy.held_out.flatten(1))(samples.flatten(1))
-    assert ImageMetrics(toy, stand_in)(samples)["fd"] == pytest.approx(expected, rel=1e-9)
+    expected = frechet_distance(toy.held_out.flatten(1), samples.flatten(1))
+    assert figures_of(toy, stand_in, samples)["fd"] == pytest.approx(expected, rel=1e-9)
 
 
-def test_fd_of_the_held_out_images_is_zero(toy: Dataset, stand_in: Classifier) -> None:
-    assert ImageMetrics(toy, stand_in)(toy.held_out)["fd"] == pytest.approx(0, abs=1e-9)
+def test_fd_of_the_held_out_images_is_zero(toy: Arrays, stand_in: Classifier) -> None:
+    assert figures_of(toy, stand_in, toy.held_out)["fd"] == pytest.approx(0, abs=1e-9)
 
 
-def test_the_digits_classifier_is_right_on_held_out_digits(digits: Dataset, classifier: Classifier) -> None:
+def test_the_digits_classifier_is_right_on_held_out_digits(digits: Arrays, classifier: Classifier) -> None:
     _, logits = classifier(digits.held_out)
     assert digits.held_out_labels is not None
     right = int(logits.argmax(1).eq(digits.held_out_labels).sum())
@@ -81,7 +87,7 @@ def test_the_digits_classifier_is_right_on_held_out_digits(digits: Dataset, clas
 
 
 def test_a_classifiers_features_are_what_its_classes_are_read_from(
-    digits: Dataset, classifier: Classifier
+    digits: Arrays, classifier: Classifier
 ) -> None:
     features, logits = classifier(digits.train)
     assert features.shape == (len(digits.train), 64)
@@ -90,67 +96,67 @@ def test_a_classifiers_features_are_what_its_classes_are_read_from(
     torch.testing.assert_close(classifier.network[-1](features), logits)
 
 
-def test_batches_of_a_classifier_do_not_show(digits: Dataset, classifier: Classifier) -> None:
+def test_batches_of_a_classifier_do_not_show(digits: Arrays, classifier: Classifier) -> None:
     whole, _ = classifier(digits.train)
     torch.testing.assert_close(whole[1100:1103], classifier(digits.train[1100:1103])[0])
 
 
 def test_a_second_load_reads_the_cache(
-    digits: Dataset, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+    digits: Arrays, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def train_again(*_: object) -> None:
         pytest.fail("the classifier was trained a second time")
 
     files = {path: path.stat().st_mtime_ns for path in cache_folder().glob("*.pt")}
     monkeypatch.setattr(classifier_module, "_train", train_again)
-    again = load_classifier(digits)
+    again = load_classifier(dataset_named("digits"), digits)
     assert {path: path.stat().st_mtime_ns for path in cache_folder().glob("*.pt")} == files
     assert (again.accuracy, again.fingerprint) == (classifier.accuracy, classifier.fingerprint)
     for a, b in zip(again.network.parameters(), classifier.network.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
-def untrained(trained: list[str]) -> Callable[[Dataset, nn.Sequential], float]:
+def untrained(trained: list[str]) -> Callable[[str, Arrays, nn.Sequential], float]:
     """In place of training: notes for which data it was asked."""
 
-    def train(dataset: Dataset, _: nn.Sequential) -> float:
-        trained.append(dataset.fingerprint())
+    def train(_: str, arrays: Arrays, __: nn.Sequential) -> float:
+        trained.append(arrays.fingerprint())
         return 0.5
 
     return train
 
 
 def test_other_data_has_a_classifier_of_its_own(
-    digits: Dataset, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+    digits: Arrays, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained: list[str] = []
     monkeypatch.setattr(classifier_module, "_train", untrained(trained))
     other = replace(digits, train=digits.train.flip(3))
-    loaded = load_classifier(other)
+    loaded = load_classifier(dataset_named("digits"), other)
     assert trained == [other.fingerprint()]
     assert loaded.fingerprint == other.fingerprint() != classifier.fingerprint
     assert loaded.accuracy == 0.5
 
 
-def test_another_recipe_trains_anew(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_recipe_trains_anew(digits: Arrays, monkeypatch: pytest.MonkeyPatch) -> None:
     trained: list[str] = []
     monkeypatch.setattr(classifier_module, "_train", untrained(trained))
     monkeypatch.setattr(classifier_module, "RECIPE", -1)
-    load_classifier(digits)
+    load_classifier(dataset_named("digits"), digits)
     assert len(trained) == 1
 
 
 def test_loading_a_classifier_leaves_the_global_generator_alone(
-    digits: Dataset, classifier: Classifier
+    digits: Arrays, classifier: Classifier
 ) -> None:
     del classifier  # it is in the cache by now
     before = torch.get_rng_state()
-    load_classifier(digits)
+    load_classifier(dataset_named("digits"), digits)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_training_a_classifier_is_repeatable_and_leaves_the_global_generator_alone(
-    digits: Dataset, monkeypatch: pytest.MonkeyPatch
+    digits: Arrays, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(classifier_module, "EPOCHS", 1)
     network = classifier_module._network
@@ -160,7 +166,7 @@ def test_training_a_classifier_is_repeatable_and_leaves_the_global_generator_alo
             torch.manual_seed(seed)
             fresh = network(1, 16, 10)
             state = torch.get_rng_state()
-            results.append((fresh, classifier_module._train(digits, fresh)))
+            results.append((fresh, classifier_module._train("digits", digits, fresh)))
             assert torch.equal(torch.get_rng_state(), state)
     (a, accuracy_a), (b, accuracy_b) = results
     assert accuracy_a == accuracy_b
@@ -172,31 +178,30 @@ def test_a_classifier_sends_no_gradient_to_its_weights(classifier: Classifier) -
 
 
 @pytest.fixture
-def evaluator(digits: Dataset, classifier: Classifier) -> Evaluator:
+def evaluator(digits: Arrays, classifier: Classifier) -> Evaluator:
     del classifier  # trained by now
-    return Evaluator(digits)
+    return Evaluator(dataset_named("digits"), digits)
 
 
-def test_the_floor_of_digits_is_far_below_noise(digits: Dataset, evaluator: Evaluator) -> None:
-    assert list(evaluator.floor) == metrics_for("images")
+def test_the_floor_of_digits_is_far_below_noise(digits: Arrays, evaluator: Evaluator) -> None:
+    assert list(evaluator.floor) == metrics_for("digits")
     assert evaluator.floor["modes_covered"] == 10
-    assert evaluator.floor["mode_kl"] < 0.01
+    assert evaluator.floor["mode_kl"] == pytest.approx(0, abs=0.01)
     noise = torch.rand(1000, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    ceiling = evaluator(noise)
+    floor, ceiling = evaluator.floor["fd"], evaluator(noise)["fd"]
+    assert floor is not None
     assert ceiling is not None
-    assert evaluator.floor["fd"] < 0.2 * ceiling["fd"]
+    assert floor < 0.2 * ceiling
     held_out = evaluator(digits.held_out)
-    assert held_out is not None
     # Features are float32: moments of some 1e3 in sum, rounded at 1e-7 of themselves.
     assert held_out["fd"] == pytest.approx(0, abs=1e-3)
 
 
-def test_one_repeated_digit_is_one_mode(digits: Dataset, evaluator: Evaluator) -> None:
+def test_one_repeated_digit_is_one_mode(digits: Arrays, evaluator: Evaluator) -> None:
     figures = evaluator(digits.train[:1].repeat(100, 1, 1, 1))
-    assert figures is not None
     assert figures["modes_covered"] == 1
     assert figures["mode_kl"] == pytest.approx(math.log(10), abs=0.1)
 
 
 def test_the_evaluator_tells_how_good_its_classifier_is(evaluator: Evaluator, classifier: Classifier) -> None:
-    assert evaluator.classifier_accuracy == classifier.accuracy
+    assert evaluator.facts()["classifier_accuracy"] == classifier.accuracy

@@ -6,8 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from study.metrics import DEFAULT_METRIC, METRICS, metrics_for
-from study.metrics.modes import mode_statistics
+from study.data import DATASETS
+from study.metrics import METRICS, default_metric, metrics_for
+from study.metrics.modes import Modes
+
+
+def figures_of(counts: Tensor, covered: Tensor, real_shares: Tensor) -> dict[str, float]:
+    modes = Modes(counts, covered, real_shares)
+    return {name: METRICS[name].compute(modes) for name in ("modes_covered", "mode_coverage", "mode_kl")}
 
 
 def uniform(modes: int) -> Tensor:
@@ -16,7 +22,7 @@ def uniform(modes: int) -> Tensor:
 
 def test_an_even_histogram_has_no_divergence() -> None:
     counts = torch.tensor([5, 5, 5, 5])
-    assert mode_statistics(counts, counts > 0, uniform(4)) == {
+    assert figures_of(counts, counts > 0, uniform(4)) == {
         "modes_covered": 4,
         "mode_coverage": 1.0,
         "mode_kl": 0.0,
@@ -28,29 +34,29 @@ def test_collapse_to_one_mode_gives_the_log_of_their_number(modes: int) -> None:
     # One term remains: 1 log(1 / (1/K)) = log K.
     counts = torch.zeros(modes, dtype=torch.int64)
     counts[1] = 100
-    figures = mode_statistics(counts, counts > 0, uniform(modes))
+    figures = figures_of(counts, counts > 0, uniform(modes))
     assert figures["mode_kl"] == pytest.approx(math.log(modes), rel=1e-6)
     assert (figures["modes_covered"], figures["mode_coverage"]) == (1, 1 / modes)
 
 
 def test_divergence_of_hand_histograms() -> None:
     # (3/4, 1/4, 0) against thirds: 3/4 log(9/4) + 1/4 log(3/4) + 0.
-    figures = mode_statistics(torch.tensor([3, 1, 0]), torch.tensor([True] * 3), uniform(3))
+    figures = figures_of(torch.tensor([3, 1, 0]), torch.tensor([True] * 3), uniform(3))
     expected = 0.75 * math.log(2.25) + 0.25 * math.log(0.75)
     assert figures["mode_kl"] == pytest.approx(expected, rel=1e-6)
     # (1/2, 1/2) against (1/4, 3/4): 1/2 log 2 + 1/2 log(2/3).
-    figures = mode_statistics(torch.tensor([2, 2]), torch.tensor([True] * 2), torch.tensor([0.25, 0.75]))
+    figures = figures_of(torch.tensor([2, 2]), torch.tensor([True] * 2), torch.tensor([0.25, 0.75]))
     assert figures["mode_kl"] == pytest.approx(0.5 * math.log(2) + 0.5 * math.log(2 / 3), rel=1e-6)
 
 
 def test_it_is_the_reverse_divergence() -> None:
     # KL(p || r) of a missing mode is finite; KL(r || p) would be infinite.
-    figures = mode_statistics(torch.tensor([4, 0]), torch.tensor([True, False]), uniform(2))
+    figures = figures_of(torch.tensor([4, 0]), torch.tensor([True, False]), uniform(2))
     assert figures["mode_kl"] == pytest.approx(math.log(2), rel=1e-6)
 
 
 def test_coverage_counts_where_good_samples_landed_and_not_where_any_did() -> None:
-    figures = mode_statistics(torch.tensor([5, 5, 5, 5]), torch.tensor([True, False, True, True]), uniform(4))
+    figures = figures_of(torch.tensor([5, 5, 5, 5]), torch.tensor([True, False, True, True]), uniform(4))
     assert (figures["modes_covered"], figures["mode_coverage"]) == (3, 0.75)
     assert figures["mode_kl"] == 0
 
@@ -62,16 +68,19 @@ def test_a_perfect_sampler_has_the_stated_divergence() -> None:
     values = []
     for _ in range(400):
         counts = torch.bincount(torch.randint(8, (2500,), generator=stream), minlength=8)
-        values.append(2 * 2500 * mode_statistics(counts, counts > 0, uniform(8))["mode_kl"])
+        values.append(2 * 2500 * figures_of(counts, counts > 0, uniform(8))["mode_kl"])
     assert sum(values) / 400 == pytest.approx(7, abs=5 * 0.19)
 
 
-def test_every_kind_of_data_has_a_default_metric_that_applies_to_it() -> None:
-    assert all(kind in METRICS[name].kinds for kind, name in DEFAULT_METRIC.items())
-    assert set(DEFAULT_METRIC) == {"images", "points"}
+def test_every_dataset_has_a_default_metric() -> None:
+    assert {name: default_metric(name) for name in DATASETS} == {
+        "digits": "fd",
+        "ring8": "w1",
+        "grid25": "w1",
+    }
 
 
-def test_metrics_have_a_direction_and_a_help_text() -> None:
+def test_metrics_have_a_direction() -> None:
     assert {name: metric.higher_is_better for name, metric in METRICS.items()} == {
         "fd": False,
         "w1": False,
@@ -80,9 +89,8 @@ def test_metrics_have_a_direction_and_a_help_text() -> None:
         "mode_kl": False,
         "hq": True,
     }
-    assert all(metric.help for metric in METRICS.values())
 
 
-def test_a_kinds_metrics_are_in_table_order() -> None:
-    assert metrics_for("images") == ["fd", "modes_covered", "mode_coverage", "mode_kl"]
-    assert metrics_for("points") == ["w1", "modes_covered", "mode_coverage", "mode_kl", "hq"]
+def test_a_datasets_metrics_begin_with_what_it_is_judged_by() -> None:
+    assert metrics_for("digits") == ["fd", "modes_covered", "mode_coverage", "mode_kl"]
+    assert metrics_for("ring8") == ["w1", "modes_covered", "mode_coverage", "mode_kl", "hq"]

@@ -2,21 +2,19 @@
 
 import math
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from study.config import MODELS
-from study.models import (
-    LOSSES,
-    GradientPenalty,
-    NonSaturatingLoss,
-    WassersteinLoss,
-    WeightClipping,
-)
+from study.models import MODELS, dcgan, wasserstein
+from study.models.wgan_cp import clip_weights
+from study.models.wgan_gp import gradient_penalty
 from study.networks import build_critic, initialise
+
+NONE = SimpleNamespace()  # the losses of the papers ask for no hyperparameter
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -64,13 +62,17 @@ class SmoothCritic(Critic):
 
 
 def test_every_model_has_its_papers_loss() -> None:
-    kinds = {model: type(loss) for model, loss in LOSSES.items()}
-    assert kinds == {
-        "dcgan": NonSaturatingLoss,
-        "wgan_cp": WassersteinLoss,
-        "wgan_gp": WassersteinLoss,
+    losses = {name: (model.critic_loss, model.generator_loss) for name, model in MODELS.items()}
+    assert losses == {
+        "dcgan": (dcgan.critic_loss, dcgan.generator_loss),
+        "wgan_cp": (wasserstein.critic_loss, wasserstein.generator_loss),
+        "wgan_gp": (wasserstein.critic_loss, wasserstein.generator_loss),
     }
-    assert tuple(LOSSES) == MODELS
+    assert {name: (model.penalty, model.clip) for name, model in MODELS.items()} == {
+        "dcgan": (None, None),
+        "wgan_cp": (None, clip_weights),
+        "wgan_gp": (gradient_penalty, None),
+    }
 
 
 def test_nonsaturating_is_binary_cross_entropy_on_logits() -> None:
@@ -79,22 +81,21 @@ def test_nonsaturating_is_binary_cross_entropy_on_logits() -> None:
     cross_entropy = binary_cross_entropy_with_logits
     critic = [cross_entropy(r, one) + cross_entropy(f, zero) for r, f in zip(real, fake, strict=True)]
     generator = [cross_entropy(f, one) for f in fake]
-    loss = NonSaturatingLoss()
-    torch.testing.assert_close(loss.critic(real, fake), torch.stack(critic), rtol=1e-12, atol=0)
-    torch.testing.assert_close(loss.generator(fake), torch.stack(generator), rtol=1e-12, atol=0)
+    torch.testing.assert_close(dcgan.critic_loss(real, fake, NONE), torch.stack(critic), rtol=1e-12, atol=0)
+    torch.testing.assert_close(dcgan.generator_loss(fake, NONE), torch.stack(generator), rtol=1e-12, atol=0)
 
 
 def test_nonsaturating_at_indifference() -> None:
     # softplus(0) = log 2, once for real and once for fake.
     zero = torch.zeros(2, 5)
-    assert NonSaturatingLoss().critic(zero, zero).tolist() == pytest.approx([2 * math.log(2)] * 2)
-    assert NonSaturatingLoss().generator(zero).tolist() == pytest.approx([math.log(2)] * 2)
+    assert dcgan.critic_loss(zero, zero, NONE).tolist() == pytest.approx([2 * math.log(2)] * 2)
+    assert dcgan.generator_loss(zero, NONE).tolist() == pytest.approx([math.log(2)] * 2)
 
 
 def test_nonsaturating_does_not_saturate_nor_overflow() -> None:
     # -d/ds softplus(-s) = sigmoid(-s): nearly 1 where the critic rejects, where log(1 - D) has 0.
     scores = torch.tensor([[-1000.0]], requires_grad=True)
-    loss = NonSaturatingLoss().generator(scores)
+    loss = dcgan.generator_loss(scores, NONE)
     (gradient,) = torch.autograd.grad(loss.sum(), scores)
     assert loss.item() == 1000
     assert gradient.item() == -1
@@ -102,14 +103,14 @@ def test_nonsaturating_does_not_saturate_nor_overflow() -> None:
 
 def test_wasserstein_is_a_difference_of_means() -> None:
     real, fake = torch.tensor([[1.0, 3.0], [0.0, 8.0]]), torch.tensor([[5.0, 7.0], [1.0, 1.0]])
-    assert WassersteinLoss().critic(real, fake).tolist() == [6 - 2, 1 - 4]
-    assert WassersteinLoss().generator(fake).tolist() == [-6, -1]
+    assert wasserstein.critic_loss(real, fake, NONE).tolist() == [6 - 2, 1 - 4]
+    assert wasserstein.generator_loss(fake, NONE).tolist() == [-6, -1]
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_the_critic_wants_real_up_and_fake_down(model: str) -> None:
     real, fake = normal(2, 5).requires_grad_(), normal(2, 5, seed=1).requires_grad_()
-    gradients = torch.autograd.grad(LOSSES[model].critic(real, fake).sum(), (real, fake))
+    gradients = torch.autograd.grad(MODELS[model].critic_loss(real, fake, NONE).sum(), (real, fake))
     assert bool((gradients[0] < 0).all())
     assert bool((gradients[1] > 0).all())
 
@@ -117,7 +118,7 @@ def test_the_critic_wants_real_up_and_fake_down(model: str) -> None:
 @pytest.mark.parametrize("model", MODELS)
 def test_the_generator_wants_fake_up(model: str) -> None:
     fake = normal(2, 5).requires_grad_()
-    (gradient,) = torch.autograd.grad(LOSSES[model].generator(fake).sum(), fake)
+    (gradient,) = torch.autograd.grad(MODELS[model].generator_loss(fake, NONE).sum(), fake)
     assert bool((gradient < 0).all())
 
 
@@ -126,18 +127,16 @@ def test_a_members_loss_ignores_the_others(model: str) -> None:
     real, fake = normal(2, 5), normal(2, 5, seed=1)
     spoiled = fake.clone()
     spoiled[1] = math.nan
-    loss = LOSSES[model]
-    assert loss.critic(real, spoiled)[0] == loss.critic(real, fake)[0]
-    assert loss.generator(spoiled)[0] == loss.generator(fake)[0]
+    loss = MODELS[model]
+    assert loss.critic_loss(real, spoiled, NONE)[0] == loss.critic_loss(real, fake, NONE)[0]
+    assert loss.generator_loss(spoiled, NONE)[0] == loss.generator_loss(fake, NONE)[0]
 
 
 def penalty_of(critic: Critic, shape: tuple[int, ...], weights: Sequence[float]) -> Tensor:
     members, batch = shape[:2]
     epsilon = torch.rand(members, batch, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
-    penalty = GradientPenalty(torch.tensor(weights, dtype=torch.float64))
-    value = penalty(critic, normal(*shape, seed=5), normal(*shape, seed=6), epsilon)
-    assert isinstance(value, Tensor)
-    return value
+    values = SimpleNamespace(lambda_gp=torch.tensor(weights, dtype=torch.float64))
+    return gradient_penalty(critic, normal(*shape, seed=5), normal(*shape, seed=6), epsilon, values)
 
 
 @pytest.mark.parametrize("sample", [(2,), (3, 4, 4)])
@@ -165,8 +164,10 @@ def test_penalty_lies_epsilon_of_the_way_from_fake_to_real() -> None:
         for b in range(3):
             point = epsilon[m, b] * real[m, b] + (1 - epsilon[m, b]) * fake[m, b]
             expected[m] += (math.hypot(*point.tolist()) - 1) ** 2 / 3
-    penalty = GradientPenalty(torch.ones(2, dtype=torch.float64))
-    assert penalty(BowlCritic(), real, fake, epsilon).tolist() == pytest.approx(expected, rel=1e-12)
+    values = SimpleNamespace(lambda_gp=torch.ones(2, dtype=torch.float64))
+    assert gradient_penalty(BowlCritic(), real, fake, epsilon, values).tolist() == pytest.approx(
+        expected, rel=1e-12
+    )
 
 
 def test_penalty_gradient_agrees_with_finite_differences() -> None:
@@ -201,7 +202,7 @@ def test_penalty_agrees_with_the_textbook_one_member_and_sample_at_a_time() -> N
             (slope,) = torch.autograd.grad(score, x_hat, create_graph=True)
             total = total + weights[m] * (slope.square().sum().sqrt() - 1) ** 2
         textbook.append(total / 6)
-    ours = GradientPenalty(weights)(critic, real, fake, epsilon)
+    ours = gradient_penalty(critic, real, fake, epsilon, SimpleNamespace(lambda_gp=weights))
     torch.testing.assert_close(ours, torch.stack(textbook), rtol=1e-12, atol=0)
     parameters = [critic.first, critic.second]
     expected = torch.autograd.grad(torch.stack(textbook).sum(), parameters)
@@ -221,7 +222,9 @@ def test_penalty_of_a_flat_critic_has_a_finite_gradient() -> None:
 def test_penalty_sends_no_gradient_to_the_samples(sample: tuple[int, ...]) -> None:
     critic = initialise(build_critic(sample, 4, 1, batch_norm=False), [torch.Generator().manual_seed(1)])
     real, fake = (normal(1, 4, *sample, seed=i).float().requires_grad_() for i in (0, 1))
-    value = GradientPenalty(torch.ones(1))(critic, real, fake, torch.full((1, 4), 0.5))
+    value = gradient_penalty(
+        critic, real, fake, torch.full((1, 4), 0.5), SimpleNamespace(lambda_gp=torch.ones(1))
+    )
     wanted = (real, fake, next(critic.parameters()))
     *samples, weights = torch.autograd.grad(value.sum(), wanted, allow_unused=True)
     assert samples == [None, None]
@@ -237,7 +240,8 @@ def test_penalty_is_computed_in_the_type_of_the_samples() -> None:
 
     critic = Coarse(torch.tensor([[3.0, 4.0]]))
     samples, epsilon = torch.zeros(1, 2, 2), torch.zeros(1, 2, dtype=torch.bfloat16)
-    value = GradientPenalty(torch.tensor([0.3], dtype=torch.float64))(critic, samples, samples, epsilon)
+    values = SimpleNamespace(lambda_gp=torch.tensor([0.3], dtype=torch.float64))
+    value = gradient_penalty(critic, samples, samples, epsilon, values)
     assert value.dtype == torch.float32
     assert value.item() == pytest.approx(0.3 * 16, rel=1e-6)
 
@@ -257,19 +261,21 @@ def test_penalty_of_a_member_ignores_the_others() -> None:
 
 def test_clipping_clamps_each_member_to_its_own_bound() -> None:
     values = torch.tensor([[-3.0, 0.5, 0.05, 2.0], [-3.0, 0.5, 0.05, -2.0]])
-    WeightClipping(torch.tensor([0.1, 1.0]))(values, torch.tensor([True, True]))
+    clip_weights(values, torch.tensor([True, True]), SimpleNamespace(clip_value=torch.tensor([0.1, 1.0])))
     assert torch.equal(values, torch.tensor([[-0.1, 0.1, 0.05, 0.1], [-1.0, 0.5, 0.05, -1.0]]))
 
 
 def test_clipping_leaves_dead_members_as_they_are() -> None:
     values = torch.tensor([[9.0, 9.0, 9.0], [math.nan, math.inf, -7.0]])
     before = values[1].numpy().tobytes()
-    WeightClipping(torch.tensor([0.1, 0.1]))(values, torch.tensor([True, False]))
+    clip_weights(values, torch.tensor([True, False]), SimpleNamespace(clip_value=torch.tensor([0.1, 0.1])))
     assert values[1].numpy().tobytes() == before
     assert values[0].tolist() == pytest.approx([0.1] * 3)
 
 
 def test_clipping_takes_bounds_of_another_type() -> None:
     values = torch.tensor([[-3.0, 0.05]])
-    WeightClipping(torch.tensor([0.1], dtype=torch.float64))(values, torch.tensor([True]))
+    clip_weights(
+        values, torch.tensor([True]), SimpleNamespace(clip_value=torch.tensor([0.1], dtype=torch.float64))
+    )
     assert torch.equal(values, torch.tensor([[-0.1, 0.05]]))

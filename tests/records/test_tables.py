@@ -12,10 +12,11 @@ import pandas as pd
 import pytest
 
 from study.command import run_command
-from study.config import LIMITS, TrialConfig
+from study.config import TrialConfig
 from study.errors import UserError
 from study.metrics import METRICS, metrics_for
 from study.metrics.stability import wilson_interval
+from study.models import hyperparameters
 from study.plan import StudyPlan, TrialPlan
 from study.records.study_folder import StudyFolder
 from study.records.tables import TABLES, Results
@@ -45,7 +46,7 @@ def trial_plan(trial_id: str, **changes: Any) -> TrialPlan:
 
 def row(seed: int, evaluation: int, w1: float | None, kind: str = "points", **changes: Any) -> Row:
     """A curve row as study.trial.run writes it; w1 None: the seed has diverged half an evaluation ago."""
-    names = metrics_for(kind)
+    names = metrics_for({"images": "digits", "points": "ring8"}[kind])
     metric = "w1" if kind == "points" else "fd"
     diverged = w1 is None
     values: dict[str, Any] = dict.fromkeys(names, None if diverged else 0.5) | {metric: w1}
@@ -267,18 +268,28 @@ def test_the_columns_are_those_promised(kind: str, add: Add, study: StudyFolder)
     config = TrialConfig(model="wgan_cp", dataset=dataset)
     add("a-00000", rows([1.0, 0.6], [1.0, 0.7], kind=kind), ended("completed"), config=config, metric=metric)
     found = {name: set(frame.columns) for name, frame in tables(study).items()}
-    names = metrics_for(kind)
+    names = metrics_for({"images": "digits", "points": "ring8"}[kind])
     clocks = {"critic_updates", "generator_updates", "train_seconds", "eval_seconds"}
     means = {"loss_d", "loss_g", "grad_norm_d", "grad_norm_g"}
     divergence = {"diverged", "diverged_at_kimg", "reason"}
     assert found["trials"] == (
-        {*KEYS, *LIMITS, "state", "ended_by", "kimg", "objective", "metric", "aggregate", "n_seeds"}
+        {
+            *KEYS,
+            *hyperparameters(),
+            "state",
+            "ended_by",
+            "kimg",
+            "objective",
+            "metric",
+            "aggregate",
+            "n_seeds",
+        }
         | {"precision", "n_diverged", "failure_rate", "failure_rate_low", "failure_rate_high", "error"}
         | clocks
         | columns(("", "_iqr", "_cvar", "_floor", "_ceiling"), names)
     )
     assert found["runs"] == (
-        {*KEYS, *LIMITS, "seed", "kimg", "score", "collapsed", "dispersion", "drawdown"}
+        {*KEYS, *hyperparameters(), "seed", "kimg", "score", "collapsed", "dispersion", "drawdown"}
         | clocks
         | means
         | divergence
@@ -471,7 +482,9 @@ def test_a_value_of_the_wrong_type_is_a_failed_row(
     column: str, value: object, add: Add, study: StudyFolder
 ) -> None:
     add("a-00000", rows([1.0, 0.6], [1.0, 0.7]), ended("completed"))
-    add("a-00001", rows([1.0, 0.6], [1.0, 0.7], **{column: value}), ended("completed"))
+    mangled = add("a-00001", rows([1.0, 0.6], [1.0, 0.7]), ended("completed")).path / "curves.jsonl"
+    lines = [json.dumps({**json.loads(line), column: value}) for line in mangled.read_text().splitlines()]
+    mangled.write_text("\n".join(lines) + "\n")
     found = tables(study)
     assert found["trials"]["ended_by"].tolist() == ["budget", "unreadable"]
     assert len(found["curves"]) == 4
@@ -533,13 +546,13 @@ def test_a_study_that_was_moved_keeps_its_trials(add: Add, study: StudyFolder, t
 def test_directions_of_all_metrics_are_used(add: Add, study: StudyFolder) -> None:
     """The best value follows each metric's own direction; the final one stands as it is."""
     history = rows([1.0, 0.5, 0.7])
-    for name in metrics_for("points"):
+    for name in metrics_for("ring8"):
         for record, value in zip(history, (CEILING[name], 0.5, 0.7), strict=True):
             record[name] = value
     add("a-00000", history, ended("completed"), seeds=(0,))
     (run,) = runs_of(study)
     trial = one_trial(study)
-    for name in metrics_for("points"):
+    for name in metrics_for("ring8"):
         higher = METRICS[name].higher_is_better
         assert run[f"{name}_best"] == (max if higher else min)(CEILING[name], 0.5, 0.7)
         assert trial[name] == 0.7

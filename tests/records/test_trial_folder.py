@@ -41,7 +41,8 @@ def folder(tmp_path: Path) -> TrialFolder:
 
 
 def rows(evaluation: int) -> list[dict[str, Any]]:
-    return [{"seed": k, "evaluation": evaluation, "kimg": 0.5 * evaluation, "w1": 0.1 * k} for k in (0, 1)]
+    at = {"evaluation": evaluation, "kimg": 0.5 * evaluation, "diverged": False}
+    return [{"seed": k, **at, "score": 0.1 * k, "w1": 0.1 * k} for k in (0, 1)]
 
 
 def curves(folder: TrialFolder) -> Path:
@@ -106,8 +107,9 @@ def test_rows_come_back_in_order(folder: TrialFolder) -> None:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_number_that_is_not_finite_becomes_null(folder: TrialFolder, value: float) -> None:
-    folder.append([{"seed": 0, "evaluation": 0, "kimg": 0.0, "loss_d": value, "w1": 0.5}])
-    assert folder.rows() == [{"seed": 0, "evaluation": 0, "kimg": 0.0, "loss_d": None, "w1": 0.5}]
+    (row, _) = rows(0)
+    folder.append([{**row, "loss_d": value}])
+    assert folder.rows() == [{**row, "loss_d": None}]
     assert "NaN" not in curves(folder).read_text()
     assert "Infinity" not in curves(folder).read_text()
 

@@ -20,7 +20,7 @@ from ray.tune.schedulers import TrialScheduler
 from study import tune
 from study.machine.files import read_json
 from study.metrics import METRICS
-from study.metrics.evaluator import evaluator_for
+from study.metrics.judge.evaluator import evaluator_for
 from study.plan import StudyPlan
 from study.records.study_folder import StudyFolder
 from study.records.tables import TABLES, Results

@@ -6,7 +6,7 @@ that it was given, and replays exactly those. A number that the host computed is
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from study.training.trainer import Due, Trainer
 
 MakePack = Callable[..., Pack]
 Data = Callable[[str], Tensor]
-Everything = Callable[[Mapping[str, Any]], dict[str, object]]
+Everything = Callable[[Any], dict[str, object]]
 READS = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default}
 
 
@@ -81,10 +81,10 @@ class TapeRecorder:
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
         self.captures += 1
-        before = copy.deepcopy(self.pack.state_dict())
+        before = copy.deepcopy(checkpoint.state_of(self.pack))
         with Tape() as tape:
             work()
-        self.pack.load_state_dict(before)
+        checkpoint.restore(self.pack, before)
 
         def replay() -> None:
             self.replays += 1
@@ -122,7 +122,7 @@ def test_captured_iterations_are_the_eager_ones_bit_for_bit(
     for i in range(14):
         eager()
         replayed()
-        assert everything(twins[1].state_dict()) == everything(twins[0].state_dict())
+        assert everything(twins[1]) == everything(twins[0])
         if i == 6:
             assert all(pack.watch.alive.all() for pack in twins)
             # Long after the capture a member's learning rates explode.
@@ -146,7 +146,7 @@ def test_a_nan_planted_after_the_capture_ends_its_member_at_the_same_update(
         repeat(iterate, 6)
         pack.generator.parameters[-1][2].view(-1)[0] = math.nan
         repeat(iterate, 4)
-    assert everything(twins[1].state_dict()) == everything(twins[0].state_dict())
+    assert everything(twins[1]) == everything(twins[0])
     config = twins[1].config
     shown = (6 * config.n_critic + 1) * config.batch_size / 1000
     assert twins[1].watch.divergences(config.batch_size)[2] == Divergence(shown, "non-finite critic loss")
@@ -188,7 +188,7 @@ def test_a_resumed_pack_is_captured_anew_and_goes_on_bit_for_bit(
     checkpoint.save(first, tmp_path / "pack.pt")
     checkpoint.load(resumed, tmp_path / "pack.pt")
     repeat(captured(resumed, data), 6)
-    assert everything(resumed.state_dict()) == everything(whole.state_dict())
+    assert everything(resumed) == everything(whole)
 
 
 @pytest.mark.usefixtures("_steps_of_gpus")
@@ -201,11 +201,11 @@ def test_a_checkpoint_loaded_under_a_capture_is_where_replays_go_on(
     repeat(iterate, 5)
     checkpoint.save(pack, tmp_path / "pack.pt")
     repeat(iterate, 3)
-    expected = everything(pack.state_dict())
+    expected = everything(pack)
     repeat(iterate, 2)
     checkpoint.load(pack, tmp_path / "pack.pt")
     repeat(iterate, 3)
-    assert everything(pack.state_dict()) == expected
+    assert everything(pack) == expected
 
 
 @pytest.mark.usefixtures("_steps_of_gpus")
@@ -228,7 +228,7 @@ def test_the_loop_does_the_same_with_captured_iterations(
             pack.sample(5)
             seen[-1].append({**vars(progress), "train_seconds": None, "means": repr(progress.means)})
     assert seen[1] == seen[0]
-    assert everything(packs[1].state_dict()) == everything(packs[0].state_dict())
+    assert everything(packs[1]) == everything(packs[0])
 
 
 @pytest.mark.usefixtures("_steps_of_gpus")
@@ -243,7 +243,7 @@ def test_packs_that_train_together_do_the_same_with_captured_iterations(
         for images in (50, 100):  # captured in the first interval; the second brings new states
             trainer.train([Due(pack, data, images) for pack in packs])
             packs[0].generator.values[0].mul_(0.5)
-        states.append([everything(pack.state_dict()) for pack in packs])
+        states.append([everything(pack) for pack in packs])
     assert states[1] == states[0]
 
 
@@ -264,7 +264,7 @@ def is_the_same(make_pack: MakePack, data: Tensor, everything: Everything) -> bo
         repeat(iterate, 6)
         pack.watch.alive[2] = False
         repeat(iterate, 2)
-        states.append(everything(pack.state_dict()))
+        states.append(everything(pack))
     return states[0] == states[1]
 
 

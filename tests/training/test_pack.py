@@ -10,8 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from study.config import MODELS, TrialConfig
+from study.config import TrialConfig
+from study.models import MODELS
 from study.networks.layers import record_statistics
+from study.training import checkpoint
 from study.training.capture import EagerIterations
 from study.training.pack import Pack
 from study.training.streams import generator_for
@@ -340,7 +342,7 @@ def test_samples_are_those_of_the_parameters_as_they_are_now(
     kind: str, make_pack: MakePack, training_data: Data
 ) -> None:
     pack, twin = train(make_pack("dcgan", kind), training_data(kind), 1), make_pack("dcgan", kind)
-    twin.load_state_dict(pack.state_dict())
+    checkpoint.restore(twin, checkpoint.state_of(pack))
     assert torch.equal(twin.sample(10), pack.sample(10))
     assert not torch.equal(twin.sample(10), make_pack("dcgan", kind).sample(10))
     twin.generator.values.mul_(1.5)

@@ -28,7 +28,7 @@ def streams(
     batch_size: int = BATCH,
     latent_dim: int = LATENT,
 ) -> Streams:
-    return Streams(study_seed, seeds, n_critic, batch_size, latent_dim, CPU)
+    return Streams(study_seed, seeds, n_critic, 1, batch_size, latent_dim, CPU)
 
 
 def drawn(own: Streams, purpose: str, n: int = N) -> Tensor:
@@ -47,7 +47,7 @@ def test_draws_have_a_place_for_each_member_and_critic_update() -> None:
     assert draws.indices.shape == (3, 5, BATCH)
     assert draws.critic_noise.shape == (3, 5, BATCH, LATENT)
     assert draws.epsilon.shape == (3, 5, BATCH)
-    assert draws.generator_noise.shape == (3, BATCH, LATENT)
+    assert draws.generator_noise.shape == (3, 1, BATCH, LATENT)
     assert draws.indices.dtype == torch.int64
     assert {draws.critic_noise.dtype, draws.epsilon.dtype, draws.generator_noise.dtype} == {torch.float32}
 
@@ -128,7 +128,7 @@ def test_the_data_does_not_disturb_the_other_purposes(purpose: str) -> None:
 def test_critic_and_generator_noise_differ() -> None:
     draws = streams(0).draw(N)
     for update in range(2):
-        assert not torch.equal(draws.critic_noise[:, update], draws.generator_noise)
+        assert not torch.equal(draws.critic_noise[:, update], draws.generator_noise[:, 0])
 
 
 @each_purpose

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import torch
 
-from study.config import MODELS, TrialConfig
-from study.data.dataset import Dataset
+from study.config import TrialConfig
+from study.data.arrays import Arrays
 from study.metrics import METRICS, metrics_for
-from study.metrics.classifier import Classifier
+from study.metrics.judge.classifier import Classifier
 from study.metrics.stability import aggregate
+from study.models import MODELS
 from study.plan import TrialPlan
 from study.records.objective import objective
 from study.records.trial_folder import TrialFolder
@@ -84,7 +85,7 @@ def test_a_trial_leaves_complete_rows_and_a_marker(model: str, folder: TrialFold
     rows = folder.rows()
     assert rows == [row for e in evaluations for row in e.rows]
     assert [(row["evaluation"], row["seed"]) for row in rows] == [(e, s) for e in range(5) for s in (0, 1)]
-    names = metrics_for("points")
+    names = metrics_for("ring8")
     ends = [f"{name}_{end}" for name in names for end in ("floor", "ceiling")]
     for row in rows:
         assert set(row) == {*KEYS, *CLOCKS, *MEANS, *names, *ends}
@@ -108,7 +109,7 @@ def test_the_ceiling_is_the_members_own_value_at_kimg_0(folder: TrialFolder) -> 
     first = {row["seed"]: row for row in rows if row["evaluation"] == 0}
     assert first[0]["w1"] != first[1]["w1"]
     for row in rows:
-        for name in metrics_for("points"):
+        for name in metrics_for("ring8"):
             assert row[f"{name}_ceiling"] == first[row["seed"]][name]
             assert row[f"{name}_floor"] == rows[0][f"{name}_floor"]
         assert row["score"] == min(row["w1"], row["w1_ceiling"])
@@ -139,7 +140,7 @@ def test_the_marker_is_written_before_the_last_evaluation_is_yielded(folder: Tri
 def test_a_summary_is_the_mean_over_the_living(folder: TrialFolder) -> None:
     *_, last = run(plan(), folder, CPU)
     summary = last.summary()
-    for name in (*metrics_for("points"), *MEANS):
+    for name in (*metrics_for("ring8"), *MEANS):
         assert summary[name] == pytest.approx(sum(row[name] for row in last.rows) / 2, rel=1e-12)
     assert summary["objective"] == last.objective
     assert (summary["kimg"], summary["diverged_seeds"]) == (last.kimg, 0)
@@ -152,13 +153,13 @@ def test_a_summary_is_the_mean_over_the_living(folder: TrialFolder) -> None:
 
 
 def test_digits_are_judged_by_their_classifier(
-    folder: TrialFolder, digits: Dataset, classifier: Classifier
+    folder: TrialFolder, digits: Arrays, classifier: Classifier
 ) -> None:
     del digits, classifier  # asked for so that it is trained once for all test files
     trial = plan("dcgan", dataset="digits", width=2, metric="fd", kimg=0.256)
     *_, last = run(trial, folder, CPU)
     assert last.state == "completed"
-    assert set(metrics_for("images")) <= set(last.rows[0])
+    assert set(metrics_for("digits")) <= set(last.rows[0])
     assert "w1" not in last.rows[0]
     assert last.rows[0]["fd_floor"] < 0.1 * last.rows[0]["fd_ceiling"]
 
@@ -358,7 +359,7 @@ def test_a_diverged_seed_scores_its_ceiling_and_the_others_go_on(
     mine = [row for row in rows if row["seed"] == 1]
     assert [row["diverged"] for row in mine] == [False, False, False, True, True]
     for row in mine[3:]:
-        assert all(row[name] is None for name in metrics_for("points"))
+        assert all(row[name] is None for name in metrics_for("ring8"))
         assert row["score"] == row[f"{metric}_ceiling"] == mine[0][metric]
         assert 0.256 < row["diverged_at_kimg"] <= 0.384
         assert row["reason"].startswith("non-finite")

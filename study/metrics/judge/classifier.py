@@ -12,7 +12,8 @@ from filelock import FileLock
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from study.data.dataset import Dataset
+from study.data import Dataset
+from study.data.arrays import Arrays
 from study.machine.cache import cache_folder
 from study.machine.files import write_whole
 from study.seeds import derive_seed
@@ -61,17 +62,18 @@ def _network(channels: int, side: int, classes: int) -> nn.Sequential:
     )
 
 
-def load_classifier(dataset: Dataset) -> Classifier:
-    """The dataset's classifier on its device, from the cache or trained now (seconds)."""
+def load_classifier(dataset: Dataset, arrays: Arrays) -> Classifier:
+    """The dataset's classifier on the arrays' device, from the cache or trained now (seconds)."""
     channels, side, _ = dataset.sample_shape
-    fingerprint = dataset.fingerprint()
+    fingerprint = arrays.fingerprint()
     path = cache_folder() / f"{dataset.name}-{fingerprint}-{RECIPE}.pt"
     with torch.device("meta"):  # torch's own initialisation would draw from the global generator
-        network = _network(channels, side, dataset.n_modes)
+        assert dataset.modes is not None
+        network = _network(channels, side, dataset.modes)
     network.to_empty(device="cpu")
     with FileLock(path.with_suffix(".lock")):
         if not path.exists():
-            accuracy = _train(dataset, network)
+            accuracy = _train(dataset.name, arrays, network)
             trained = {"network": network.state_dict(), "accuracy": accuracy}
             write_whole(path, partial(torch.save, trained))
         try:
@@ -79,19 +81,19 @@ def load_classifier(dataset: Dataset) -> Classifier:
         except Exception as error:
             raise RuntimeError(f"{path}: the cached classifier is damaged; delete it") from error
     network.load_state_dict(saved["network"])
-    network.to(dataset.train.device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+    network.to(arrays.train.device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
     return Classifier(network, saved["accuracy"], fingerprint)
 
 
-def _train(dataset: Dataset, network: nn.Sequential) -> float:
+def _train(name: str, arrays: Arrays, network: nn.Sequential) -> float:
     """Train `network` on the CPU and return its accuracy on the held-out images.
 
     Adam with a one-cycle learning rate, images shifted by up to one pixel.
     """
-    assert dataset.labels is not None
-    assert dataset.held_out_labels is not None
-    images, labels = dataset.train.cpu(), dataset.labels.cpu()
-    generator = torch.Generator().manual_seed(derive_seed("classifier", dataset.name))
+    assert arrays.labels is not None
+    assert arrays.held_out_labels is not None
+    images, labels = arrays.train.cpu(), arrays.labels.cpu()
+    generator = torch.Generator().manual_seed(derive_seed("classifier", name))
     with torch.no_grad():
         for layer in network:
             if isinstance(layer, nn.Conv2d | nn.Linear):
@@ -111,5 +113,5 @@ def _train(dataset: Dataset, network: nn.Sequential) -> float:
             optimiser.step()
             schedule.step()
     with torch.no_grad():
-        right_answers = network(dataset.held_out.cpu()).argmax(1) == dataset.held_out_labels.cpu()
+        right_answers = network(arrays.held_out.cpu()).argmax(1) == arrays.held_out_labels.cpu()
     return float(right_answers.double().mean())

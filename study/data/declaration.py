@@ -1,0 +1,85 @@
+"""What a dataset declares. Importing this is cheap: its loader is called where the data are used."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from study.data.arrays import Arrays
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What datasets of one kind have in common; each may say otherwise.
+
+    Attributes:
+        kimg: default budget. Chosen so that the README's first command ends within five minutes on two cores.
+        defaults: of the hyperparameters in GIVEN_BY_DATA.
+        metric: what a study optimises by default, where the dataset has it.
+    """
+
+    kimg: float
+    defaults: Mapping[str, Any]
+    metric: str
+
+
+KINDS = {  # the architecture follows the kind: DCGAN for images, an MLP for points
+    "images": Kind(kimg=30.0, defaults={"batch_size": 64, "width": 32, "latent_dim": 100}, metric="fd"),
+    "points": Kind(kimg=600.0, defaults={"batch_size": 256, "width": 128, "latent_dim": 2}, metric="w1"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Real data that a name stands for.
+
+    Attributes:
+        meaning: in a few words, with the source.
+        kind: 'images' or 'points'.
+        sample_shape: (C, side, side) of an image, (D,) of a point.
+        load: called once per process; it imports what it needs.
+        modes: number of classes (images) or mixture components (points); None where they aren't known.
+        labels: whether every sample has a class; a classifier then gives features and modes of images.
+        kimg, defaults: instead of the kind's.
+
+    Raises:
+        ValueError: the declaration makes no sense.
+    """
+
+    name: str
+    meaning: str
+    kind: str
+    sample_shape: tuple[int, ...]
+    load: "Callable[[], Arrays]"
+    modes: int | None = None
+    labels: bool = False
+    kimg: float = 0.0
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    is_default: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"the dataset {self.name}: kind {self.kind!r} is not one of {', '.join(KINDS)}")
+        if len(self.sample_shape) != (3 if self.kind == "images" else 1):
+            raise ValueError(f"the dataset {self.name}: {self.kind} don't have the shape {self.sample_shape}")
+        if self.labels and not self.modes:
+            raise ValueError(f"the dataset {self.name} declares labels, but not how many")
+        kind = KINDS[self.kind]
+        object.__setattr__(self, "kimg", self.kimg or kind.kimg)
+        object.__setattr__(self, "defaults", {**kind.defaults, **self.defaults})
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetFamily:
+    """Datasets called `name:<argument>`.
+
+    Attributes:
+        argument: what follows the colon, in a word.
+        of: argument -> the dataset of that full name. Raises UserError where there is none.
+    """
+
+    name: str
+    meaning: str
+    argument: str
+    of: Callable[[str], Dataset]
+    is_default: bool = False

@@ -1,0 +1,75 @@
+"""What a metric declares: one function of arrays, and what is to be known of it."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from study.data import KINDS, Dataset
+
+EVERY, LAST = "every", "last"
+
+# What a metric's function may ask for, by the names of its parameters, and whether a dataset has it.
+NEEDS: dict[str, Callable[[Dataset], bool]] = {
+    "samples": lambda _: True,  # (n, ...) of one member
+    "train": lambda _: True,  # (N, ...) real
+    "held_out": lambda _: True,  # (H, ...) real, never trained on
+    "labels": lambda dataset: dataset.labels,  # (N,) classes of `train`
+    "critic": lambda _: True,  # the member's own, (n, ...) -> scores (n,)
+    "features": lambda dataset: dataset.kind == "images" and dataset.labels,  # (n, D), by the classifier
+    "held_out_features": lambda dataset: dataset.kind == "images" and dataset.labels,  # (H, D)
+    "logits": lambda dataset: dataset.kind == "images" and dataset.labels,  # (n, modes)
+    "modes": lambda dataset: (
+        dataset.modes is not None and (dataset.kind == "points" or dataset.labels)
+    ),  # study.metrics.modes.Modes
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A figure of one member's samples.
+
+    Attributes:
+        meaning: one sentence, with the unit.
+        compute: gets what it `needs` by name; None or a number that is not finite is recorded as null.
+        samples: by the kinds of data that it is for, how many of a member it takes.
+        when: 'every' evaluation, or only before training and at the 'last' one.
+        worst: its worst value, where it is bounded.
+
+    Raises:
+        ValueError: the declaration is incomplete.
+    """
+
+    name: str
+    meaning: str
+    compute: Callable[..., Any]
+    samples: Mapping[str, int]
+    higher_is_better: bool
+    when: str = EVERY
+    worst: float | None = None
+    is_default: bool = False
+
+    def __post_init__(self) -> None:
+        for kind, number in self.samples.items():
+            if kind not in KINDS or number < 1:
+                raise ValueError(f"the metric {self.name}: {number!r} samples of {kind!r} make no sense")
+        for need in self.needs:
+            if need not in NEEDS:
+                raise ValueError(
+                    f"the metric {self.name} asks for {need!r}, which is not one of {', '.join(NEEDS)}"
+                )
+        if not self.samples or self.when not in (EVERY, LAST):
+            raise ValueError(f"the metric {self.name} declares no samples, or not when")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What it is computed from: keys of NEEDS."""
+        return tuple(inspect.signature(self.compute).parameters)
+
+    def applies_to(self, dataset: Dataset) -> bool:
+        return dataset.kind in self.samples and all(NEEDS[need](dataset) for need in self.needs)
+
+
+def metric(**declared: Any) -> Callable[[Callable[..., Any]], Metric]:
+    """Declares the function below as a metric: its name is the metric's, its parameters what it needs."""
+    return lambda compute: Metric(name=compute.__name__, compute=compute, **declared)

@@ -1,0 +1,117 @@
+"""One dataset's metrics, ready to judge any member's samples, and their floor."""
+
+import math
+from collections.abc import Callable
+from functools import cache, cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from study.data import Dataset, dataset_named, load
+from study.data.arrays import Arrays
+from study.metrics import METRICS, metrics_for
+from study.metrics.declaration import EVERY
+from study.metrics.judge.classifier import Classifier, load_classifier
+from study.metrics.modes import Modes, modes_of_images, modes_of_points
+from study.seeds import derive_seed
+
+Critic = Callable[[Tensor], Tensor]
+
+
+class Evaluator:
+    """Metrics of samples against a dataset's held-out part.
+
+    Attributes:
+        samples: how many samples of a member one evaluation takes.
+        floor: the same metrics of real training samples, as many as there are (at most `samples`),
+            drawn without replacement: what a perfect generator would reach. Null for a critic's metrics.
+        classifier: of the dataset's images; None for points and without labels.
+    """
+
+    def __init__(self, dataset: Dataset, arrays: Arrays) -> None:
+        self.dataset, self.arrays = dataset, arrays
+        self.metrics = [METRICS[name] for name in metrics_for(dataset.name)]
+        self.samples = max((metric.samples[dataset.kind] for metric in self.metrics), default=1)
+        self.classifier: Classifier | None = None
+        if any({"features", "logits", "modes"} & {*metric.needs} for metric in self.metrics):
+            self.classifier = load_classifier(dataset, arrays) if dataset.kind == "images" else None
+        generator = torch.Generator().manual_seed(derive_seed("floor", dataset.name))
+        chosen = torch.randperm(len(arrays.train), generator=generator)[: self.samples]
+        self.floor = self(arrays.train[chosen.to(arrays.train.device)])
+
+    @cached_property
+    def held_out_features(self) -> Tensor:
+        """(H, D)."""
+        assert self.classifier is not None
+        return self.classifier(self.arrays.held_out)[0]
+
+    def facts(self) -> dict[str, Any]:
+        """What study.json is to tell of the data."""
+        accuracy = None if self.classifier is None else self.classifier.accuracy
+        return {"floor": self.floor, "classifier_accuracy": accuracy}
+
+    def __call__(
+        self, samples: Tensor, critic: Critic | None = None, *, last: bool = True
+    ) -> dict[str, float | None]:
+        """Finite samples (N, ...) of one member -> metrics by name.
+
+        `critic`: the member's own. `last`: also those that are not computed at every evaluation.
+        """
+        seen = cache(lambda n: _Seen(self, samples[:n], critic))
+        values: dict[str, float | None] = {}
+        for metric in self.metrics:
+            values[metric.name] = None
+            due = last or metric.when == EVERY
+            if due and not (critic is None and "critic" in metric.needs):
+                found = seen(metric.samples[self.dataset.kind])
+                values[metric.name] = _finite(
+                    metric.compute(**{need: getattr(found, need) for need in metric.needs})
+                )
+        return values
+
+
+class _Seen:
+    """What metrics may ask for, of one set of samples: keys of `study.metrics.declaration.NEEDS`."""
+
+    def __init__(self, evaluator: Evaluator, samples: Tensor, critic: Critic | None) -> None:
+        self._evaluator, self._arrays = evaluator, evaluator.arrays
+        self.samples, self.critic = samples, critic
+        self.train, self.held_out = self._arrays.train, self._arrays.held_out
+        self.labels = self._arrays.labels
+
+    @cached_property
+    def _classified(self) -> tuple[Tensor, Tensor]:
+        assert self._evaluator.classifier is not None
+        return self._evaluator.classifier(self.samples)
+
+    @property
+    def features(self) -> Tensor:
+        return self._classified[0]
+
+    @property
+    def logits(self) -> Tensor:
+        return self._classified[1]
+
+    @property
+    def held_out_features(self) -> Tensor:
+        return self._evaluator.held_out_features
+
+    @cached_property
+    def modes(self) -> Modes:
+        if self._arrays.centres is not None and self._arrays.std is not None:
+            return modes_of_points(self.samples, self._arrays.centres, self._arrays.std)
+        assert self.labels is not None
+        return modes_of_images(self.logits, self.labels)
+
+
+def _finite(value: Any) -> float | None:
+    """A metric's value as it is recorded."""
+    number = math.nan if value is None else float(value)
+    return number if math.isfinite(number) else None
+
+
+@cache
+def evaluator_for(dataset: str, device: torch.device) -> Evaluator:
+    """The evaluator of a dataset on `device`, made once per process."""
+    return Evaluator(dataset_named(dataset), load(dataset, device))
