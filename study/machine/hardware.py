@@ -1,6 +1,7 @@
 """What this machine has, and the defaults of a study that follow from it."""
 
 import os
+import re
 import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +12,11 @@ KIMG = {"images": 30.0, "points": 600.0}
 EVALUATIONS = 9
 
 BF16_FLAGS = {"avx512_bf16", "amx_bf16"}  # of CPUs, in /proc/cpuinfo
+# With these variables users hold oneDNN and torch to what a smaller CPU has: values that leave no bfloat16.
+HELD_BELOW_BF16 = {
+    "ONEDNN_MAX_CPU_ISA": r"sse41|avx|avx2(_vnni(_2)?)?|avx512_core(_vnni)?",
+    "ATEN_CPU_CAPABILITY": r"default|avx2",
+}
 BF16_CAPABILITY = 8.0  # of GPUs: Ampere and later
 
 
@@ -19,7 +25,7 @@ class Hardware:
     """Processors this process may use, and the machine's GPUs by name.
 
     Attributes:
-        cpu_bf16, gpu_bf16: whether the CPU, and every GPU, has instructions for bfloat16.
+        cpu_bf16, gpu_bf16: whether the CPU, and every GPU, has instructions for bfloat16 that may be used.
     """
 
     cpus: int
@@ -58,7 +64,7 @@ def detect() -> Hardware:
         cpu_name=_cpu_info("model name") or "unknown",
         memory_gib=round(memory, 1),
         gpus=tuple(name for name, _ in gpus),
-        cpu_bf16=not BF16_FLAGS.isdisjoint(_cpu_info("flags").split()),
+        cpu_bf16=_cpu_bf16(),
         gpu_bf16=bool(gpus) and all(capability >= BF16_CAPABILITY for _, capability in gpus),
     )
 
@@ -114,6 +120,13 @@ def _cpu_info(field: str) -> str:
             if line.startswith(field):
                 return line.partition(":")[2].strip()
     return ""
+
+
+def _cpu_bf16() -> bool:
+    for variable, values in HELD_BELOW_BF16.items():
+        if re.fullmatch(values, os.environ.get(variable, ""), re.IGNORECASE):
+            return False
+    return not BF16_FLAGS.isdisjoint(_cpu_info("flags").split())
 
 
 def _gpus() -> tuple[tuple[str, float], ...]:

@@ -7,6 +7,7 @@ LeakyReLU 0.2 in the critic; no batch norm next to the image. Maps are channels-
 import torch
 from torch import Tensor, nn
 
+from study.networks.convolution import channels_last
 from study.networks.layers import (
     MemberBatchNorm2d,
     MemberConv2d,
@@ -14,7 +15,6 @@ from study.networks.layers import (
     MemberConvToImage,
     MemberConvTranspose2d,
     MemberLinear,
-    channels_last,
 )
 
 leaky_relu_backward = torch.ops.aten.leaky_relu_backward

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from study.networks.convolution import double, halve
+from study.networks.convolution import double, double_to_image, halve, halve_image
 
 
 def _normal(parameter: Tensor, generators: Sequence[torch.Generator], mean: float, std: float) -> None:
@@ -81,7 +81,6 @@ class _MemberConvolution(nn.Module):
 
     def __init__(self, members: int, small: int, large: int, n_bias: int, init_std: float) -> None:
         super().__init__()
-        self.members = members
         self.init_std = init_std
         self.weight = nn.Parameter(torch.zeros(members, small, large, 4, 4))
         self.bias = nn.Parameter(torch.zeros(members, n_bias)) if n_bias else None
@@ -92,12 +91,6 @@ class _MemberConvolution(nn.Module):
     def _flat_bias(self) -> Tensor | None:
         return None if self.bias is None else self.bias.flatten().to(self.weight.dtype)
 
-    def _halve(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        return halve(x.to(self.weight.dtype), self.weight, bias)
-
-    def _double(self, x: Tensor) -> Tensor:
-        return double(x.to(self.weight.dtype), self.weight)
-
 
 class MemberConv2d(_MemberConvolution):
     """4x4 convolution of stride 2 that halves the side: (B, M*n_in, H, W) -> (B, M*n_out, H/2, W/2)."""
@@ -106,11 +99,11 @@ class MemberConv2d(_MemberConvolution):
         super().__init__(members, n_out, n_in, n_out if bias else 0, init_std)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._halve(x, self._flat_bias())
+        return halve(x.to(self.weight.dtype), self.weight, self._flat_bias())
 
     def transposed(self, gradient: Tensor) -> Tensor:
         """(B, M*n_out, H/2, W/2) -> (B, M*n_in, H, W)."""
-        return self._double(gradient)
+        return double(gradient.to(self.weight.dtype), self.weight)
 
 
 class MemberConvTranspose2d(_MemberConvolution):
@@ -120,58 +113,31 @@ class MemberConvTranspose2d(_MemberConvolution):
         super().__init__(members, n_in, n_out, 0, init_std)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._double(x)
+        return double(x.to(self.weight.dtype), self.weight)
 
 
-class _ImageConvolution(_MemberConvolution):
-    """The same between a map and an image, whose one or three channels libraries handle badly.
-
-    A 4x4 convolution of stride 2 is a 2x2 one of stride 1 on the image with each 2x2 block of pixels
-    folded into channels: the same sums, several times faster where gradients reach the image.
-    """
-
-    def _halve(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        folded = F.pixel_unshuffle(F.pad(x.to(self.weight.dtype), (1, 1, 1, 1)), 2)
-        # Row 2s + a of the kernel meets row a of a block, s blocks on; columns likewise.
-        kernel = self.weight.unflatten(4, (2, 2)).unflatten(3, (2, 2))  # M, small, large, s, a, t, b
-        kernel = kernel.permute(0, 1, 2, 4, 6, 3, 5).flatten(2, 4).flatten(0, 1)
-        return F.conv2d(channels_last(folded), channels_last(kernel), bias, groups=self.members)
-
-    def _double(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        kernel = self.weight.unflatten(4, (2, 2)).unflatten(3, (2, 2)).flip(3, 5)
-        kernel = kernel.permute(0, 2, 4, 6, 1, 3, 5).flatten(1, 3).flatten(0, 1)
-        bias = None if bias is None else bias.repeat_interleave(4)
-        folded = F.conv2d(x.to(self.weight.dtype), channels_last(kernel), bias, 1, 1, groups=self.members)
-        return F.pixel_shuffle(folded, 2)[..., 1:-1, 1:-1]
-
-
-class MemberConvFromImage(_ImageConvolution):
+class MemberConvFromImage(_MemberConvolution):
     """MemberConv2d for an image: (B, M*n_in, H, W) -> (B, M*n_out, H/2, W/2)."""
 
     def __init__(self, members: int, n_in: int, n_out: int, *, init_std: float) -> None:
         super().__init__(members, n_out, n_in, n_out, init_std)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._halve(x, self._flat_bias())
+        return halve_image(x.to(self.weight.dtype), self.weight, self._flat_bias())
 
     def transposed(self, gradient: Tensor) -> Tensor:
         """(B, M*n_out, H/2, W/2) -> (B, M*n_in, H, W)."""
-        return self._double(gradient)
+        return double_to_image(gradient.to(self.weight.dtype), self.weight)
 
 
-class MemberConvToImage(_ImageConvolution):
+class MemberConvToImage(_MemberConvolution):
     """MemberConvTranspose2d for an image: (B, M*n_in, H, W) -> (B, M*n_out, 2H, 2W)."""
 
     def __init__(self, members: int, n_in: int, n_out: int, *, init_std: float) -> None:
         super().__init__(members, n_in, n_out, n_out, init_std)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._double(x, self._flat_bias())
-
-
-def channels_last(x: Tensor) -> Tensor:
-    """(B, C, H, W) with the channels of a pixel side by side in memory."""
-    return x.contiguous(memory_format=torch.channels_last)
+        return double_to_image(x.to(self.weight.dtype), self.weight, self._flat_bias())
 
 
 class MemberBatchNorm2d(nn.Module):

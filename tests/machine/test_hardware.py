@@ -164,9 +164,35 @@ def test_precision_follows_what_trains() -> None:
     ],
 )
 def test_a_cpu_computes_in_bf16_by_its_flags(flags: str, bf16: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hardware, "_gpus", lambda: ())
-    monkeypatch.setattr(hardware, "_cpu_info", {"flags": flags, "model name": "test"}.__getitem__)
-    assert detect().cpu_bf16 is bf16
+    for variable in hardware.HELD_BELOW_BF16:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(hardware, "_cpu_info", {"flags": flags}.__getitem__)
+    assert hardware._cpu_bf16() is bf16
+
+
+@pytest.mark.parametrize(
+    ("onednn", "aten", "bf16"),
+    [
+        ("AVX2", "", False),
+        ("avx2", "", False),
+        ("AVX512_CORE", "", False),
+        ("AVX512_CORE_VNNI", "avx512", False),
+        ("", "avx2", False),
+        ("DEFAULT", "default", False),
+        ("AVX512_CORE_BF16", "", True),
+        ("AVX512_CORE_AMX", "", True),
+        ("AVX10_1_512", "", True),
+        ("ALL", "avx512", True),
+        ("", "", True),
+    ],
+)
+def test_a_cpu_held_to_what_a_smaller_one_has_does_not(
+    onednn: str, aten: str, bf16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", onednn)
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", aten)
+    monkeypatch.setattr(hardware, "_cpu_info", {"flags": "avx512_bf16 amx_bf16"}.__getitem__)
+    assert hardware._cpu_bf16() is bf16
 
 
 def test_no_driver_means_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
