@@ -19,7 +19,8 @@ from study.data import load
 from study.machine.memory import keep_freed_memory
 from study.metrics.evaluator import evaluator_for
 from study.training.pack import Pack
-from study.training.schedule import train
+from study.training.schedule import images_of
+from study.training.trainer import Due, Trainer
 
 CPU = torch.device("cpu")
 # Configurations and budgets (kimg) under which each model learns the data.
@@ -55,8 +56,7 @@ def final_metrics(config: TrialConfig, seeds: range, kimg: float, precision: str
     """One dict of metrics per seed; NaN for a seed that diverged."""
     data, evaluator = load(config.dataset, CPU), evaluator_for(config.dataset, CPU)
     pack = Pack([config] * len(seeds), seeds, 0, data.sample_shape, CPU, precision)
-    for _ in train(pack, data.train, kimg, kimg):
-        pass
+    Trainer().train([Due(pack, data.train, images_of(kimg))])
     samples = pack.sample(evaluator.samples)
     alive = pack.watch.alive.tolist()
     return [
