@@ -9,7 +9,9 @@ from typing import Any
 
 from study.config import DATASET_KINDS, ConfigError, TrialConfig
 from study.machine.precision import PRECISIONS
+from study.resources import Resources
 
+EVALUATIONS = 9  # after the one at kimg 0, where the user does not say
 AGGREGATES = ("mean", "median", "cvar")
 NAME_BYTES = 255
 SAMPLERS = ("tpe", "random", "qmc", "grid")
@@ -72,10 +74,7 @@ class StudyPlan:
             how many there are.
         seeds: members per trial.
         precision: by model, fp32 or bf16; a model that is not named computes in fp32.
-        concurrency: packs that train at the same time, each in a process of its own.
-        cpus_per_trial, gpus_per_trial: what each of these processes has.
-        pack: members in a pack: 'trial' (those of one trial), 'auto' (of as many trials as is fastest
-            and fits), or their number, of as many trials as that makes.
+        concurrency, cpus_per_trial, gpus_per_trial, pack: see `Resources`.
     """
 
     name: str
@@ -122,6 +121,10 @@ class StudyPlan:
                 f"{self.seeds} members of a trial"
             )
         _check_budget(self.kimg, self.eval_kimg)
+
+    @property
+    def resources(self) -> Resources:
+        return Resources(self.concurrency, self.cpus_per_trial, self.gpus_per_trial, self.pack)
 
     @property
     def total_trials(self) -> int:

@@ -22,12 +22,12 @@ from study.command import (
     terminate_as_interrupt,
     whole_at_least,
 )
-from study.config import DATASET_KINDS, LIMITS, TYPES, TrialConfig
+from study.config import DATASET_KINDS, KIMG, LIMITS, TYPES, TrialConfig
 from study.errors import UserError
-from study.machine.hardware import EVALUATIONS, KIMG, detect
+from study.machine.hardware import detect
 from study.machine.precision import PRECISIONS, resolve
 from study.metrics import DEFAULT_METRIC, METRICS, check_metric
-from study.plan import AGGREGATES, TrialPlan, check_study_name
+from study.plan import AGGREGATES, EVALUATIONS, TrialPlan, check_study_name
 from study.records.trial_folder import TrialFolder
 from study.reporting.tracking import MODES, Tracker
 

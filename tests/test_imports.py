@@ -13,9 +13,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 STUDY = ROOT / "study"
 
-# The rooms of `study` (its files and folders), from the ground up: each may import those above it in this list.
+# The rooms of `study` (its files and folders), from the ground up: each may import those above it here.
 ROOMS = [
-    *("errors", "seeds", "machine"),
+    *("errors", "seeds", "machine", "resources"),
     *("config", "plan", "models", "data", "metrics", "space"),
     *("networks", "training"),
     *("records", "reporting", "trial", "runner"),
