@@ -11,7 +11,9 @@ from study.config import TrialConfig
 from study.data import dataset_named
 from study.errors import ConfigError
 from study.machine.precision import PRECISIONS
+from study.resources import Resources
 
+EVALUATIONS = 9  # after the one at kimg 0, where the user does not say
 AGGREGATES = ("mean", "median", "cvar")
 NAME_BYTES = 255
 SAMPLERS = ("tpe", "random", "qmc", "grid")
@@ -74,10 +76,7 @@ class StudyPlan:
             how many there are.
         seeds: members per trial.
         precision: by model, fp32 or bf16; a model that is not named computes in fp32.
-        concurrency: packs that train at the same time, each in a process of its own.
-        cpus_per_trial, gpus_per_trial: what each of these processes has.
-        pack: members in a pack: 'trial' (those of one trial), 'auto' (of as many trials as is fastest
-            and fits), or their number, of as many trials as that makes.
+        concurrency, cpus_per_trial, gpus_per_trial, pack: see `Resources`.
     """
 
     name: str
@@ -123,6 +122,10 @@ class StudyPlan:
                 f"{self.seeds} members of a trial"
             )
         _check_budget(self.kimg, self.eval_kimg)
+
+    @property
+    def resources(self) -> Resources:
+        return Resources(self.concurrency, self.cpus_per_trial, self.gpus_per_trial, self.pack)
 
     @property
     def total_trials(self) -> int:

@@ -26,11 +26,11 @@ from study.command import (
 from study.config import TrialConfig
 from study.data import DATASETS, KINDS, dataset_named, dataset_names
 from study.errors import UserError
-from study.machine.hardware import EVALUATIONS, detect
+from study.machine.hardware import detect
 from study.machine.precision import PRECISIONS, resolve
 from study.metrics import METRICS, check_metric, default_metric
 from study.models import MODELS, hyperparameters
-from study.plan import AGGREGATES, TrialPlan, check_study_name
+from study.plan import AGGREGATES, EVALUATIONS, TrialPlan, check_study_name
 from study.records.trial_folder import TrialFolder
 from study.reporting.tracking import MODES, Tracker
 

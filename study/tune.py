@@ -7,7 +7,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,16 +26,16 @@ from study.command import (
 )
 from study.data import DATASETS, dataset_named, dataset_names
 from study.errors import UserError
-from study.machine.hardware import EVALUATIONS, Hardware, defaults, detect
+from study.machine.hardware import Hardware, detect
 from study.machine.precision import PRECISIONS, resolve
 from study.metrics import METRICS, check_metric, default_metric
 from study.models import MODELS
-from study.plan import AGGREGATES, PACKS, SAMPLERS, SCHEDULERS, StudyPlan, check_study_name
+from study.plan import AGGREGATES, EVALUATIONS, PACKS, SAMPLERS, SCHEDULERS, StudyPlan, check_study_name
 from study.records.study_folder import StudyFolder, command_line
 from study.reporting.tracking import MODES
+from study.resources import default_resources, default_seeds, default_trials, resolve_resources
 
 if TYPE_CHECKING:
-    from study.reporting.console import Console
     from study.space import Space
 
 SAMPLER_OF_METHOD = {"bayes": "tpe", "random": "random", "grid": "grid"}
@@ -135,12 +135,17 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, began: floa
         flags = ", ".join("--" + name.replace("_", "-") for name in changed)
         raise UserError(f"{flags} can't be changed by --resume: {folder.path} keeps what it began with")
     hardware = _hardware(options.address)
-    plan = replace(
-        plan,
-        trials=_extended(plan, spaces, options.trials),
-        wandb=options.wandb if options.wandb != p.get_default("wandb") else plan.wandb,
-        **_how_to_run(options, hardware, before=plan),
-    )
+    trials = _extended(plan, spaces, options.trials)
+    resources = resolve_resources(vars(options), plan.resources)
+    if bool(resources.gpus_per_trial) != bool(plan.gpus_per_trial):
+        where = "on GPUs" if plan.gpus_per_trial else "without GPUs"
+        raise UserError(
+            f"--gpus-per-trial {resources.gpus_per_trial:g}: {plan.name} began {where}, "
+            "where random streams are others"
+        )
+    resources.check(hardware, is_cluster=bool(options.address))
+    wandb = options.wandb if options.wandb != p.get_default("wandb") else plan.wandb
+    plan = replace(plan, trials=trials, wandb=wandb, address=options.address, **asdict(resources))
     return _run(plan, folder, spaces, hardware, began, resumed=True)
 
 
@@ -159,13 +164,15 @@ def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: 
     """Options, spaces and hardware -> the study's plan. Raises UserError."""
     dataset = _dataset(options.dataset, spaces)
     declared = dataset_named(dataset)
-    machine = defaults(hardware)
     kimg = options.kimg or declared.kimg
     eval_kimg = options.eval_kimg or kimg / EVALUATIONS
     if eval_kimg > kimg:
         raise UserError(f"--eval-kimg {eval_kimg:g} is above the budget of {kimg:g} kimg")
-    how = _how_to_run(options, hardware)
-    bf16 = hardware.bf16(how["gpus_per_trial"])
+    used = hardware if options.gpus_per_trial != 0 else replace(hardware, gpus=())
+    resources = resolve_resources(vars(options), default_resources(used, options.pack))
+    resources.check(hardware, is_cluster=bool(options.address))
+    bf16 = hardware.bf16(resources.gpus_per_trial)
+    trials = default_trials(hardware)
     samplers = {s.name: options.sampler or SAMPLER_OF_METHOD[s.method] for s in spaces}
     automatic = f"{'+'.join(s.name for s in spaces)}-{dataset}-{datetime.now():%Y%m%d-%H%M%S}"
     return StudyPlan(
@@ -176,8 +183,8 @@ def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: 
         aggregate=options.aggregate,
         samplers=samplers,
         schedulers={s.name: options.scheduler or ("asha" if s.min_evaluations else "fifo") for s in spaces},
-        trials={s.name: _trials(s, samplers[s.name], options.trials, machine.trials) for s in spaces},
-        seeds=options.seeds or machine.seeds,
+        trials={s.name: _trials(s, samplers[s.name], options.trials, trials) for s in spaces},
+        seeds=options.seeds or default_seeds(hardware),
         kimg=kimg,
         eval_kimg=eval_kimg,
         seed=options.seed,
@@ -188,7 +195,8 @@ def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: 
             for s in spaces
             for m in s.models()
         },
-        **how,
+        address=options.address,
+        **asdict(resources),
     )
 
 
@@ -200,46 +208,6 @@ def _pack(text: str) -> int | str:
         return whole_at_least(1)(text)
     except argparse.ArgumentTypeError as error:
         raise argparse.ArgumentTypeError(f"{error}, nor {' or '.join(PACKS)}") from None
-
-
-def _how_to_run(
-    options: argparse.Namespace, hardware: Hardware, before: StudyPlan | None = None
-) -> dict[str, Any]:
-    """Concurrency and resources: as asked for, as `before` when resuming, or by the hardware.
-
-    Raises:
-        UserError: a trial asks for more than there is; Ray would wait for it for ever.
-    """
-    used = hardware if options.gpus_per_trial != 0 else replace(hardware, gpus=())
-    machine = defaults(used, options.pack) if before is None else before
-
-    def chosen(name: str) -> Any:
-        asked = getattr(options, name)
-        return getattr(machine, name) if asked is None else asked
-
-    how = {name: chosen(name) for name in ("concurrency", "cpus_per_trial", "gpus_per_trial", "pack")}
-    gpus = how["gpus_per_trial"]
-    if before is not None and bool(gpus) != bool(before.gpus_per_trial):
-        began = "on GPUs" if before.gpus_per_trial else "without GPUs"
-        raise UserError(
-            f"--gpus-per-trial {gpus:g}: {before.name} began {began}, where random streams are others"
-        )
-    if gpus > len(hardware.gpus):
-        raise UserError(f"a trial wants {gpus:g} GPUs, there are {len(hardware.gpus)}: set --gpus-per-trial")
-    if gpus > 1 and gpus != int(gpus):
-        raise UserError(f"--gpus-per-trial {gpus:g}: above 1 it must be a whole number")
-    if options.address and how["cpus_per_trial"] > hardware.cpus:
-        raise UserError(f"--cpus-per-trial {how['cpus_per_trial']:g}: the cluster has {hardware.cpus} CPUs")
-    if (
-        options.address
-        and how["pack"] != "trial"
-        and how["concurrency"] * how["cpus_per_trial"] > hardware.cpus - 1
-    ):
-        raise UserError(
-            f"{how['concurrency']} packs of {how['cpus_per_trial']:g} CPUs leave none of the cluster's "
-            f"{hardware.cpus} for Ray Tune's trials, which need one: set --concurrency, or --pack trial"
-        )
-    return {**how, "address": options.address}
 
 
 def _trials(space: "Space", sampler: str, asked: int | None, default: int) -> int:
@@ -305,7 +273,7 @@ def _run(
     from study.runner.run import run_study
 
     console = Console(plan)
-    _announce(console, plan, folder, hardware)
+    console.begin(folder.path, hardware)
     with folder.lock():
         if resumed:
             folder.resume(plan, command_line(), hardware.to_dict())
@@ -331,35 +299,6 @@ def _run(
 def _how_to_continue(plan: StudyPlan, folder: StudyFolder) -> str:
     joined = f" --address {plan.address}" if plan.address else ""
     return f"interrupted; continue with: python -m study.tune --resume {folder.path}{joined}"
-
-
-def _announce(console: "Console", plan: StudyPlan, folder: StudyFolder, hardware: Hardware) -> None:
-    gpus = f", {len(hardware.gpus)} x {hardware.gpus[0]}" if hardware.gpus else ", no GPU"
-    console.say(f"study {plan.name} on {plan.dataset} -> {folder.path}")
-    console.say(f"hardware: {hardware.cpus} CPUs ({hardware.cpu_name}), {hardware.memory_gib:g} GiB{gpus}")
-    for space, n in plan.trials.items():
-        scheduler = plan.schedulers[space]
-        stopped = "not stopped early" if scheduler == "fifo" else f"stopped early by {scheduler}"
-        console.say(f"{space}: {n} trials by {plan.samplers[space]}, {stopped}")
-    console.say(
-        f"each trial: {plan.seeds} seeds, {plan.kimg:g} kimg, evaluated every {plan.eval_kimg:.4g} kimg; "
-        f"objective: {plan.aggregate} {plan.metric}"
-    )
-    what = "trial" if plan.pack == "trial" else "pack"
-    many = "" if plan.concurrency == 1 else "s"
-    console.say(
-        f"{plan.concurrency} {what}{many} at a time, {plan.cpus_per_trial:g} CPU"
-        + (f" and {plan.gpus_per_trial:g} GPU each" if plan.gpus_per_trial else " each")
-        + f"; computing in {_precision(plan)}"
-    )
-
-
-def _precision(plan: StudyPlan) -> str:
-    """'bf16', or 'bf16 (dcgan: fp32)' where models differ."""
-    values = plan.precision
-    common = max(set(values.values()), key=list(values.values()).count, default="fp32")
-    others = [f"{model}: {precision}" for model, precision in values.items() if precision != common]
-    return common + (f" ({', '.join(others)})" if others else "")
 
 
 if __name__ == "__main__":

@@ -1,23 +1,19 @@
-"""What tests of whole studies share: a small space, and a check that all books tell the same."""
+"""What tests of trials and studies share: small plans, a clock, and a check that all books tell the same."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import optuna
 import pandas as pd
 import pytest
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, TrialState
 
+from study.config import TrialConfig
+from study.plan import StudyPlan, TrialPlan, trial_id
 from study.records.study_folder import StudyFolder
 from study.records.tables import TABLES
 
-STATES = {
-    "completed": TrialState.COMPLETE,
-    "diverged": TrialState.COMPLETE,
-    "pruned": TrialState.PRUNED,
-    "failed": TrialState.FAIL,
-}
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
+STATES = {"completed": "COMPLETE", "diverged": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}  # Optuna's
 TINY = ["--dataset", "ring8", "--seeds", "2", "--wandb", "disabled"]
 
 
@@ -29,8 +25,80 @@ def small(low: float = 1e-4, high: float = 1e-2, **more: Any) -> dict[str, Any]:
     return {"method": "random", "parameters": {**parameters, "lr_g": lr, "lr_d": lr}}
 
 
-def journal(study: StudyFolder, space: str) -> list[FrozenTrial]:
+def trial_plan(number: int = 0, /, **changes: Any) -> TrialPlan:
+    """Four evaluations after the one at kimg 0; hyperparameters go to the configuration."""
+    fields = {name: changes.pop(name) for name in list(changes) if name in TrialPlan.__dataclass_fields__}
+    space = fields.get("space", "space")
+    given = {"model": "wgan_gp", "dataset": "ring8", "width": 8, "batch_size": 32, "n_critic": 2, **changes}
+    defaults = {
+        "study": "mine",
+        "space": space,
+        "trial_id": trial_id(space, number),
+        "config": TrialConfig.from_dict(given),
+        "seeds": (0, 1),
+        "study_seed": 3,
+        "kimg": 0.512,
+        "eval_kimg": 0.128,
+        "metric": "w1",
+        "aggregate": "mean",
+    }
+    return TrialPlan(**defaults | fields)
+
+
+def study_plan(**changes: Any) -> StudyPlan:
+    """Two evaluations after the one at kimg 0; one sampler, say, is that of every space."""
+    defaults = {
+        "name": "mine",
+        "spaces": {"a": small()},
+        "dataset": "ring8",
+        "metric": "w1",
+        "aggregate": "mean",
+        "samplers": "random",
+        "schedulers": "fifo",
+        "trials": 3,
+        "seeds": 2,
+        "kimg": 0.128,
+        "eval_kimg": 0.064,
+        "seed": 0,
+        "concurrency": 1,
+        "cpus_per_trial": 1.0,
+        "gpus_per_trial": 0.0,
+        "wandb": "disabled",
+        "wandb_project": "gan-study",
+        "address": None,
+    }
+    fields: dict[str, Any] = defaults | changes
+    for name in ("samplers", "schedulers", "trials"):
+        if not isinstance(fields[name], dict):
+            fields[name] = dict.fromkeys(fields["spaces"], fields[name])
+    return StudyPlan(**fields)
+
+
+class Clock:
+    """A clock that stands still but for what takes time on it."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def slow(self, patch: pytest.MonkeyPatch, holder: Any, function: str, seconds: float) -> None:
+        """From now on this function of `holder` takes so long."""
+        original = getattr(holder, function)
+
+        def slowly(*given: Any, **options: Any) -> Any:
+            self.now += seconds
+            return original(*given, **options)
+
+        patch.setattr(holder, function, slowly)
+
+
+def journal(study: StudyFolder, space: str) -> "list[FrozenTrial]":
     """A space's trials as Optuna itself reads them."""
+    import optuna  # not above: tests on a GPU may have to do without
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
     storage = JournalStorage(JournalFileBackend(str(study.journal)))
     return optuna.load_study(study_name=space, storage=storage).trials
 
@@ -69,13 +137,13 @@ def check_books(study: StudyFolder, asked: dict[str, int], evaluations: int | No
             check_trial(study, trial, trials[trials["space"] == space].iloc[trial.number])
 
 
-def check_trial(study: StudyFolder, told: FrozenTrial, row: Any) -> None:
+def check_trial(study: StudyFolder, told: "FrozenTrial", row: Any) -> None:
     """One trial in the journal, in the table and in its folder."""
     folder = study.trial(row["trial_id"])
     ending = folder.ending()
     assert ending is not None
     assert (row["state"], row["ended_by"]) == (ending.state, ending.ended_by)
-    assert told.state == STATES[row["state"]]
+    assert told.state.name == STATES[row["state"]]
     for name, value in told.params.items():
         assert row[name] == value
     if row["state"] == "failed":

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from study.config import TrialConfig
-from study.plan import TrialPlan
 from study.training import checkpoint
 from study.training.capture import CapturedIterations, EagerIterations, iterations_of
 from study.training.pack import Pack
-from study.training.schedule import train
+from study.training.schedule import schedule
 from study.training.step import critic_step, iteration
 from study.training.streams import Draws, Streams
-from study.training.trainer import Due, Trainer
+from study.training.trainer import Due, Trainer, carry_out
 from study.trial.pack_size import choose, measure
+from tests.studies import trial_plan
 
 pytestmark = [
     pytest.mark.gpu,
@@ -169,9 +169,9 @@ def test_evaluations_between_replays_do_not_change_the_training(
 ) -> None:
     data = training_data(case[1]).to(GPU)
     often, seldom = (make_pack(*case, n_critic=2, batch_size=10, device=GPU) for _ in range(2))
-    for _ in train(often, data, 0.24, 0.04):
+    for _ in carry_out(schedule(often, data, 0.24, 0.04)):
         often.sample(5)
-    list(train(seldom, data, 0.24, 0.24))
+    list(carry_out(schedule(seldom, data, 0.24, 0.24)))
     for part in ("generator", "critic"):
         a, b = ({k: v for k, v in member_state(p, 0).items() if k.startswith(part)} for p in (often, seldom))
         assert a == b
@@ -202,11 +202,7 @@ def test_trials_train_together_as_each_does_alone(
 
 @pytest.mark.parametrize("model", ["wgan_gp", "dcgan"])
 def test_pack_sizes_are_measured(model: str) -> None:
-    plan = TrialPlan(
-        study="s", space="s", trial_id="s-00000", config=TrialConfig(model=model, dataset="ring8"),
-        seeds=(0, 1), study_seed=0, kimg=1.0, eval_kimg=1.0, metric="w1", aggregate="mean",
-    )  # fmt: skip
-    sizes = measure(plan, GPU, largest=16)
+    sizes = measure(trial_plan(config=TrialConfig(model=model, dataset="ring8")), GPU, largest=16)
     assert [size.members for size in sizes] == [2, 4, 8, 16][: len(sizes)]
     assert len(sizes) > 1
     assert all(size.rate > 0 and size.mib > 0 for size in sizes)

@@ -15,7 +15,7 @@ STUDY = ROOT / "study"
 
 # The rooms of `study` (its files and folders) from the ground up: each may import those before it.
 ROOMS = [
-    *("errors", "seeds", "registry", "machine"),
+    *("errors", "seeds", "registry", "machine", "resources"),
     *("models", "data", "metrics"),
     *("config", "plan", "space"),
     *("networks", "training"),

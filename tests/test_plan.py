@@ -8,23 +8,18 @@ import pytest
 
 from study.config import ConfigError, TrialConfig
 from study.plan import AGGREGATES, StudyPlan, TrialPlan, trial_id, trial_number
+from tests.studies import study_plan, trial_plan
 
-PLAN: dict[str, Any] = {
-    "study": "first",
-    "space": "wgan_gp",
-    "trial_id": "00003",
-    "config": TrialConfig(dataset="ring8", lr_g=3e-4),
-    "seeds": (0, 1, 5),
-    "study_seed": 11,
-    "kimg": 12.8,
-    "eval_kimg": 1.6,
-    "metric": "w1",
-    "aggregate": "cvar",
+STUDY: dict[str, Any] = {
+    "spaces": {"wgan_gp": {"method": "random"}, "dcgan": {"method": "random"}},
+    "samplers": {"wgan_gp": "tpe", "dcgan": "random"},
+    "schedulers": {"wgan_gp": "asha", "dcgan": "fifo"},
+    "trials": {"wgan_gp": 8, "dcgan": 3},
 }
 
 
 def test_a_plan_survives_json() -> None:
-    plan = TrialPlan(**PLAN)
+    plan = trial_plan(seeds=(0, 1, 5))
     assert TrialPlan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
 
 
@@ -32,27 +27,27 @@ def test_a_plan_survives_json() -> None:
 @pytest.mark.parametrize("value", [0, -1.0, math.nan, math.inf])
 def test_a_budget_is_finite_and_positive(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=rf"^{name} = {value!r} is out of range: .* above 0"):
-        TrialPlan(**{**PLAN, name: value})
+        trial_plan(**{name: value})
 
 
 @pytest.mark.parametrize("seeds", [(), (1, 2, 1)])
 def test_seeds_are_one_or_more_and_different(seeds: tuple[int, ...]) -> None:
     with pytest.raises(ConfigError, match=r"^seeds = .*one or more different seeds"):
-        TrialPlan(**{**PLAN, "seeds": seeds})
+        trial_plan(seeds=seeds)
 
 
 def test_an_unknown_aggregate_names_the_known() -> None:
     with pytest.raises(ConfigError, match=r"^aggregate = 'max' is not one of mean, median, cvar$"):
-        TrialPlan(**{**PLAN, "aggregate": "max"})
+        trial_plan(aggregate="max")
 
 
 @pytest.mark.parametrize("aggregate", AGGREGATES)
 def test_every_aggregate_is_accepted(aggregate: str) -> None:
-    assert TrialPlan(**{**PLAN, "aggregate": aggregate}).aggregate == aggregate
+    assert trial_plan(aggregate=aggregate).aggregate == aggregate
 
 
 def test_a_wrong_hyperparameter_in_a_saved_plan_is_named() -> None:
-    values = TrialPlan(**PLAN).to_dict()
+    values = trial_plan().to_dict()
     values["config"]["lr_gg"] = 1.0
     with pytest.raises(ConfigError, match="'lr_gg'; did you mean lr_g"):
         TrialPlan.from_dict(values)
@@ -61,60 +56,38 @@ def test_a_wrong_hyperparameter_in_a_saved_plan_is_named() -> None:
 @pytest.mark.parametrize("precision", ["auto", "half"])
 def test_a_plans_precision_is_one_to_compute_in(precision: str) -> None:
     with pytest.raises(ConfigError, match=rf"^precision = '{precision}' is not one of fp32, bf16$"):
-        TrialPlan(**PLAN, precision=precision)
+        trial_plan(precision=precision)
     with pytest.raises(ConfigError, match=rf"^precision = '{precision}' is not one of fp32, bf16$"):
-        StudyPlan(**STUDY, precision={"dcgan": precision})
+        study_plan(**STUDY, precision={"dcgan": precision})
 
 
 def test_a_trial_computes_in_the_precision_of_its_model() -> None:
-    plan = StudyPlan(**STUDY, precision={"dcgan": "bf16", "wgan_gp": "fp32"})
+    plan = study_plan(**STUDY, precision={"dcgan": "bf16", "wgan_gp": "fp32"})
     models = {"dcgan": "bf16", "wgan_gp": "fp32", "wgan_cp": "fp32"}
     assert {model: plan.trial("dcgan", 0, {"model": model}).precision for model in models} == models
 
 
-STUDY: dict[str, Any] = {
-    "name": "first",
-    "spaces": {"wgan_gp": {"method": "random"}, "dcgan": {"method": "random"}},
-    "dataset": "grid25",
-    "metric": "hq",
-    "aggregate": "median",
-    "samplers": {"wgan_gp": "tpe", "dcgan": "random"},
-    "schedulers": {"wgan_gp": "asha", "dcgan": "fifo"},
-    "trials": {"wgan_gp": 8, "dcgan": 3},
-    "seeds": 3,
-    "kimg": 10.0,
-    "eval_kimg": 2.5,
-    "seed": 17,
-    "concurrency": 2,
-    "cpus_per_trial": 1.0,
-    "gpus_per_trial": 0.0,
-    "wandb": "disabled",
-    "wandb_project": "gans",
-    "address": None,
-}
-
-
 def test_a_study_survives_json() -> None:
-    plan = StudyPlan(**STUDY)
+    plan = study_plan(**STUDY)
     assert StudyPlan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
 
 
 def test_a_studys_trials_are_those_of_its_spaces() -> None:
-    assert StudyPlan(**STUDY).total_trials == 11
+    assert study_plan(**STUDY).total_trials == 11
 
 
 def test_a_studys_trial_takes_its_budget_and_the_seeds_from_zero() -> None:
-    trial = StudyPlan(**STUDY).trial("wgan_gp", 12, {"model": "dcgan", "lr_g": 1e-3})
-    assert trial == TrialPlan(
+    plan = study_plan(**STUDY, name="first", seeds=3, seed=17, aggregate="median")
+    assert plan.trial("wgan_gp", 12, {"model": "dcgan", "lr_g": 1e-3}) == TrialPlan(
         study="first",
         space="wgan_gp",
         trial_id="wgan_gp-00012",
-        config=TrialConfig(model="dcgan", lr_g=1e-3, dataset="grid25"),
+        config=TrialConfig(model="dcgan", lr_g=1e-3, dataset="ring8"),
         seeds=(0, 1, 2),
         study_seed=17,
-        kimg=10.0,
-        eval_kimg=2.5,
-        metric="hq",
+        kimg=0.128,
+        eval_kimg=0.064,
+        metric="w1",
         aggregate="median",
     )
 

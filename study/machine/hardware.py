@@ -1,4 +1,4 @@
-"""What this machine has, and the defaults of a study that follow from it."""
+"""What this machine has."""
 
 import os
 import re
@@ -6,10 +6,6 @@ import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-# Chosen so that `python -m study.tune --space wgan_gp` ends within five minutes on two cores.
-KIMG = {"images": 30.0, "points": 600.0}
-EVALUATIONS = 9
 
 BF16_FLAGS = {"avx512_bf16", "amx_bf16"}  # of CPUs, in /proc/cpuinfo
 # With these variables users hold oneDNN and torch to what a smaller CPU has: values that leave no bfloat16.
@@ -43,18 +39,6 @@ class Hardware:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class Defaults:
-    """A study's size where the user does not say; trials are per space."""
-
-    trials: int
-    seeds: int
-    concurrency: int
-    cpus_per_trial: float
-    gpus_per_trial: float
-    pack: int | str = "trial"
-
-
 def detect() -> Hardware:
     """Look at the machine without importing torch."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
@@ -66,38 +50,6 @@ def detect() -> Hardware:
         gpus=tuple(name for name, _ in gpus),
         cpu_bf16=_cpu_bf16(),
         gpu_bf16=bool(gpus) and all(capability >= BF16_CAPABILITY for _, capability in gpus),
-    )
-
-
-def defaults(hardware: Hardware, pack: int | str | None = None) -> Defaults:
-    """A trial and a thread for each core; on a GPU one process that trains as many trials as fit.
-
-    `pack`: what was asked for; with 'trial' up to four trials, in as many processes, share a GPU.
-    """
-    if hardware.gpus and pack == "trial":
-        per_gpu = max(1, min(4, hardware.cpus // len(hardware.gpus)))
-        return Defaults(
-            trials=64,
-            seeds=4,
-            concurrency=per_gpu * len(hardware.gpus),
-            cpus_per_trial=1,
-            gpus_per_trial=1 / per_gpu,
-        )
-    if hardware.gpus:
-        return Defaults(
-            trials=64,
-            seeds=4,
-            concurrency=len(hardware.gpus),
-            cpus_per_trial=max(1, min(4, hardware.cpus // len(hardware.gpus) - 1)),
-            gpus_per_trial=1,
-            pack="auto",
-        )
-    return Defaults(
-        trials=max(8, min(6 * hardware.cpus, 64)),
-        seeds=2 if hardware.cpus < 8 else 4,
-        concurrency=hardware.cpus,
-        cpus_per_trial=1,
-        gpus_per_trial=0,
     )
 
 

@@ -1,6 +1,7 @@
 """What a running study shows: a status line that lives in a terminal, plain lines elsewhere."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -9,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from study.machine.hardware import Hardware
 from study.metrics import METRICS, metrics_for
 from study.plan import StudyPlan
 from study.records.trial_folder import Ending
@@ -43,6 +45,28 @@ class Console:
     def say(self, line: str) -> None:
         """Print a line (above the status, where there is one)."""
         self._rich.print(Text(line), soft_wrap=True)
+
+    def begin(self, folder: Path, hardware: Hardware) -> None:
+        """What the study is, and what it runs on."""
+        plan = self._plan
+        gpus = f", {len(hardware.gpus)} x {hardware.gpus[0]}" if hardware.gpus else ", no GPU"
+        self.say(f"study {plan.name} on {plan.dataset} -> {folder}")
+        self.say(f"hardware: {hardware.cpus} CPUs ({hardware.cpu_name}), {hardware.memory_gib:g} GiB{gpus}")
+        for space, n in plan.trials.items():
+            scheduler = plan.schedulers[space]
+            stopped = "not stopped early" if scheduler == "fifo" else f"stopped early by {scheduler}"
+            self.say(f"{space}: {n} trials by {plan.samplers[space]}, {stopped}")
+        self.say(
+            f"each trial: {plan.seeds} seeds, {plan.kimg:g} kimg, evaluated every {plan.eval_kimg:.4g} kimg; "
+            f"objective: {plan.aggregate} {plan.metric}"
+        )
+        what = "trial" if plan.pack == "trial" else "pack"
+        many = "" if plan.concurrency == 1 else "s"
+        self.say(
+            f"{plan.concurrency} {what}{many} at a time, {plan.cpus_per_trial:g} CPU"
+            + (f" and {plan.gpus_per_trial:g} GPU each" if plan.gpus_per_trial else " each")
+            + f"; computing in {_precision(plan)}"
+        )
 
     def __enter__(self) -> "Console":
         self._start = time.monotonic()
@@ -157,3 +181,11 @@ def _cell(value: Any, digits: int = 3) -> str:
     if value is None or pd.isna(value):
         return "unknown"
     return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
+
+
+def _precision(plan: StudyPlan) -> str:
+    """'bf16', or 'bf16 (dcgan: fp32)' where models differ."""
+    values = plan.precision
+    common = max(set(values.values()), key=list(values.values()).count, default="fp32")
+    others = [f"{model}: {precision}" for model, precision in values.items() if precision != common]
+    return common + (f" ({', '.join(others)})" if others else "")

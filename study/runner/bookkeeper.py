@@ -47,7 +47,7 @@ class Bookkeeper(Callback):
     ) -> None:
         self.plan, self.folder, self.searches = plan, folder, searches
         self.results, self.tracker, self.console = results, tracker, console
-        self.interruption, self.cost = interruption, cost
+        self.interruption, self.cost, self.timing = interruption, cost, cost.driver
         self.workers: PackWorkers | None = None
         self._started: set[str] = set()
         self._closed: set[str] = set()
@@ -116,11 +116,10 @@ class Bookkeeper(Callback):
         name = plan["trial_id"]
         if name not in self._started:  # Ray says it again of a trial that was paused
             self._started.add(name)
-            self.cost.driver.lap("ray")
-            self.tracker.start(name, {**plan, **plan["config"]}, tags=[plan["space"]])
-            self.cost.driver.lap("wandb")
-            self.console.started(name)
-            self.cost.driver.lap("report")
+            with self.timing.part("wandb"):
+                self.tracker.start(name, {**plan, **plan["config"]}, tags=[plan["space"]])
+            with self.timing.part("report"):
+                self.console.started(name)
 
     def on_trial_result(
         self,
@@ -131,19 +130,18 @@ class Bookkeeper(Callback):
         **info: Any,
     ) -> None:
         del iteration, trials, info
-        self.cost.driver.lap("ray")
         name, space = trial.config["plan"]["trial_id"], trial.config["space"]
         summary, image, cost, facts = result.pop("news")  # Ray keeps a trial's last result for good
-        self.cost.reported(*cost)
-        if not self._facts_known:
-            self._facts_known = True
-            self.folder.add_facts(**{fact: value for fact, value in facts.items() if value is not None})
-            self.console.facts(facts["classifier_accuracy"])
-        self.searches[space].report(trial_number(name), result["evaluation"], result["objective"])
-        self.console.evaluated(name, result["kimg"], result["objective"])
-        self.cost.driver.lap("report")
-        self.tracker.log(name, summary, step=result["evaluation"], image=image)
-        self.cost.driver.lap("wandb")
+        with self.timing.part("report"):
+            self.cost.reported(*cost)
+            if not self._facts_known:
+                self._facts_known = True
+                self.folder.add_facts(**{fact: value for fact, value in facts.items() if value is not None})
+                self.console.facts(facts["classifier_accuracy"])
+            self.searches[space].report(trial_number(name), result["evaluation"], result["objective"])
+            self.console.evaluated(name, result["kimg"], result["objective"])
+        with self.timing.part("wandb"):
+            self.tracker.log(name, summary, step=result["evaluation"], image=image)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """The trial ended by itself, or the scheduler stopped it: then its marker is written here."""
@@ -185,17 +183,16 @@ class Bookkeeper(Callback):
             raise
 
     def _close_books(self, name: str, space: str) -> None:
-        self.cost.driver.lap("ray")
-        ending = self.folder.trial(name).ending()
-        assert ending is not None
-        self.results.add(name)
-        self._unwritten = True
-        self._tell(space, trial_number(name), ending)
-        row = self.results.trial_row(name)
-        self.console.ended(name, ending)
-        self.cost.driver.lap("end_of_trial")
-        self.tracker.finish(name, row, failed=ending.state == "failed")
-        self.cost.driver.lap("wandb")
+        with self.timing.part("end_of_trial"):
+            ending = self.folder.trial(name).ending()
+            assert ending is not None
+            self.results.add(name)
+            self._unwritten = True
+            self._tell(space, trial_number(name), ending)
+            row = self.results.trial_row(name)
+            self.console.ended(name, ending)
+        with self.timing.part("wandb"):
+            self.tracker.finish(name, row, failed=ending.state == "failed")
         self._write_tables()
 
     def _write_tables(self) -> None:
@@ -203,15 +200,13 @@ class Bookkeeper(Callback):
         began = time.monotonic()
         if not self._unwritten or began < self._write_again:
             return
-        self.cost.driver.lap("ray")
-        self.results.write()
-        self._unwritten = False
-        self.cost.driver.lap("tables")
-        self.folder.add_facts(cost=self.cost.to_dict())
+        with self.timing.part("tables"):
+            self.results.write()
+            self._unwritten = False
+            self.folder.add_facts(cost=self.cost.to_dict())
         took = time.monotonic() - began
         least, most = TABLES_SECONDS
         self._write_again = began + took + min(most, max(least, took / TABLES_SHARE))
-        self.cost.driver.lap("tables")
 
 
 class QueueSearcher(Searcher):
@@ -230,18 +225,17 @@ class QueueSearcher(Searcher):
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
         """The next trial as a Ray Tune config; its config.json is on disk before Ray knows of it."""
         del trial_id
-        cost, workers = self._bookkeeper.cost, self._bookkeeper.workers
-        cost.driver.lap("ray")
-        plan = next(self._queue, None)
-        if plan is None:
-            return self.FINISHED
-        folder = self._bookkeeper.folder.trial(plan.trial_id)
-        folder.create(plan)
-        try:
-            history = ranks(plan, folder.rows())
-        except (ValueError, KeyError):  # damaged: the worker will find the same and record the fault
-            history = []
-        cost.driver.lap("ask")
+        workers = self._bookkeeper.workers
+        with self._bookkeeper.timing.part("ask"):
+            plan = next(self._queue, None)
+            if plan is None:
+                return self.FINISHED
+            folder = self._bookkeeper.folder.trial(plan.trial_id)
+            folder.create(plan)
+            try:
+                history = ranks(plan, folder.rows())
+            except (ValueError, KeyError):  # damaged: the worker will find the same and record the fault
+                history = []
         return {
             "plan": plan.to_dict(),
             "space": plan.space,

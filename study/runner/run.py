@@ -59,7 +59,6 @@ def run_study(
     Returns:
         The trials table, and whether every trial asked for has ended (False: interrupted).
     """
-    cost.driver.lap("imports")
     journal = open_journal(folder.journal)
     higher = METRICS[plan.metric].higher_is_better
     searches = {s.name: Search(s, journal, plan.samplers[s.name], plan.seed, higher) for s in spaces}
@@ -79,15 +78,14 @@ def run_study(
                 _tune(plan, folder, spaces, bookkeeper, total - ended)
         finished = sum(len(search.finished()) for search in searches.values()) >= total
     finally:
-        cost.loop_ends()
-        tracker.close(TRACKER_SECONDS if finished else TRACKER_SECONDS_INTERRUPTED)
-        ray.shutdown()
-        shutil.rmtree(folder.ray, ignore_errors=True)
-        results.add_all(include_unfinished=True)
-        results.write()
-        for problem in results.problems:
-            console.say(problem)
-        cost.driver.lap("end")
+        with cost.driver.part("end"):
+            tracker.close(TRACKER_SECONDS if finished else TRACKER_SECONDS_INTERRUPTED)
+            ray.shutdown()
+            shutil.rmtree(folder.ray, ignore_errors=True)
+            results.add_all(include_unfinished=True)
+            results.write()
+            for problem in results.problems:
+                console.say(problem)
         folder.add_facts(cost=cost.to_dict())
     return results.table("trials"), finished
 
@@ -101,13 +99,12 @@ def _tune(
 ) -> None:
     """Ray Tune's part: returns when all trials have ended, or after Ctrl-C."""
     cost = bookkeeper.cost
-    cost.driver.lap("books")
     judged = dataset_named(plan.dataset).labels
-    if judged:
-        cache_folder()  # each trial would fail for want of it
-    if not ray.is_initialized():
-        _start_ray(plan)
-    cost.driver.lap("ray_start")
+    with cost.driver.part("ray_start"):
+        if judged:
+            cache_folder()  # each trial would fail for want of it
+        if not ray.is_initialized():
+            _start_ray(plan)
     bookkeeper.interruption.listen()
     bookkeeper.interruption.check()
     mode = "max" if METRICS[plan.metric].higher_is_better else "min"
@@ -119,9 +116,9 @@ def _tune(
     trained = " (its classifier is trained once, then cached)"
     bookkeeper.console.say(f"preparing {plan.dataset}{trained if judged else ''} ...")
     if plan.pack != "trial":
-        bookkeeper.workers = PackWorkers(plan, threads, device)
-        cost.slots = plan.concurrency * _share_packs(plan, folder, spaces, bookkeeper)
-        cost.driver.lap("pack_size")
+        with cost.driver.part("pack_size"):
+            bookkeeper.workers = PackWorkers(plan, threads, device)
+            cost.slots = plan.concurrency * _share_packs(plan, folder, spaces, bookkeeper)
     limit: int | None = cost.slots
     if scheduler.largest_bracket:
         # Trials wait, paused, for their bracket to fill: it must be asked for ahead, and CPUs are the limit.
@@ -130,8 +127,7 @@ def _tune(
             cost.slots = int(ray.cluster_resources()["CPU"] / plan.cpus_per_trial)
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(scheduler.largest_bracket)
     resources = _resources_of_a_trial(plan, cost.slots, limited=limit is not None)
-    cost.loop_begins()
-    tune.Tuner(
+    tuner = tune.Tuner(
         tune.with_resources(TrialTrainable, resources),
         tune_config=tune.TuneConfig(
             metric="objective",
@@ -149,7 +145,9 @@ def _tune(
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,
         ),
-    ).fit()
+    )
+    with cost.loop():
+        tuner.fit()
 
 
 def _start_ray(plan: StudyPlan) -> None:

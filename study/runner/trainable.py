@@ -15,7 +15,7 @@ from ray.tune import Trainable
 
 from study.plan import TrialPlan
 from study.records.trial_folder import RUNNING, TrialFolder
-from study.reporting.timing import Stopwatch
+from study.reporting.timing import Timing
 from study.trial.evaluation import Evaluation
 
 
@@ -30,7 +30,7 @@ class TrialTrainable(Trainable):
         self._prepare(config)
         self._evaluations: Iterator[Evaluation] | None = None
         self._facts: dict[str, Any] | None = None
-        self._watch = Stopwatch()
+        self._timing = Timing("next_trial")
         self._cpu_seconds = time.process_time()
         self._worker_cpu_seconds = 0.0
         self._dropped: Any = None
@@ -52,7 +52,6 @@ class TrialTrainable(Trainable):
         folder = TrialFolder(Path(self.config["folder"]))
         try:
             if self._evaluations is None:
-                self._watch.lap("next_trial")
                 self._evaluations = self._start(folder)
             evaluation = next(self._evaluations)
         except Exception:
@@ -73,32 +72,33 @@ class TrialTrainable(Trainable):
     def _start(self, folder: TrialFolder) -> Iterator[Evaluation]:
         if self.config["worker"] is not None:
             return self._ask(self.config["worker"])
-        import torch
+        with self._timing.part("load"):
+            import torch
 
-        from study.metrics.judge.evaluator import evaluator_for
-        from study.trial.run import run
+            from study.metrics.judge.evaluator import evaluator_for
+            from study.trial.run import run
 
-        plan = TrialPlan.from_dict(self.config["plan"])
-        device = torch.device(self.config["device"])
-        if self._facts is None:
-            self._facts = evaluator_for(plan.config.dataset, device).facts()
-            self._watch.lap("load")
-        return run(plan, folder, device, self._watch)
+            plan = TrialPlan.from_dict(self.config["plan"])
+            device = torch.device(self.config["device"])
+            if self._facts is None:
+                self._facts = evaluator_for(plan.config.dataset, device).facts()
+        return run(plan, folder, device, self._timing)
 
     def _ask(self, name: str) -> Iterator[Evaluation]:
         """The trial's evaluations by the pack worker of this name."""
         worker = ray.get_actor(name)
         plan, folder = self.config["plan"], self.config["folder"]
         try:
-            if self._facts is None:
-                self._facts = ray.get(worker.facts.remote(plan["config"]["dataset"]))
-                self._watch.lap("load")
+            with self._timing.part("load"):
+                if self._facts is None:
+                    self._facts = ray.get(worker.facts.remote(plan["config"]["dataset"]))
             while True:
-                evaluation, seconds, cpu_seconds = ray.get(worker.next.remote(plan, folder))
+                with self._timing.part("wait"):
+                    evaluation, seconds, cpu_seconds = ray.get(worker.next.remote(plan, folder))
+                    self._timing.add(seconds)
                 self._worker_cpu_seconds += cpu_seconds
-                self._watch.lap_parts(seconds, rest="wait")
-                yield evaluation
-                self._watch.lap("report")
+                with self._timing.part("report" if evaluation.state == RUNNING else "next_trial"):
+                    yield evaluation
         finally:
             self._dropped = worker.drop.remote(plan["trial_id"])
 
@@ -107,7 +107,7 @@ class TrialTrainable(Trainable):
         before, self._cpu_seconds = self._cpu_seconds, time.process_time()
         by_worker, self._worker_cpu_seconds = self._worker_cpu_seconds, 0.0
         process = f"{socket.gethostname()}-{os.getpid()}"
-        return process, self._watch.take(), self._cpu_seconds - before + by_worker
+        return process, self._timing.take(), self._cpu_seconds - before + by_worker
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
         """Ray saves a trial it pauses. The folder holds its checkpoint: let go of it."""

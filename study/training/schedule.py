@@ -1,6 +1,6 @@
-"""The training loop: a generator that yields at kimg 0, at every evaluation interval, and at the end.
+"""When a pack is trained and when evaluated: at kimg 0, at every evaluation interval, and at the end.
 
-The caller decides what to evaluate, write, report or stop; nothing here logs.
+The caller decides what to evaluate, write, report or stop; nothing here trains or logs.
 """
 
 import math
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from study.training.divergence import Divergence
 from study.training.pack import Pack
-from study.training.trainer import Due, Trainer
+from study.training.trainer import Due
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,9 @@ class Progress:
     finished: bool
 
 
-def train(pack: Pack, data: Tensor, kimg: float, eval_kimg: float) -> Iterator[Progress]:
-    """Train `pack` on `data` (N, ...) from where it stands until `kimg`, yielding every `eval_kimg`."""
-    trainer = Trainer()
-    for event in schedule(pack, data, kimg, eval_kimg):
-        if isinstance(event, Due):
-            trainer.train([event])
-        else:
-            yield event
-
-
 def schedule(pack: Pack, data: Tensor, kimg: float, eval_kimg: float) -> Iterator[Due | Progress]:
-    """The same, but the training is left to the caller, between a `Due` and what comes next.
+    """What is due for `pack` on `data` (N, ...) from where it stands until `kimg`, and every `eval_kimg` its
+    progress. The training is left to the caller, between a `Due` and what comes next.
 
     An iteration is never cut: an evaluation comes after the first one that reaches its interval, and
     an iteration longer than an interval skips numbers, so that number n is always n intervals.

@@ -1,8 +1,9 @@
 """Packs that train together: for an interval their members are one larger pack, then each has its own."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from study.training.capture import CapturedIterations, EagerIterations, iteratio
 from study.training.pack import Pack
 
 CHECK_EVERY_UPDATES = 100
+Event = TypeVar("Event")
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,3 +94,13 @@ class Trainer:
             rows.append(slice(first, first + len(pack.seeds)))
             first += len(pack.seeds)
         return self._joint, self._iterate, rows
+
+
+def carry_out(events: "Iterable[Due | Event]") -> "Iterator[Event]":
+    """Carry out every `Due` of a stream, between it and what comes next, and pass the rest on."""
+    trainer = Trainer()
+    for event in events:
+        if isinstance(event, Due):
+            trainer.train([event])
+        else:
+            yield event

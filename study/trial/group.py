@@ -1,15 +1,15 @@
 """Trials that one process trains side by side: those of one shape key as one pack, each judged for itself."""
 
 import asyncio
-import time
 from collections.abc import Hashable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
 
 from study.plan import TrialPlan
 from study.records.trial_folder import RUNNING, TrialFolder
-from study.reporting.timing import Stopwatch
+from study.reporting.timing import Timing
 from study.training.trainer import Due, Trainer
 from study.trial.evaluation import Evaluation
 from study.trial.run import steps
@@ -23,7 +23,7 @@ class _Trial:
 
     key: Hashable
     steps: Iterator[Due | Evaluation]
-    watch: Stopwatch
+    timing: Timing
     due: Due | None = None
     trained: "asyncio.Future[None] | None" = None
     absent: bool = False
@@ -53,7 +53,7 @@ class TrialGroup:
         trial = self._trials.get(plan.trial_id) or self._begin(plan, folder)
         assert trial.due is None, f"{plan.trial_id} is being asked for twice at a time"
         trial.absent = False
-        trial.watch.last = time.perf_counter()
+        trial.timing.take()  # the time since its last evaluation is the caller's
         try:
             while isinstance(event := next(trial.steps), Due):
                 await self._trained(trial, event)
@@ -63,7 +63,7 @@ class TrialGroup:
             raise
         if event.state != RUNNING:
             self.drop(plan.trial_id)
-        return event, trial.watch.take()
+        return event, trial.timing.take()
 
     def drop(self, trial_id: str) -> None:
         """Forget a trial, so that its folder is free and the others don't wait for it."""
@@ -79,9 +79,9 @@ class TrialGroup:
             self._trainers.pop(trial.key, None)
 
     def _begin(self, plan: TrialPlan, folder: TrialFolder) -> _Trial:
-        watch = Stopwatch()
+        timing = Timing("wait")
         key = (plan.config.shape_key, plan.precision, plan.study_seed)
-        trial = _Trial(key, steps(plan, folder, self._device, watch), watch)
+        trial = _Trial(key, steps(plan, folder, self._device, timing), timing)
         self._trials[plan.trial_id] = trial
         return trial
 
@@ -89,33 +89,33 @@ class TrialGroup:
         """Return when `due` is done; the last trial that comes here trains for all."""
         trained = asyncio.get_running_loop().create_future()
         trial.due, trial.trained = due, trained
-        self._train_if_all_wait(trial.key)
-        while not trained.done():
-            for _ in range(PATIENCE_TICKS):
-                # In ticks, as calls that came while this thread trained others take a moment to get here.
-                await asyncio.wait([trained], timeout=PATIENCE_SECONDS / PATIENCE_TICKS)
-            if not trained.done():
-                for other in self._of(trial.key):
-                    other.absent = other.due is None
-                self._train_if_all_wait(trial.key)
-        trial.watch.lap("wait")
+        with trial.timing.part("wait"):
+            self._train_if_all_wait(trial.key)
+            while not trained.done():
+                for _ in range(PATIENCE_TICKS):
+                    # In ticks, as calls that came while this thread trained others take a moment to get here.
+                    await asyncio.wait([trained], timeout=PATIENCE_SECONDS / PATIENCE_TICKS)
+                if not trained.done():
+                    for other in self._of(trial.key):
+                        other.absent = other.due is None
+                    self._train_if_all_wait(trial.key)
         trained.result()
 
     def _train_if_all_wait(self, key: Hashable) -> None:
         waiting = [trial for trial in self._of(key) if trial.due is not None]
         if not waiting or any(trial.due is None and not trial.absent for trial in self._of(key)):
             return
-        for trial in waiting:
-            trial.watch.lap("wait")
         fault = None
-        try:
-            self._trainers.setdefault(key, Trainer()).train([trial.due for trial in waiting if trial.due])
-        except Exception as error:  # each of them raises it
-            fault = error
-            self._trainers.pop(key)
+        with ExitStack() as training:
+            for trial in waiting:
+                training.enter_context(trial.timing.part("train"))
+            try:
+                self._trainers.setdefault(key, Trainer()).train([trial.due for trial in waiting if trial.due])
+            except Exception as error:  # each of them raises it
+                fault = error
+                self._trainers.pop(key)
         for trial in waiting:
             trial.due = None
-            trial.watch.lap("train")
             assert trial.trained is not None
             if fault is None:
                 trial.trained.set_result(None)

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
@@ -20,12 +21,12 @@ from study.records.objective import objective, rank
 from study.records.schema import Row
 from study.records.trial_folder import RUNNING, Ending, TrialFolder
 from study.reporting.pictures import save_samples
-from study.reporting.timing import Stopwatch
+from study.reporting.timing import Timing
 from study.training import checkpoint
 from study.training.members import member
 from study.training.pack import Pack
 from study.training.schedule import Progress, is_finished, schedule
-from study.training.trainer import Due, Trainer
+from study.training.trainer import Due, carry_out
 from study.trial.evaluation import Evaluation
 
 
@@ -35,74 +36,65 @@ def default_device() -> torch.device:
 
 
 def run(
-    plan: TrialPlan, folder: TrialFolder, device: torch.device, watch: Stopwatch | None = None
+    plan: TrialPlan, folder: TrialFolder, device: torch.device, timing: Timing | None = None
 ) -> Iterator[Evaluation]:
     """Run a trial from its last checkpoint, or from the start, yielding every evaluation.
 
     When it ends by itself (budget or divergence) its marker is written before the last
     evaluation is yielded. A caller that stops listening earlier writes the marker, if any.
-    The time goes to the parts of `watch`.
+    The time goes to parts of `timing`.
 
     Raises:
         filelock.Timeout: another process is training this trial.
         RuntimeError: its checkpoint can't be read.
     """
-    trainer, watch = Trainer(), watch or Stopwatch()
-    for event in steps(plan, folder, device, watch):
-        if isinstance(event, Due):
-            trainer.train([event])
-            watch.lap("train")
-        else:
-            yield event
+    return carry_out(steps(plan, folder, device, timing or Timing("next_trial")))
 
 
 def steps(
-    plan: TrialPlan, folder: TrialFolder, device: torch.device, watch: Stopwatch
+    plan: TrialPlan, folder: TrialFolder, device: torch.device, timing: Timing
 ) -> Iterator[Due | Evaluation]:
     """The same, but the training is left to the caller, between a `Due` and what comes next."""
-    if not folder.exists():
-        folder.create(plan)
-    keep_freed_memory()
-    settle(device)
-    with folder.lock():
-        data = load(plan.config.dataset, device)
-        evaluator = evaluator_for(plan.config.dataset, device)
-        members = len(plan.seeds)
-        pack = Pack(
-            [plan.config] * members, plan.seeds, plan.study_seed, data.sample_shape, device, plan.precision
-        )
-        if folder.checkpoint.exists():
-            checkpoint.load(pack, folder.checkpoint)
-        history = folder.keep_rows_before(pack.next_evaluation)
+    with ExitStack() as locked:
+        with timing.part("build"):
+            if not folder.exists():
+                folder.create(plan)
+            keep_freed_memory()
+            settle(device)
+            locked.enter_context(folder.lock())
+            data = load(plan.config.dataset, device)
+            evaluator = evaluator_for(plan.config.dataset, device)
+            configs = [plan.config] * len(plan.seeds)
+            pack = Pack(configs, plan.seeds, plan.study_seed, data.sample_shape, device, plan.precision)
+            if folder.checkpoint.exists():
+                checkpoint.load(pack, folder.checkpoint)
+            history = folder.keep_rows_before(pack.next_evaluation)
         if history:
             # Killed between the last checkpoint and the marker: nothing is left to train.
             ended = _judge(plan, history, is_finished(pack, plan.kimg))
             if ended.state != RUNNING:
                 folder.finish(_ending(ended))
-                watch.lap("build")
                 yield ended
                 return
 
-        watch.lap("build")
         for event in schedule(pack, data.train, plan.kimg, plan.eval_kimg):
             if isinstance(event, Due):
-                yield event
+                with timing.part("train"):
+                    yield event
                 continue
-            rows, image = _evaluate(pack, plan, event, evaluator, history, folder)
-            watch.lap("evaluate")
-            history += rows
-            folder.append(rows)
-            watch.lap("record")
-            checkpoint.save(pack, folder.checkpoint)
-            watch.lap("checkpoint")
-            evaluation = _judge(plan, history, is_finished(pack, plan.kimg), image)
-            if evaluation.state != RUNNING:
-                folder.finish(_ending(evaluation))
-            watch.lap("record")
-            yield evaluation
-            if evaluation.state != RUNNING:
-                return
-            watch.lap("report")
+            with timing.part("evaluate"):
+                rows, image = _evaluate(pack, plan, event, evaluator, history, folder)
+            with timing.part("record"):
+                history += rows
+                folder.append(rows)
+            with timing.part("checkpoint"):
+                checkpoint.save(pack, folder.checkpoint)
+            with timing.part("record"):
+                evaluation = _judge(plan, history, is_finished(pack, plan.kimg), image)
+                if evaluation.state != RUNNING:
+                    folder.finish(_ending(evaluation))
+            with timing.part("report" if evaluation.state == RUNNING else "next_trial"):
+                yield evaluation
 
 
 def _evaluate(

@@ -16,9 +16,10 @@ from ray.tune import Trainable
 
 from study.machine.hardware import detect
 from study.metrics import metrics_for
-from study.plan import StudyPlan, TrialPlan
+from study.plan import TrialPlan
 from study.records.schema import METERS, Row
 from study.records.trial_folder import Ending, TrialFolder
+from tests.studies import study_plan
 
 SEEDS, EVALUATIONS = 4, 10
 SPACE = {
@@ -117,11 +118,9 @@ def run(trials: int, sampler: str) -> dict[str, Any]:
         if ended % max(1, trials // 10) == 0:
             samples.append({"trials": ended, "mib": resident_mib(), "seconds": time.perf_counter() - began})
 
-    plan = StudyPlan(
-        name="hollow", spaces={"hollow": SPACE}, dataset="ring8", metric="w1", aggregate="mean",
-        samplers={"hollow": sampler}, schedulers={"hollow": "fifo"}, trials={"hollow": trials},
-        seeds=SEEDS, kimg=EVALUATIONS - 1.0, eval_kimg=1.0, seed=0, concurrency=2, cpus_per_trial=1.0,
-        gpus_per_trial=0.0, wandb="disabled", wandb_project="", address=None,
+    plan = study_plan(
+        name="hollow", spaces={"hollow": SPACE}, samplers=sampler, trials=trials,
+        seeds=SEEDS, kimg=EVALUATIONS - 1.0, eval_kimg=1.0, concurrency=2,
     )  # fmt: skip
     runner.TrialTrainable = HollowTrainable  # type: ignore[misc]
     Bookkeeper._close_books = closing  # type: ignore[assignment, method-assign]

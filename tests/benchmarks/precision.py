@@ -21,7 +21,8 @@ from study.machine.memory import keep_freed_memory
 from study.metrics.judge.evaluator import evaluator_for
 from study.models import MODELS
 from study.training.pack import Pack
-from study.training.schedule import train
+from study.training.schedule import images_of
+from study.training.trainer import Due, Trainer
 
 CPU = torch.device("cpu")
 # Configurations and budgets (kimg) under which each model learns the data.
@@ -57,8 +58,7 @@ def final_metrics(config: TrialConfig, seeds: range, kimg: float, precision: str
     """One dict of metrics per seed; NaN for a seed that diverged."""
     data, evaluator = load(config.dataset, CPU), evaluator_for(config.dataset, CPU)
     pack = Pack([config] * len(seeds), seeds, 0, data.sample_shape, CPU, precision)
-    for _ in train(pack, data.train, kimg, kimg):
-        pass
+    Trainer().train([Due(pack, data.train, images_of(kimg))])
     samples = pack.sample(evaluator.samples)
     alive = pack.watch.alive.tolist()
     return [

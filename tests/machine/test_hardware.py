@@ -1,4 +1,4 @@
-"""What a machine has, and the size of a study that follows from it."""
+"""What a machine has."""
 
 import subprocess
 import sys
@@ -8,49 +8,7 @@ from typing import Any
 import pytest
 
 from study.machine import hardware
-from study.machine.hardware import Defaults, Hardware, defaults, detect
-
-
-def machine(cpus: int, gpus: int = 0) -> Hardware:
-    return Hardware(
-        cpus=cpus, cpu_name="test", memory_gib=8.0, gpus=("H100",) * gpus, cpu_bf16=False, gpu_bf16=False
-    )
-
-
-@pytest.mark.parametrize(
-    ("cpus", "expected"),
-    [
-        (1, Defaults(trials=8, seeds=2, concurrency=1, cpus_per_trial=1, gpus_per_trial=0)),
-        (2, Defaults(trials=12, seeds=2, concurrency=2, cpus_per_trial=1, gpus_per_trial=0)),
-        (8, Defaults(trials=48, seeds=4, concurrency=8, cpus_per_trial=1, gpus_per_trial=0)),
-        (64, Defaults(trials=64, seeds=4, concurrency=64, cpus_per_trial=1, gpus_per_trial=0)),
-    ],
-)
-def test_defaults_without_a_gpu(cpus: int, expected: Defaults) -> None:
-    assert defaults(machine(cpus)) == expected
-
-
-@pytest.mark.parametrize(
-    ("cpus", "gpus", "threads"),
-    [
-        (16, 1, 4),
-        (4, 1, 3),  # trials that ask for their evaluations need a CPU, too
-        (1, 1, 1),
-        (64, 8, 4),
-        (8, 4, 1),
-        (4, 8, 1),  # fewer CPUs than GPUs
-    ],
-)
-def test_with_gpus_each_has_one_process_that_fills_it(cpus: int, gpus: int, threads: int) -> None:
-    chosen = defaults(machine(cpus, gpus))
-    assert (chosen.concurrency, chosen.gpus_per_trial, chosen.pack) == (gpus, 1, "auto")
-    assert chosen.cpus_per_trial == threads
-
-
-@pytest.mark.parametrize("cpus", [1, 2, 3, 7, 8, 32, 64, 256])
-def test_trials_never_ask_for_more_cpus_than_there_are(cpus: int) -> None:
-    chosen = defaults(machine(cpus))
-    assert chosen.concurrency * chosen.cpus_per_trial <= cpus
+from study.machine.hardware import Hardware, detect
 
 
 def test_detecting_this_machine() -> None:

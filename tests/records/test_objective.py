@@ -5,23 +5,11 @@ from typing import Any
 
 import pytest
 
-from study.config import TrialConfig
 from study.metrics import METRICS
-from study.plan import TrialPlan
 from study.records.objective import evaluations, objective, objectives, rank, ranks
+from tests.studies import trial_plan
 
-PLAN = TrialPlan(
-    study="s",
-    space="space",
-    trial_id="space-00000",
-    config=TrialConfig(model="wgan_gp", dataset="ring8"),
-    seeds=(0, 1, 2),
-    study_seed=0,
-    kimg=2.0,
-    eval_kimg=1.0,
-    metric="w1",
-    aggregate="mean",
-)
+PLAN = trial_plan(seeds=(0, 1, 2))
 
 
 def rows(evaluation: int, *scores: float) -> list[dict[str, Any]]:

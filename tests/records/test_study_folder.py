@@ -11,29 +11,10 @@ import pytest
 
 from study.errors import UserError
 from study.machine.files import read_json, write_json
-from study.plan import StudyPlan
 from study.records.study_folder import StudyFolder, command_line
+from tests.studies import small, study_plan
 
-PLAN = StudyPlan(
-    name="mine",
-    spaces={"wgan_gp": {"method": "random", "parameters": {"model": {"value": "wgan_gp"}}}},
-    dataset="ring8",
-    metric="w1",
-    aggregate="mean",
-    samplers={"wgan_gp": "random"},
-    schedulers={"wgan_gp": "fifo"},
-    trials={"wgan_gp": 3},
-    seeds=2,
-    kimg=3.0,
-    eval_kimg=1.0,
-    seed=0,
-    concurrency=2,
-    cpus_per_trial=1.0,
-    gpus_per_trial=0.0,
-    wandb="disabled",
-    wandb_project="gan-study",
-    address=None,
-)
+PLAN = study_plan(spaces={"wgan_gp": small()})
 
 
 @pytest.fixture

@@ -9,22 +9,10 @@ from typing import Any
 import pytest
 from filelock import Timeout
 
-from study.config import TrialConfig
-from study.plan import TrialPlan
 from study.records.trial_folder import MARKERS, Ending, TrialFolder
+from tests.studies import trial_plan
 
-PLAN = TrialPlan(
-    study="s",
-    space="wgan_gp",
-    trial_id="wgan_gp-00003",
-    config=TrialConfig(model="wgan_gp", dataset="ring8", lr_g=3e-4),
-    seeds=(0, 1),
-    study_seed=5,
-    kimg=2.0,
-    eval_kimg=0.5,
-    metric="w1",
-    aggregate="cvar",
-)
+PLAN = trial_plan(3, space="wgan_gp", lr_g=3e-4)
 ENDINGS = [
     Ending(state="completed", ended_by="budget", kimg=2.0, objective=0.125),
     Ending(state="pruned", ended_by="asha", kimg=0.5, objective=0.9),

@@ -1,98 +1,126 @@
 """Accounts of time without gaps: what is not a part is idle, and the parts sum to the whole."""
 
 import json
-import time
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from study.reporting.timing import WORKER_PARTS, Stopwatch, StudyCost
-
-CLOSE = pytest.approx
-
-
-def test_laps_have_no_gaps() -> None:
-    began = time.perf_counter()
-    watch = Stopwatch(began)
-    for part in ("a", "b", "a"):
-        time.sleep(0.01)
-        watch.lap(part)
-    assert watch.seconds.keys() == {"a", "b"}
-    assert sum(watch.seconds.values()) == CLOSE(watch.last - began, rel=1e-9)
-    assert watch.seconds["a"] >= 0.02
+from study.reporting.timing import WORKER_PARTS, StudyCost, Timing
+from tests.studies import Clock
 
 
-def test_what_is_taken_is_not_counted_again() -> None:
-    watch = Stopwatch()
-    watch.lap("a")
-    first = watch.take()
-    watch.lap("b")
-    assert first.keys() == {"a"}
-    assert watch.take().keys() == {"b"}
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
-def study(slots: int = 2, began: float = 0.0, **more: object) -> StudyCost:
-    """A study that is at work, with two workers that have reported once each."""
-    cost = StudyCost(slots, time.perf_counter() - began, **more)  # type: ignore[arg-type]
-    cost.driver.lap("imports")
-    cost.loop_begins()
-    time.sleep(0.05)
-    for worker in ("one", "two"):
-        cost.reported(worker, {"train": 0.02, "evaluate": 0.01}, cpu_seconds=0.03)
+def test_parts_leave_no_gap_and_exclude_those_within(clock: Clock) -> None:
+    timing = Timing("rest", clock, began=-1.0)
+    clock.now += 2
+    with timing.part("a"):
+        clock.now += 4
+        with timing.part("b"):
+            clock.now += 8
+        clock.now += 16
+    clock.now += 32
+    assert timing.take() == {"rest": 1 + 2 + 32, "a": 4 + 16, "b": 8}
+
+
+def test_a_part_ends_with_an_exception(clock: Clock) -> None:
+    timing = Timing("rest", clock)
+    with pytest.raises(ZeroDivisionError), timing.part("a"):
+        raise ZeroDivisionError
+    clock.now += 1
+    assert timing.take() == {"rest": 1, "a": 0}
+
+
+def test_what_is_taken_is_not_counted_again(clock: Clock) -> None:
+    timing = Timing("rest", clock)
+    with timing.part("a"):
+        clock.now += 1
+        assert timing.take() == {"rest": 0, "a": 1}
+        clock.now += 2
+    assert timing.take() == {"a": 2, "rest": 0}
+
+
+def test_parts_measured_elsewhere_are_taken_out_of_the_part_that_is_on(clock: Clock) -> None:
+    timing = Timing("rest", clock)
+    with timing.part("wait"):
+        clock.now += 10
+        timing.add({"train": 6, "evaluate": 3})
+    assert timing.take() == {"rest": 0, "train": 6, "evaluate": 3, "wait": 1}
+
+
+def test_where_a_generator_yields_within_a_part_its_caller_is_billed(clock: Clock) -> None:
+    timing = Timing("rest", clock)
+
+    def reports() -> Iterator[None]:
+        for _ in range(2):
+            clock.now += 1
+            with timing.part("report"):
+                yield
+
+    for _ in reports():
+        clock.now += 10
+    assert timing.take() == {"rest": 2, "report": 20}
+
+
+def study(clock: Clock, slots: int = 2, began: float = 0.0, **more: Any) -> StudyCost:
+    """A study that has worked for 5 s, with two workers that have reported once each."""
+    clock.now += began
+    cost = StudyCost(slots, clock.now - began, clock=clock, **more)
+    with cost.loop():
+        clock.now += 5
+        for worker in ("one", "two"):
+            cost.reported(worker, {"train": 2.0, "evaluate": 1.0}, cpu_seconds=3.0)
     return cost
 
 
-def test_a_workers_report_is_counted_part_by_part() -> None:
-    cost = study()
+def test_a_workers_report_is_counted_part_by_part(clock: Clock) -> None:
+    cost = study(clock)
     cost.reported("one", {"train": 1.0, "report": 0.5}, cpu_seconds=1.0)
-    cost.loop_ends()
     found = cost.to_dict()
-    expected = dict.fromkeys(WORKER_PARTS, 0.0) | {"train": 1.04, "evaluate": 0.02, "report": 0.5}
-    assert {part: found["slot_seconds"][part] for part in WORKER_PARTS} == CLOSE(expected)
-    assert found["worker_cpu_seconds"] == CLOSE(1.06)
+    expected = dict.fromkeys(WORKER_PARTS, 0.0) | {"train": 5.0, "evaluate": 2.0, "report": 0.5}
+    assert {part: found["slot_seconds"][part] for part in WORKER_PARTS} == expected
+    assert found["worker_cpu_seconds"] == 7.0
 
 
-def test_a_workers_time_before_its_first_report_is_its_start() -> None:
-    found = study().to_dict()["slot_seconds"]
-    assert 2 * 0.02 <= found["worker_start"] < 2 * 0.04  # 0.05 s, less the 0.03 s it reports
+def test_a_workers_time_before_its_first_report_is_its_start(clock: Clock) -> None:
+    assert study(clock).to_dict()["slot_seconds"]["worker_start"] == 2 * (5 - 3)
 
 
-def test_a_dead_workers_successor_is_not_a_third_slot() -> None:
-    cost = study()
-    before = cost.to_dict()["slot_seconds"]["worker_start"]
-    cost.reported("three", {"train": 0.001}, cpu_seconds=0.0)
-    assert cost.to_dict()["slot_seconds"]["worker_start"] == before
+def test_a_dead_workers_successor_is_not_a_third_slot(clock: Clock) -> None:
+    cost = study(clock)
+    cost.reported("three", {"train": 1.0}, cpu_seconds=0.0)
+    assert cost.to_dict()["slot_seconds"]["worker_start"] == 2 * (5 - 3)
 
 
 @pytest.mark.parametrize("slots", [1, 2, 5])
-def test_slots_sum_to_their_number_times_the_wall_time(slots: int) -> None:
-    cost = study(slots, began=3.0)
-    cost.loop_ends()
-    cost.driver.lap("end")
+def test_slots_sum_to_their_number_times_the_wall_time(slots: int, clock: Clock) -> None:
+    cost = study(clock, slots, began=3.0)
+    with cost.driver.part("end"):
+        clock.now += 7
     found = cost.to_dict()
-    assert sum(found["slot_seconds"].values()) == CLOSE(slots * found["wall_seconds"], rel=1e-9)
-    assert sum(found["driver_seconds"].values()) == CLOSE(found["wall_seconds"], rel=1e-9)
-    assert found["slot_seconds"]["study_start"] == CLOSE(slots * 3.0, rel=0.01)
+    assert found["wall_seconds"] == 3 + 5 + 7
+    assert found["driver_seconds"] == {"imports": 3, "books": 0, "ray": 5, "end": 7}
+    slot_seconds = found["slot_seconds"]
+    assert sum(slot_seconds.values()) == slots * found["wall_seconds"]
+    assert (slot_seconds["study_start"], slot_seconds["study_end"]) == (slots * 3, slots * 7)
 
 
-def test_a_study_with_nothing_left_to_run_only_starts() -> None:
-    cost = StudyCost(2, time.perf_counter() - 1.0)
-    cost.loop_ends()
-    cost.driver.lap("end")
-    found = cost.to_dict()
-    assert found["slot_seconds"]["study_start"] == CLOSE(2 * found["wall_seconds"], rel=1e-9)
-    assert found["slot_seconds"]["idle"] == CLOSE(0.0, abs=1e-9)
+def test_a_study_with_nothing_left_to_run_only_starts(clock: Clock) -> None:
+    cost = StudyCost(2, began=0.0, clock=clock)
+    clock.now += 4
+    found = cost.to_dict()["slot_seconds"]
+    assert {part: seconds for part, seconds in found.items() if seconds} == {"study_start": 2 * 4}
 
 
-def test_a_resumed_study_adds_up() -> None:
-    first = study(slots=1, began=1.0)
-    first.driver.lap("end")
-    before = json.loads(json.dumps(first.to_dict()))
-    second = study(slots=3, began=1.0, before=before)
-    second.driver.lap("end")
-    found = second.to_dict()
-    alone = found["wall_seconds"] - before["wall_seconds"]
-    assert alone == CLOSE(1.05, rel=0.05)
-    assert sum(found["driver_seconds"].values()) == CLOSE(found["wall_seconds"], rel=1e-9)
-    assert sum(found["slot_seconds"].values()) == CLOSE(before["wall_seconds"] + 3 * alone, rel=1e-9)
-    assert found["slot_seconds"]["train"] == CLOSE(0.08)
-    assert found["worker_cpu_seconds"] == CLOSE(0.12)
+def test_a_resumed_study_adds_up(clock: Clock) -> None:
+    before = json.loads(json.dumps(study(clock, slots=1, began=1.0).to_dict()))
+    found = study(clock, slots=3, began=1.0, before=before).to_dict()
+    assert (before["wall_seconds"], found["wall_seconds"]) == (6, 12)
+    assert found["driver_seconds"] == {"imports": 2, "books": 0, "ray": 10}
+    assert sum(found["slot_seconds"].values()) == 6 + 3 * 6
+    assert found["slot_seconds"]["train"] == 8
+    assert found["worker_cpu_seconds"] == 12

@@ -12,6 +12,7 @@ from study.plan import StudyPlan
 from study.runner.schedulers import SCHEDULERS, PerSpaceScheduler
 from study.space import Space, parse_space
 from study.tune import SCHEDULERS as OFFERED
+from tests.studies import study_plan
 
 CONTINUE, STOP = TrialScheduler.CONTINUE, TrialScheduler.STOP
 
@@ -28,27 +29,8 @@ def space(name: str, min_iter: int = 1, eta: float = 3) -> Space:
 
 
 def plan(scheduler: str = "asha", *names: str) -> StudyPlan:
-    names = names or ("a",)
-    return StudyPlan(
-        name="mine",
-        spaces={name: {} for name in names},
-        dataset="ring8",
-        metric="w1",
-        aggregate="mean",
-        samplers=dict.fromkeys(names, "random"),
-        schedulers=dict.fromkeys(names, scheduler),
-        trials=dict.fromkeys(names, 10),
-        seeds=2,
-        kimg=9.0,
-        eval_kimg=1.0,
-        seed=0,
-        concurrency=2,
-        cpus_per_trial=1.0,
-        gpus_per_trial=0.0,
-        wandb="disabled",
-        wandb_project="gan-study",
-        address=None,
-    )
+    spaces: dict[str, Any] = {name: {} for name in names or ("a",)}
+    return study_plan(spaces=spaces, schedulers=scheduler, trials=10, kimg=9.0, eval_kimg=1.0)
 
 
 class Study:

@@ -3,11 +3,10 @@
 The trials and the books are the real ones, with a loop in place of Ray.
 """
 
-import os
-import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,16 +16,15 @@ import torch
 from optuna.trial import TrialState
 from ray.tune.schedulers import TrialScheduler
 
-from study import tune
 from study.machine.files import read_json
 from study.metrics import METRICS
 from study.metrics.judge.evaluator import evaluator_for
 from study.plan import StudyPlan
 from study.records.study_folder import StudyFolder
-from study.records.tables import TABLES, Results
+from study.records.tables import Results
 from study.records.trial_folder import Ending, TrialFolder
 from study.reporting.console import Console
-from study.reporting.timing import WORKER_PARTS, StudyCost
+from study.reporting.timing import StudyCost, Timing
 from study.reporting.tracking import Tracker
 from study.runner import bookkeeper
 from study.runner.bookkeeper import Bookkeeper, QueueSearcher
@@ -35,32 +33,15 @@ from study.runner.schedulers import PerSpaceScheduler
 from study.runner.search import Search, open_journal
 from study.runner.trainable import TrialTrainable
 from study.space import parse_space
+from study.training.capture import EagerIterations
+from study.trial import run as trial_run
 from study.trial.run import run
-from tests.studies import TINY, check_books, journal, small, states, table
+from tests.studies import Clock, check_books, journal, small, states, study_plan, table
 
 
-def plan(trials: int = 3, kimg: float = 0.128, **spaces: dict[str, Any]) -> StudyPlan:
-    spaces = spaces or {"a": small()}
-    return StudyPlan(
-        name="mine",
-        spaces=spaces,
-        dataset="ring8",
-        metric="w1",
-        aggregate="mean",
-        samplers=dict.fromkeys(spaces, "random"),
-        schedulers=dict.fromkeys(spaces, "fifo"),
-        trials=dict.fromkeys(spaces, trials),
-        seeds=2,
-        kimg=kimg,
-        eval_kimg=0.064,
-        seed=0,
-        concurrency=1,
-        cpus_per_trial=1.0,
-        gpus_per_trial=0.0,
-        wandb="disabled",
-        wandb_project="gan-study",
-        address=None,
-    )
+def stopped_early() -> StudyPlan:
+    space = {**small(), "early_terminate": {"type": "hyperband", "min_iter": 1}}
+    return study_plan(spaces={"a": space}, schedulers="asha", trials=6, kimg=0.192)
 
 
 class Killed(BaseException):
@@ -70,7 +51,7 @@ class Killed(BaseException):
 class Driver:
     """A new driver process, made of a study's folder alone, that runs one trial at a time."""
 
-    def __init__(self, folder: StudyFolder) -> None:
+    def __init__(self, folder: StudyFolder, clock: Callable[[], float] = time.perf_counter) -> None:
         self.plan = folder.plan()
         spaces = [parse_space(name, document) for name, document in self.plan.spaces.items()]
         storage = open_journal(folder.journal)
@@ -80,8 +61,7 @@ class Driver:
         self.results.add_all(include_unfinished=False)
         tracker = Tracker("disabled", folder.path, "", "")
         console = Console(self.plan)
-        cost = StudyCost(1, time.perf_counter())
-        cost.loop_begins()
+        cost = StudyCost(1, clock(), clock=clock)
         self.books = Bookkeeper(
             self.plan, folder, searches, self.results, tracker, console, Interruption(console), cost
         )
@@ -95,24 +75,27 @@ class Driver:
     def run(self, steps: int | None = None) -> None:
         """Run what is left, or up to `steps` evaluations."""
         searcher = QueueSearcher(self.books, threads=1, device="cpu")
-        while self.ended + len(self.order) < self.plan.total_trials:
-            config = searcher.suggest("ray's own id")
-            assert isinstance(config, dict)
-            self.order.append(config["plan"]["trial_id"])
-            kept = SimpleNamespace(metric_analysis={}, metric_n_steps={})
-            trial = SimpleNamespace(trial_id=self.order[-1], config=config, last_result={}, run_metadata=kept)
-            self.scheduler.on_trial_add(None, trial)
-            self.books.on_trial_start(0, [], trial)
-            if self.worker is None:
-                self.worker = object.__new__(TrialTrainable)
-                self.worker.setup(config)
-            self.worker.reset_config(config)
-            while self.step(trial):
-                if steps is not None:
-                    steps -= 1
-                    if steps == 0:
-                        self.worker.cleanup()
-                        return
+        with self.books.cost.loop():
+            while self.ended + len(self.order) < self.plan.total_trials:
+                config = searcher.suggest("ray's own id")
+                assert isinstance(config, dict)
+                self.order.append(config["plan"]["trial_id"])
+                kept = SimpleNamespace(metric_analysis={}, metric_n_steps={})
+                trial = SimpleNamespace(
+                    trial_id=self.order[-1], config=config, last_result={}, run_metadata=kept
+                )
+                self.scheduler.on_trial_add(None, trial)
+                self.books.on_trial_start(0, [], trial)
+                if self.worker is None:
+                    self.worker = object.__new__(TrialTrainable)
+                    self.worker.setup(config)
+                self.worker.reset_config(config)
+                while self.step(trial):
+                    if steps is not None:
+                        steps -= 1
+                        if steps == 0:
+                            self.worker.cleanup()
+                            return
         self.results.add_all(include_unfinished=True)
         self.results.write()
 
@@ -142,7 +125,7 @@ def folder(tmp_path: Path, cheap_transport: None) -> StudyFolder:
 
 
 def test_books_agree_when_all_trials_complete(folder: StudyFolder) -> None:
-    folder.create(plan(), [], {})
+    folder.create(study_plan(), [], {})
     Driver(folder).run()
     check_books(folder, {"a": 3}, evaluations=3)
     assert set(states(folder).values()) == {"completed"}
@@ -152,7 +135,8 @@ def test_tables_are_not_written_at_every_end(folder: StudyFolder, monkeypatch: p
     written: list[None] = []
     write = Results.write
     monkeypatch.setattr(Results, "write", lambda results: written.append(write(results)))
-    folder.create(plan(6), [], {})
+    monkeypatch.setattr(bookkeeper, "TABLES_SECONDS", (1e6, 1e6))
+    folder.create(study_plan(trials=6), [], {})
     driver = Driver(folder)
     driver.run()
     assert len(written) == 2  # when the first trial ended, and when the study did
@@ -163,27 +147,39 @@ def test_tables_are_not_written_at_every_end(folder: StudyFolder, monkeypatch: p
     assert len(written) == 3
 
 
-def test_study_json_tells_what_the_study_cost(folder: StudyFolder) -> None:
-    folder.create(plan(), [], {})
-    began = time.perf_counter()
-    driver = Driver(folder)
+def test_study_json_tells_what_the_study_cost(folder: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    for module in ("study.trial.run", "study.training.trainer"):
+        monkeypatch.setattr(f"{module}.time", SimpleNamespace(perf_counter=clock))
+    monkeypatch.setattr("study.runner.trainable.Timing", partial(Timing, clock=clock))
+    clock.slow(monkeypatch, EagerIterations, "__call__", 10)
+    clock.slow(monkeypatch, trial_run, "save_samples", 4)
+    clock.slow(monkeypatch, Search, "ask", 3)
+    clock.slow(monkeypatch, Results, "write", 2)
+    monkeypatch.setattr(bookkeeper, "TABLES_SECONDS", (1e6, 1e6))
+    folder.create(study_plan(), [], {})
+    driver = Driver(folder, clock)
     driver.run()
-    driver.books.cost.driver.lap("end")
-    wall = time.perf_counter() - began
     cost = driver.books.cost.to_dict()
-    assert sum(cost["driver_seconds"].values()) == pytest.approx(wall, rel=0.05)
-    assert sum(cost["slot_seconds"].values()) == pytest.approx(wall, rel=0.05)
-    slots = cost["slot_seconds"]
-    assert all(slots[part] > 0 for part in WORKER_PARTS if part != "wait")  # it shares no pack
-    trained = table(folder, "trials")["train_seconds"].sum()
-    assert trained <= slots["train"] < 1.2 * trained
-    judged = table(folder, "trials")["eval_seconds"].sum()
-    assert judged <= slots["evaluate"] < 1.2 * judged
+    trained, judged, asked, written = 3 * 4 * 10, 3 * 3 * 4, 3 * 3, 2  # and written once more in the end
+    driver_parts = {"ray": trained + judged, "ask": asked, "tables": written, "books": written}
+    slot_parts = {
+        "worker_start": asked / 3,
+        "next_trial": asked * 2 / 3 + written,
+        "train": trained,
+        "evaluate": judged,
+        "study_end": written,
+    }
+    assert {part: seconds for part, seconds in cost["driver_seconds"].items() if seconds} == driver_parts
+    assert {part: seconds for part, seconds in cost["slot_seconds"].items() if seconds} == slot_parts
+    assert cost["wall_seconds"] == sum(driver_parts.values()) == sum(slot_parts.values())
+    trials = table(folder, "trials")
+    assert (trials["train_seconds"].sum(), trials["eval_seconds"].sum()) == (trained, judged)
     assert read_json(folder.path / "study.json")["cost"].keys() == cost.keys()
 
 
 def test_study_json_tells_the_floor(folder: StudyFolder) -> None:
-    folder.create(plan(), [], {})
+    folder.create(study_plan(), [], {})
     Driver(folder).run()
     record = read_json(folder.path / "study.json")
     assert record["floor"] == evaluator_for("ring8", torch.device("cpu")).floor
@@ -191,8 +187,8 @@ def test_study_json_tells_the_floor(folder: StudyFolder) -> None:
 
 
 def test_spaces_take_turns(folder: StudyFolder) -> None:
-    three = plan(2, 0.064, b=small(), a=small(model="dcgan"), c=small(model="wgan_cp"))
-    folder.create(replace(three, trials={"b": 2, "a": 1, "c": 2}), [], {})
+    spaces = {"b": small(), "a": small(model="dcgan"), "c": small(model="wgan_cp")}
+    folder.create(study_plan(spaces=spaces, trials={"b": 2, "a": 1, "c": 2}, kimg=0.064), [], {})
     driver = Driver(folder)
     driver.run()
     assert driver.order == ["b-00000", "a-00000", "c-00000", "b-00001", "c-00001"]
@@ -200,8 +196,7 @@ def test_spaces_take_turns(folder: StudyFolder) -> None:
 
 
 def test_a_trial_that_the_scheduler_stops_is_pruned(folder: StudyFolder) -> None:
-    space = {**small(), "early_terminate": {"type": "hyperband", "min_iter": 1}}
-    folder.create(replace(plan(6, 0.192, a=space), schedulers={"a": "asha"}), [], {})
+    folder.create(stopped_early(), [], {})
     Driver(folder).run()
     check_books(folder, {"a": 6}, evaluations=4)
     trials = table(folder, "trials")
@@ -212,7 +207,8 @@ def test_a_trial_that_the_scheduler_stops_is_pruned(folder: StudyFolder) -> None
 
 
 def test_a_worker_that_is_used_again_remembers_nothing(folder: StudyFolder, tmp_path: Path) -> None:
-    folder.create(plan(b=small(model="dcgan"), a=small(), c=small(model="wgan_cp", width=4)), [], {})
+    spaces = {"b": small(model="dcgan"), "a": small(), "c": small(model="wgan_cp", width=4)}
+    folder.create(study_plan(spaces=spaces), [], {})
     Driver(folder).run()
     for name, trial in folder.trials():
         alone = TrialFolder(tmp_path / name)
@@ -246,7 +242,7 @@ def test_a_trial_that_raises_is_failed_and_the_study_goes_on(
             yield evaluation
 
     monkeypatch.setattr("study.trial.run.run", faulty)
-    folder.create(plan(), [], {})
+    folder.create(study_plan(), [], {})
     Driver(folder).run()
     check_books(folder, {"a": 3}, evaluations=3)
     assert states(folder) == {"a-00000": "completed", "a-00001": "failed", "a-00002": "completed"}
@@ -260,7 +256,7 @@ def test_a_trial_that_raises_is_failed_and_the_study_goes_on(
 
 @pytest.mark.parametrize("steps", [1, 2, 4])
 def test_an_interrupted_study_goes_on(steps: int, folder: StudyFolder) -> None:
-    folder.create(plan(), [], {})
+    folder.create(study_plan(), [], {})
     Driver(folder).run(steps)
     resumed = Driver(folder)
     resumed.run()
@@ -303,7 +299,7 @@ def test_a_study_killed_anywhere_goes_on(
             raise Killed
         return result
 
-    folder.create(plan(), [], {})
+    folder.create(study_plan(), [], {})
     with monkeypatch.context() as patch:
         patch.setattr(bookkeeper, "TABLES_SECONDS", (0.0, 0.0))
         patch.setattr(holder, method, kill)
@@ -322,8 +318,7 @@ def test_an_end_that_optuna_was_not_told_of_is_not_undone(
     state: str, folder: StudyFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed between marker and journal: such a trial has budget left, and must not go on to use it."""
-    space = {**small(), "early_terminate": {"type": "hyperband", "min_iter": 1}}
-    folder.create(replace(plan(6, 0.192, a=space), schedulers={"a": "asha"}), [], {})
+    folder.create(stopped_early(), [], {})
 
     def faulty(trial: Any, *rest: Any) -> Iterator[Any]:
         for evaluation in run(trial, *rest):
@@ -356,14 +351,14 @@ def test_an_end_that_optuna_was_not_told_of_is_not_undone(
 
 
 def test_a_trial_is_on_disk_before_it_is_handed_out(folder: StudyFolder) -> None:
-    folder.create(plan(), [], {})
+    folder.create(study_plan(), [], {})
     config = QueueSearcher(Driver(folder).books, threads=1, device="cpu").suggest("ray's own id")
     assert isinstance(config, dict)
     assert folder.trial("a-00000").plan().to_dict() == config["plan"]
 
 
 def test_a_study_is_extended(folder: StudyFolder) -> None:
-    folder.create(plan(2), [], {})
+    folder.create(study_plan(trials=2), [], {})
     Driver(folder).run()
     before = {name: trial.rows() for name, trial in folder.trials()}
     folder.resume(replace(folder.plan(), trials={"a": 4}), [], {})
@@ -388,7 +383,7 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_unfinished_trial_does_not_stop_the_study(damage: str, folder: StudyFolder) -> None:
-    folder.create(plan(), [], {})
+    folder.create(study_plan(), [], {})
     Driver(folder).run(steps=4)  # the first trial has ended, the second has been evaluated twice
     file, content = DAMAGE[damage]
     path = folder.trial("a-00001").path / file
@@ -405,7 +400,7 @@ def test_a_damaged_unfinished_trial_does_not_stop_the_study(damage: str, folder:
 
 @pytest.mark.parametrize("damage", ["no checkpoint", "bad curves", "bad marker", "bad config"])
 def test_a_damaged_finished_trial_does_not_stop_the_study(damage: str, folder: StudyFolder) -> None:
-    folder.create(plan(), [], {})
+    folder.create(study_plan(), [], {})
     Driver(folder).run(steps=4)
     file, content = DAMAGE[damage]
     path = folder.trial("a-00000").path / file
@@ -423,7 +418,7 @@ def test_a_damaged_finished_trial_does_not_stop_the_study(damage: str, folder: S
 def test_a_grid_is_walked_once_over_interruptions(folder: StudyFolder) -> None:
     cells = small()
     cells["parameters"] |= {"lr_g": {"values": [1e-4, 1e-3]}, "lr_d": {"values": [1e-4, 1e-3]}}
-    folder.create(replace(plan(4, 0.064, a=cells), samplers={"a": "grid"}), [], {})
+    folder.create(study_plan(spaces={"a": cells}, samplers="grid", trials=4, kimg=0.064), [], {})
     for _ in range(3):
         Driver(folder).run(steps=3)
     Driver(folder).run()
@@ -433,61 +428,10 @@ def test_a_grid_is_walked_once_over_interruptions(folder: StudyFolder) -> None:
 
 
 def test_divergence_is_complete_with_the_ceiling(folder: StudyFolder) -> None:
-    folder.create(plan(2, 100.0, a=small(1e3, 1e4)), [], {})
+    folder.create(study_plan(spaces={"a": small(1e3, 1e4)}, trials=2, kimg=100.0), [], {})
     Driver(folder).run()
     check_books(folder, {"a": 2})
     trials = table(folder, "trials")
     assert set(trials["state"]) == {"diverged"}
     assert trials["objective"].tolist() == trials["w1_ceiling"].tolist()
     assert METRICS["w1"].higher_is_better is False
-
-
-@pytest.fixture
-def ray_starts_with(
-    request: pytest.FixtureRequest, tmp_path: Path, cheap_transport: None, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[dict[str, Any]]:
-    """What study.tune hands to ray.init, in an empty folder; there it is interrupted."""
-    del cheap_transport
-    given: dict[str, Any] = {}
-
-    def init(**options: Any) -> None:
-        given.update(options)
-        os.kill(os.getpid(), getattr(request, "param", signal.SIGINT))
-
-    monkeypatch.setattr("ray.init", init)
-    monkeypatch.chdir(tmp_path)
-    before = signal.getsignal(signal.SIGTERM)
-    yield given
-    signal.signal(signal.SIGTERM, before)
-
-
-@pytest.mark.parametrize("ray_starts_with", [signal.SIGINT, signal.SIGTERM], indirect=True)
-def test_an_interrupt_while_ray_starts(
-    ray_starts_with: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert tune.main(["--space", "wgan_gp", *TINY, "--name", "x"]) == 130
-    assert ray_starts_with
-    out = capsys.readouterr().out
-    assert "stopping: running trials keep their last checkpoint" in out  # not cut off at once
-    assert out.splitlines()[-1].endswith("python -m study.tune --resume results/x")
-    study = StudyFolder(tmp_path / "results" / "x")
-    assert [len(table(study, name)) for name in TABLES] == [0, 0, 0]
-    assert journal(study, "wgan_gp") == []
-
-
-def test_a_cluster_that_happens_to_run_here_is_not_joined(ray_starts_with: dict[str, Any]) -> None:
-    # Left to itself, ray.init joins what RAY_ADDRESS or a `ray start` (even a dead one) points to.
-    tune.main(["--space", "wgan_gp", *TINY, "--name", "x"])
-    assert ray_starts_with["address"] == "local"
-    assert ray_starts_with["include_dashboard"] is False
-
-
-@pytest.mark.parametrize(
-    ("arguments", "cpus"),
-    [(["--concurrency", "50"], 50), (["--concurrency", "20", "--cpus-per-trial", "3"], 60)],
-)
-def test_ray_has_the_cpus_for_the_trials_asked_for(
-    arguments: list[str], cpus: int, ray_starts_with: dict[str, Any]
-) -> None:
-    tune.main(["--space", "wgan_gp", *TINY, "--name", "x", *arguments])
-    assert ray_starts_with["num_cpus"] == cpus

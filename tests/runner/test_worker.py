@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from study.config import TrialConfig
-from study.plan import TrialPlan
 from study.runner.worker import PackWorkers
+from tests.studies import trial_plan
 
 
 @pytest.fixture
@@ -28,40 +27,32 @@ def workers(dropped: list[tuple[str, str]]) -> PackWorkers:
     return found
 
 
-def trial(number: int, **hyperparameters: Any) -> TrialPlan:
-    return TrialPlan(
-        study="s", space="s", trial_id=f"s-{number:05d}",
-        config=TrialConfig(dataset="ring8", **hyperparameters),
-        seeds=(0, 1), study_seed=0, kimg=1.0, eval_kimg=1.0, metric="w1", aggregate="mean",
-    )  # fmt: skip
-
-
 def test_companions_come_first_then_those_with_room(workers: PackWorkers) -> None:
-    assert workers.assign(trial(0, lr_g=1e-3)) == "pack-0"
-    assert workers.assign(trial(1, lr_g=1e-4)) == "pack-0"  # the same shape
-    assert workers.assign(trial(2)) == "pack-1"  # no room any more
-    assert workers.assign(trial(3)) == "pack-1"
+    assert workers.assign(trial_plan(0, lr_g=1e-3)) == "pack-0"
+    assert workers.assign(trial_plan(1, lr_g=1e-4)) == "pack-0"  # the same shape
+    assert workers.assign(trial_plan(2)) == "pack-1"  # no room any more
+    assert workers.assign(trial_plan(3)) == "pack-1"
 
 
 def test_trials_without_companions_go_where_there_are_fewest(workers: PackWorkers) -> None:
-    assert workers.assign(trial(0, batch_size=32)) == "pack-0"
-    assert workers.assign(trial(1, batch_size=64)) == "pack-1"
-    assert workers.assign(trial(2, batch_size=64)) == "pack-1"
-    assert workers.assign(trial(3, batch_size=128)) == "pack-0"
+    assert workers.assign(trial_plan(0, batch_size=32)) == "pack-0"
+    assert workers.assign(trial_plan(1, batch_size=64)) == "pack-1"
+    assert workers.assign(trial_plan(2, batch_size=64)) == "pack-1"
+    assert workers.assign(trial_plan(3, batch_size=128)) == "pack-0"
 
 
 def test_one_that_ends_makes_room(workers: PackWorkers, dropped: list[tuple[str, str]]) -> None:
     for number in range(4):
-        workers.assign(trial(number))
-    workers.release("s-00001")
-    assert dropped == [("pack-0", "s-00001")]
-    assert workers.assign(trial(4)) == "pack-0"
-    workers.release("s-00001")  # said twice
+        workers.assign(trial_plan(number))
+    workers.release("space-00001")
+    assert dropped == [("pack-0", "space-00001")]
+    assert workers.assign(trial_plan(4)) == "pack-0"
+    workers.release("space-00001")  # said twice
     workers.release("nobody")
     assert len(dropped) == 1
 
 
 def test_more_trials_than_room_are_spread(workers: PackWorkers) -> None:
     # Hyperband's paused trials stay where they were.
-    names = [workers.assign(trial(number)) for number in range(6)]
+    names = [workers.assign(trial_plan(number)) for number in range(6)]
     assert sorted(names) == ["pack-0"] * 3 + ["pack-1"] * 3

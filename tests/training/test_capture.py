@@ -22,8 +22,8 @@ from study.training.capture import WARM_UP, CapturedIterations, EagerIterations,
 from study.training.divergence import Divergence, DivergenceWatch
 from study.training.optimisers import Adam, RMSProp
 from study.training.pack import Pack
-from study.training.schedule import train
-from study.training.trainer import Due, Trainer
+from study.training.schedule import schedule
+from study.training.trainer import Due, Trainer, carry_out
 
 MakePack = Callable[..., Pack]
 Data = Callable[[str], Tensor]
@@ -224,7 +224,7 @@ def test_the_loop_does_the_same_with_captured_iterations(
     for pack, way in zip(packs, WAYS, strict=True):
         monkeypatch.setattr("study.training.trainer.iterations_of", way)
         seen.append([])
-        for progress in train(pack, data, kimg=0.3, eval_kimg=0.1):
+        for progress in carry_out(schedule(pack, data, kimg=0.3, eval_kimg=0.1)):
             pack.sample(5)
             seen[-1].append({**vars(progress), "train_seconds": None, "means": repr(progress.means)})
     assert seen[1] == seen[0]

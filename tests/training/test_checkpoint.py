@@ -12,8 +12,9 @@ from torch import Tensor
 from study.training import checkpoint
 from study.training.capture import EagerIterations
 from study.training.pack import Pack
-from study.training.schedule import Progress, train
+from study.training.schedule import Progress, schedule
 from study.training.step import critic_step
+from study.training.trainer import carry_out
 
 MakePack = Callable[..., Pack]
 Data = Callable[[str], Tensor]
@@ -86,16 +87,16 @@ def test_the_loop_goes_on_from_a_checkpoint_as_if_nothing_had_happened(
     data = training_data(case[1])
     packs = [make_pack(*case, n_critic=2, batch_size=10) for _ in range(3)]
     whole, interrupted, resumed = packs
-    expected = list(train(whole, data, 0.1, 0.04))
+    expected = list(carry_out(schedule(whole, data, 0.1, 0.04)))
     seen: list[Progress] = []
-    for progress in train(interrupted, data, 0.1, 0.04):
+    for progress in carry_out(schedule(interrupted, data, 0.1, 0.04)):
         seen.append(progress)
         checkpoint.save(interrupted, tmp_path / "pack.pt")
         if progress.evaluation == 1:
             break
     checkpoint.load(resumed, tmp_path / "pack.pt")
     assert resumed.train_seconds == interrupted.train_seconds
-    seen += train(resumed, data, 0.1, 0.04)
+    seen += carry_out(schedule(resumed, data, 0.1, 0.04))
 
     def without_clock(p: Progress) -> dict[str, object]:
         return {**vars(p), "train_seconds": None, "means": repr(p.means)}

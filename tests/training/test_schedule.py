@@ -1,7 +1,7 @@
 """The loop yields at kimg 0, at every interval and at the end, and counts what it did."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -13,7 +13,8 @@ from study.training import step
 from study.training.capture import EagerIterations
 from study.training.meter import Meter
 from study.training.pack import Pack
-from study.training.schedule import Progress, train
+from study.training.schedule import Progress, schedule
+from study.training.trainer import carry_out
 
 MakePack = Callable[..., Pack]
 MemberState = Callable[[Pack, int], dict[str, bytes]]
@@ -23,6 +24,10 @@ Data = Callable[[str], Tensor]
 @pytest.fixture
 def points(training_data: Data) -> Tensor:
     return training_data("points")
+
+
+def train(pack: Pack, data: Tensor, kimg: float, eval_kimg: float) -> Iterator[Progress]:
+    return carry_out(schedule(pack, data, kimg, eval_kimg))
 
 
 def kill(pack: Pack, *members: int) -> None:

@@ -1,6 +1,6 @@
 """Packs that train together end as each would have ended alone, whatever the others are and do."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,8 +10,8 @@ from torch import Tensor
 from study.training import trainer as trainer_module
 from study.training.capture import EagerIterations
 from study.training.pack import Pack
-from study.training.schedule import schedule
-from study.training.trainer import Due, Trainer
+from study.training.schedule import Progress, schedule
+from study.training.trainer import Due, Trainer, carry_out
 
 MakePack = Callable[..., Pack]
 MemberState = Callable[[Pack, int], dict[str, bytes]]
@@ -177,12 +177,13 @@ def test_packs_that_can_not_be_one_are_refused(
 
 def test_a_schedule_asks_for_training_and_tells_of_progress(make_pack: MakePack, training_data: Data) -> None:
     pack, data = make_pack("dcgan", "points", batch_size=10), training_data("points")
-    trainer, seen = Trainer(), []
-    for event in schedule(pack, data, kimg=0.05, eval_kimg=0.02):
-        if isinstance(event, Due):
-            seen.append(("due", event.images))
-            trainer.train([event])
-        else:
-            seen.append(("progress", event.evaluation))
-    assert [name for name, _ in seen] == ["progress"] + ["due", "progress"] * 3
-    assert [number for _, number in seen] == [0, 20, 1, 40, 2, 50, 3]
+    due: list[int] = []
+
+    def noted() -> Iterator[Due | Progress]:
+        for event in schedule(pack, data, kimg=0.05, eval_kimg=0.02):
+            if isinstance(event, Due):
+                due.append(event.images)
+            yield event
+
+    seen = [(*due, progress.evaluation, pack.images) for progress in carry_out(noted())]
+    assert seen == [(0, 0), (20, 1, 20), (20, 40, 2, 40), (20, 40, 50, 3, 50)]

@@ -3,21 +3,26 @@
 import asyncio
 import time
 from collections.abc import Coroutine, Sequence
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from study.config import TrialConfig
 from study.plan import TrialPlan
 from study.records.trial_folder import Ending, TrialFolder
+from study.reporting.timing import WORKER_PARTS, Timing
+from study.training import checkpoint
+from study.training.capture import EagerIterations
 from study.training.trainer import Due, Trainer
 from study.trial import group as trial_group
+from study.trial import run as trial_run
 from study.trial.evaluation import Evaluation
 from study.trial.group import TrialGroup
 from study.trial.run import run
+from tests.studies import Clock, trial_plan
 
 pytestmark = pytest.mark.usefixtures("cheap_transport")
 
@@ -40,22 +45,8 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def plan(number: int, **changes: Any) -> TrialPlan:
     """Three evaluations after the one at kimg 0, with hyperparameters of its own."""
-    fields = {name: changes.pop(name) for name in list(changes) if name in TrialPlan.__dataclass_fields__}
-    given = {"model": "wgan_gp", "dataset": "ring8", "width": 8, "batch_size": 32, "n_critic": 2}
-    own = {"lr_g": 1e-3 / (1 + number), "lr_d": 2e-3, "lambda_gp": 1.0 + number}
-    whole = TrialPlan(
-        study="study",
-        space="space",
-        trial_id=f"space-{number:05d}",
-        config=TrialConfig.from_dict({**given, **own, **changes}),
-        seeds=(0, 1),
-        study_seed=3,
-        kimg=0.384,
-        eval_kimg=0.128,
-        metric="w1",
-        aggregate="mean",
-    )
-    return replace(whole, **fields)
+    own = {"lr_g": 1e-3 / (1 + number), "lr_d": 2e-3, "lambda_gp": 1.0 + number, "kimg": 0.384}
+    return trial_plan(number, **own | changes)
 
 
 class Group:
@@ -275,12 +266,26 @@ def test_a_trial_that_is_begun_anew_is_not_dropped_with_the_old_call(group: Grou
     assert together(scenario()) == [None]
 
 
-def test_seconds_go_to_parts_and_training_is_shared(group: Group) -> None:
+def test_seconds_go_to_parts_and_training_is_shared(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("study.trial.group.Timing", partial(Timing, clock=clock))
+    monkeypatch.setattr("study.training.trainer.time", SimpleNamespace(perf_counter=clock))
+    clock.slow(monkeypatch, trial_run, "keep_freed_memory", 100)
+    clock.slow(monkeypatch, EagerIterations, "__call__", 10)
+    clock.slow(monkeypatch, trial_run, "save_samples", 4)
+    clock.slow(monkeypatch, TrialFolder, "append", 2)
+    clock.slow(monkeypatch, checkpoint, "save", 1)
     plans = [plan(number) for number in range(2)]
     together(*(group.all(trial) for trial in plans))
-    for part in ("build", "train", "wait", "evaluate", "record", "checkpoint"):
-        assert any(seconds.get(part, 0.0) > 0 for seconds in group.seconds), part
-    occupied = sum(seconds.get("train", 0.0) for seconds in group.seconds)
+    spent = {part: sum(seconds.get(part, 0.0) for seconds in group.seconds) for part in WORKER_PARTS}
+    evaluations, iterations = 2 * 4, 6
+    assert spent == dict.fromkeys(WORKER_PARTS, 0) | {
+        "build": 2 * 100,
+        "evaluate": evaluations * 4,
+        "record": evaluations * 2,
+        "checkpoint": evaluations * 1,
+        "train": 2 * iterations * 10,  # both were there all the time
+        "wait": 3 * (4 + 2 + 1),  # after each training one of them goes on first
+    }
     shares = [group.folder(trial).rows()[-1]["train_seconds"] for trial in plans]
-    assert shares[0] == pytest.approx(shares[1], rel=0.01)
-    assert sum(shares) <= occupied / 2 < 1.2 * sum(shares)  # both were there all the time
+    assert shares == [iterations * 10 / 2] * 2

@@ -2,32 +2,16 @@
 
 from contextlib import nullcontext
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
 
-from study.config import TrialConfig
 from study.plan import TrialPlan
 from study.trial import pack_size
 from study.trial.pack_size import PackSize, choose, measure
+from tests.studies import trial_plan
 
 CPU = torch.device("cpu")
-
-
-def plan(**hyperparameters: Any) -> TrialPlan:
-    return TrialPlan(
-        study="s",
-        space="s",
-        trial_id="s-00000",
-        config=TrialConfig(dataset="ring8", width=8, batch_size=16, **hyperparameters),
-        seeds=(0, 1),
-        study_seed=0,
-        kimg=1.0,
-        eval_kimg=1.0,
-        metric="w1",
-        aggregate="mean",
-    )
 
 
 @pytest.mark.parametrize(
@@ -46,7 +30,7 @@ def test_the_smallest_pack_that_is_nearly_the_fastest(rates: list[float], member
 
 def test_real_packs_are_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pack_size, "SECONDS", 0.05)
-    sizes = measure(plan(model="wgan_gp"), CPU, largest=8)
+    sizes = measure(trial_plan(model="wgan_gp"), CPU, largest=8)
     assert [size.members for size in sizes] == [2, 4, 8][: len(sizes)]
     assert all(size.rate > 0 and size.mib >= 0 for size in sizes)
 
@@ -70,7 +54,7 @@ def rates(monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
 
 
 def members(largest: int) -> list[int]:
-    return [size.members for size in measure(plan(), CPU, largest)]
+    return [size.members for size in measure(trial_plan(), CPU, largest)]
 
 
 @pytest.mark.usefixtures("rates")
@@ -80,7 +64,7 @@ def test_no_pack_is_tried_that_might_not_fit() -> None:
 
 @pytest.mark.usefixtures("rates")
 def test_workers_share_the_memory() -> None:
-    sizes = measure(plan(), CPU, largest=100, memory_share=0.5)
+    sizes = measure(trial_plan(), CPU, largest=100, memory_share=0.5)
     assert [size.members for size in sizes] == [2]  # four members would take 400 MiB of 350
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import torch
 
-from study.config import TrialConfig
 from study.data.arrays import Arrays
 from study.metrics import METRICS, metrics_for
 from study.metrics.judge.classifier import Classifier
@@ -24,6 +23,7 @@ from study.records.trial_folder import TrialFolder
 from study.training.pack import Pack
 from study.trial.evaluation import Evaluation
 from study.trial.run import run
+from tests.studies import trial_plan
 
 pytestmark = pytest.mark.usefixtures("cheap_transport")
 
@@ -34,26 +34,6 @@ MEANS = ("loss_d", "loss_g", "grad_norm_d", "grad_norm_g")
 SECONDS = ("train_seconds", "eval_seconds")
 
 Run = Callable[..., list[Evaluation]]
-
-
-def plan(model: str = "wgan_gp", **changes: Any) -> TrialPlan:
-    """Four evaluations after the one at kimg 0; hyperparameters go to the configuration."""
-    fields = {name: changes.pop(name) for name in list(changes) if name in TrialPlan.__dataclass_fields__}
-    n_critic = 1 if model == "dcgan" else 2
-    given = {"model": model, "dataset": "ring8", "width": 8, "batch_size": 32, "n_critic": n_critic}
-    whole = TrialPlan(
-        study="study",
-        space="space",
-        trial_id="space-00000",
-        config=TrialConfig.from_dict({**given, **changes}),
-        seeds=(0, 1),
-        study_seed=3,
-        kimg=0.512,
-        eval_kimg=0.128,
-        metric="w1",
-        aggregate="mean",
-    )
-    return replace(whole, **fields)
 
 
 @pytest.fixture
@@ -77,7 +57,7 @@ def whole(trial: TrialPlan, tmp_path: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_trial_leaves_complete_rows_and_a_marker(model: str, folder: TrialFolder) -> None:
-    trial = plan(model)
+    trial = trial_plan(model=model)
     evaluations = list(run(trial, folder, CPU))
     assert [e.evaluation for e in evaluations] == [0, 1, 2, 3, 4]
     assert [e.kimg for e in evaluations] == pytest.approx([0, 0.128, 0.256, 0.384, 0.512])
@@ -104,7 +84,7 @@ def test_a_trial_leaves_complete_rows_and_a_marker(model: str, folder: TrialFold
 
 
 def test_the_ceiling_is_the_members_own_value_at_kimg_0(folder: TrialFolder) -> None:
-    list(run(plan(), folder, CPU))
+    list(run(trial_plan(), folder, CPU))
     rows = folder.rows()
     first = {row["seed"]: row for row in rows if row["evaluation"] == 0}
     assert first[0]["w1"] != first[1]["w1"]
@@ -118,14 +98,14 @@ def test_the_ceiling_is_the_members_own_value_at_kimg_0(folder: TrialFolder) -> 
 @pytest.mark.parametrize("how", ["mean", "median", "cvar"])
 @pytest.mark.parametrize("metric", ["w1", "hq"])
 def test_the_objective_aggregates_the_scores(how: str, metric: str, folder: TrialFolder) -> None:
-    trial = plan(metric=metric, aggregate=how, seeds=(0, 1, 2), kimg=0.128)
+    trial = trial_plan(metric=metric, aggregate=how, seeds=(0, 1, 2), kimg=0.128)
     for evaluation in run(trial, folder, CPU):
         scores = [row["score"] for row in evaluation.rows]
         assert evaluation.objective == aggregate(scores, how, METRICS[metric].higher_is_better)
 
 
 def test_the_plan_is_written_before_anything_is_trained(folder: TrialFolder) -> None:
-    trial = plan()
+    trial = trial_plan()
     evaluations = run(trial, folder, CPU)
     next(evaluations)
     assert folder.plan() == trial
@@ -133,12 +113,12 @@ def test_the_plan_is_written_before_anything_is_trained(folder: TrialFolder) -> 
 
 
 def test_the_marker_is_written_before_the_last_evaluation_is_yielded(folder: TrialFolder) -> None:
-    for evaluation in run(plan(), folder, CPU):
+    for evaluation in run(trial_plan(), folder, CPU):
         assert (folder.ending() is not None) == (evaluation.state != "running")
 
 
 def test_a_summary_is_the_mean_over_the_living(folder: TrialFolder) -> None:
-    *_, last = run(plan(), folder, CPU)
+    *_, last = run(trial_plan(), folder, CPU)
     summary = last.summary()
     for name in (*metrics_for("ring8"), *MEANS):
         assert summary[name] == pytest.approx(sum(row[name] for row in last.rows) / 2, rel=1e-12)
@@ -156,7 +136,7 @@ def test_digits_are_judged_by_their_classifier(
     folder: TrialFolder, digits: Arrays, classifier: Classifier
 ) -> None:
     del digits, classifier  # asked for so that it is trained once for all test files
-    trial = plan("dcgan", dataset="digits", width=2, metric="fd", kimg=0.256)
+    trial = trial_plan(model="dcgan", dataset="digits", width=2, metric="fd", kimg=0.256)
     *_, last = run(trial, folder, CPU)
     assert last.state == "completed"
     assert set(metrics_for("digits")) <= set(last.rows[0])
@@ -172,7 +152,7 @@ def test_digits_are_judged_by_their_classifier(
 def test_a_trial_closed_midway_goes_on_as_if_nothing_had_happened(
     model: str, heard: int, folder: TrialFolder, tmp_path: Path
 ) -> None:
-    trial = plan(model)
+    trial = trial_plan(model=model)
     first = run(trial, folder, CPU)
     for _ in range(heard):
         next(first)
@@ -185,16 +165,16 @@ def test_a_trial_closed_midway_goes_on_as_if_nothing_had_happened(
 
 
 def test_a_trial_closed_before_its_first_evaluation_starts_again(folder: TrialFolder, tmp_path: Path) -> None:
-    folder.create(plan())
-    list(run(plan(), folder, CPU))
-    assert without_seconds(folder.rows()) == whole(plan(), tmp_path)
+    folder.create(trial_plan())
+    list(run(trial_plan(), folder, CPU))
+    assert without_seconds(folder.rows()) == whole(trial_plan(), tmp_path)
 
 
 def test_train_seconds_add_up_over_interruptions(folder: TrialFolder) -> None:
-    first = run(plan(), folder, CPU)
+    first = run(trial_plan(), folder, CPU)
     before = [next(first) for _ in range(3)][-1].rows[0]["train_seconds"]
     first.close()  # type: ignore[attr-defined]
-    *_, last = run(plan(), folder, CPU)
+    *_, last = run(trial_plan(), folder, CPU)
     seconds = [row["train_seconds"] for row in folder.rows() if row["seed"] == 0]
     assert before > 0
     assert last.rows[0]["train_seconds"] > before
@@ -223,7 +203,7 @@ def test_a_kill_between_two_writes_doubles_nothing(
     def kill(*_: object) -> None:
         raise Killed
 
-    trial = plan()
+    trial = trial_plan()
     first = run(trial, folder, CPU)
     for _ in range(at):
         next(first)
@@ -242,7 +222,7 @@ def test_a_kill_between_two_writes_doubles_nothing(
 
 def test_rows_newer_than_the_checkpoint_are_made_again(folder: TrialFolder, tmp_path: Path) -> None:
     # As if the disk had kept the rows of two evaluations more than the checkpoint knows of.
-    trial = plan()
+    trial = trial_plan()
     first = run(trial, folder, CPU)
     next(first), next(first)
     shutil.copy(folder.checkpoint, tmp_path / "older.pt")
@@ -254,7 +234,7 @@ def test_rows_newer_than_the_checkpoint_are_made_again(folder: TrialFolder, tmp_
 
 
 def test_a_torn_last_row_is_made_again(folder: TrialFolder, tmp_path: Path) -> None:
-    trial = plan()
+    trial = trial_plan()
     first = run(trial, folder, CPU)
     next(first), next(first)
     first.close()  # type: ignore[attr-defined]
@@ -267,32 +247,32 @@ def test_a_torn_last_row_is_made_again(folder: TrialFolder, tmp_path: Path) -> N
 def test_a_marker_lost_in_a_kill_is_written_without_training(
     folder: TrialFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    *_, last = run(plan(), folder, CPU)
+    *_, last = run(trial_plan(), folder, CPU)
     expected = folder.ending()
     rows = (folder.path / "curves.jsonl").read_bytes()
     (folder.path / "DONE").unlink()
     monkeypatch.setattr("study.trial.run.schedule", lambda *_: pytest.fail("it trained"))
-    (again,) = run(plan(), folder, CPU)
+    (again,) = run(trial_plan(), folder, CPU)
     assert again == replace(last, image=None)
     assert folder.ending() == expected
     assert (folder.path / "curves.jsonl").read_bytes() == rows
 
 
 def test_an_unreadable_checkpoint_is_named(folder: TrialFolder) -> None:
-    next(run(plan(), folder, CPU))
+    next(run(trial_plan(), folder, CPU))
     folder.checkpoint.write_bytes(b"not a checkpoint")
     with pytest.raises(RuntimeError, match=r"pack\.pt: the checkpoint can't be read"):
-        next(run(plan(), folder, CPU))
+        next(run(trial_plan(), folder, CPU))
 
 
 def test_a_second_process_does_not_train_the_same_trial(
     folder: TrialFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("study.records.trial_folder.LOCK_SECONDS", 0.1)
-    first = run(plan(), folder, CPU)
+    first = run(trial_plan(), folder, CPU)
     next(first)
     with pytest.raises(TimeoutError):
-        next(run(plan(), folder, CPU))
+        next(run(trial_plan(), folder, CPU))
     next(first)
 
 
@@ -301,7 +281,7 @@ def test_a_second_process_does_not_train_the_same_trial(
 
 @pytest.mark.parametrize("model", MODELS)
 def test_a_huge_learning_rate_ends_at_the_ceiling(model: str, folder: TrialFolder) -> None:
-    trial = plan(model, lr_g=1e4, lr_d=1e4, kimg=1000, eval_kimg=100)
+    trial = trial_plan(model=model, lr_g=1e4, lr_d=1e4, kimg=1000, eval_kimg=100)
     *_, last = run(trial, folder, CPU)
     assert (last.state, last.ended_by) == ("diverged", "divergence")
     assert last.kimg < 20
@@ -347,7 +327,7 @@ def test_a_diverged_seed_scores_its_ceiling_and_the_others_go_on(
     folder: TrialFolder,
     tmp_path: Path,
 ) -> None:
-    trial = plan(seeds=(0, 1, 2), metric=metric, aggregate=how)
+    trial = trial_plan(seeds=(0, 1, 2), metric=metric, aggregate=how)
     expected = whole(trial, tmp_path)
     planting({1: 3})
     *_, last = run(trial, folder, CPU)
@@ -372,11 +352,11 @@ def test_when_all_seeds_have_diverged_the_trial_has(
     planting: Callable[[dict[int, int]], None], folder: TrialFolder
 ) -> None:
     planting({0: 1, 1: 2})
-    *_, last = run(plan(), folder, CPU)
+    *_, last = run(trial_plan(), folder, CPU)
     assert (last.state, last.ended_by, last.evaluation) == ("diverged", "divergence", 2)
     ending = folder.ending()
     assert ending is not None
-    assert ending.objective == objective(plan(), last.rows) == last.objective
+    assert ending.objective == objective(trial_plan(), last.rows) == last.objective
     assert math.isfinite(last.objective)
     assert (folder.path / "DIVERGED").is_file()
     assert json.loads((folder.path / "DIVERGED").read_text())["kimg"] == last.kimg
@@ -386,9 +366,9 @@ def test_a_diverged_trial_killed_before_its_marker_is_diverged(
     planting: Callable[[dict[int, int]], None], folder: TrialFolder
 ) -> None:
     planting({0: 1, 1: 1})
-    *_, last = run(plan(), folder, CPU)
+    *_, last = run(trial_plan(), folder, CPU)
     (folder.path / "DIVERGED").unlink()
-    (again,) = run(plan(), folder, CPU)
+    (again,) = run(trial_plan(), folder, CPU)
     assert again == replace(last, image=None)
 
 
@@ -396,11 +376,11 @@ def test_a_seed_that_diverged_stays_so_over_an_interruption(
     planting: Callable[[dict[int, int]], None], folder: TrialFolder, tmp_path: Path
 ) -> None:
     planting({1: 2})
-    expected = whole(plan(), tmp_path)
-    first = run(plan(), folder, CPU)
+    expected = whole(trial_plan(), tmp_path)
+    first = run(trial_plan(), folder, CPU)
     for _ in range(3):
         next(first)
     first.close()  # type: ignore[attr-defined]
     planting({})
-    list(run(plan(), folder, CPU))
+    list(run(trial_plan(), folder, CPU))
     assert without_seconds(folder.rows()) == expected

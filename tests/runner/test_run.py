@@ -1,0 +1,65 @@
+"""What Ray is started with, and an interrupt meanwhile."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from study import tune
+from study.records.study_folder import StudyFolder
+from study.records.tables import TABLES
+from tests.studies import TINY, journal, table
+
+
+@pytest.fixture
+def ray_starts_with(
+    request: pytest.FixtureRequest, tmp_path: Path, cheap_transport: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, Any]]:
+    """What study.tune hands to ray.init, in an empty folder; there it is interrupted."""
+    del cheap_transport
+    given: dict[str, Any] = {}
+
+    def init(**options: Any) -> None:
+        given.update(options)
+        os.kill(os.getpid(), getattr(request, "param", signal.SIGINT))
+
+    monkeypatch.setattr("ray.init", init)
+    monkeypatch.chdir(tmp_path)
+    before = signal.getsignal(signal.SIGTERM)
+    yield given
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("ray_starts_with", [signal.SIGINT, signal.SIGTERM], indirect=True)
+def test_an_interrupt_while_ray_starts(
+    ray_starts_with: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert tune.main(["--space", "wgan_gp", *TINY, "--name", "x"]) == 130
+    assert ray_starts_with
+    out = capsys.readouterr().out
+    assert "stopping: running trials keep their last checkpoint" in out  # not cut off at once
+    assert out.splitlines()[-1].endswith("python -m study.tune --resume results/x")
+    study = StudyFolder(tmp_path / "results" / "x")
+    assert [len(table(study, name)) for name in TABLES] == [0, 0, 0]
+    assert journal(study, "wgan_gp") == []
+
+
+def test_a_cluster_that_happens_to_run_here_is_not_joined(ray_starts_with: dict[str, Any]) -> None:
+    # Left to itself, ray.init joins what RAY_ADDRESS or a `ray start` (even a dead one) points to.
+    tune.main(["--space", "wgan_gp", *TINY, "--name", "x"])
+    assert ray_starts_with["address"] == "local"
+    assert ray_starts_with["include_dashboard"] is False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cpus"),
+    [(["--concurrency", "50"], 50), (["--concurrency", "20", "--cpus-per-trial", "3"], 60)],
+)
+def test_ray_has_the_cpus_for_the_trials_asked_for(
+    arguments: list[str], cpus: int, ray_starts_with: dict[str, Any]
+) -> None:
+    tune.main(["--space", "wgan_gp", *TINY, "--name", "x", *arguments])
+    assert ray_starts_with["num_cpus"] == cpus
