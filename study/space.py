@@ -388,9 +388,7 @@ def _q_uniform(where: str, spec: Spec) -> Range:
     if _is_int(q):
         return Range(first * int(q), last * int(q), step=int(q), whole=True)
     if last - first >= MOST_STEPS:
-        raise SpaceError(
-            f"{where}: q = {q!r} makes more steps than there are floats from {low!r} to {high!r}"
-        )
+        raise SpaceError(f"{where}: q = {q!r} is too small a step from {low!r} to {high!r}")
     return Range(float(first * step), float(last * step), step=q)
 
 

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 STUDY = ROOT / "study"
 
-# The rooms of `study` (its files and folders), from the ground up: each may import those above it in this list.
+# The rooms of `study` (its files and folders), from the ground up: each may import those above it here.
 ROOMS = [
     *("errors", "seeds", "machine"),
     *("config", "plan", "models", "data", "metrics", "space"),

@@ -12,10 +12,10 @@ from study.space import Choice, Range, Space
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:
     """By hyperparameter, in the space's order: samplers draw in this order."""
-    return {name: _distribution(searched) for name, searched in space.searched.items()}
+    return {name: distribution(searched) for name, searched in space.searched.items()}
 
 
-def _distribution(searched: Choice | Range) -> BaseDistribution:
+def distribution(searched: Choice | Range) -> BaseDistribution:
     if isinstance(searched, Choice):
         return CategoricalDistribution(searched.values)
     if searched.whole:

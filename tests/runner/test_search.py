@@ -14,8 +14,9 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from study.records.trial_folder import MARKERS, Ending
-from study.runner.search import STATES, Proposal, Search, grid_size, open_journal
-from study.space import Space, SpaceError, parse_space
+from study.runner.distributions import distributions
+from study.runner.search import STATES, Proposal, Search, open_journal
+from study.space import Space, parse_space
 
 SAMPLERS = ["tpe", "random", "qmc", "grid"]
 LOG = {"distribution": "log_uniform_values", "min": 1e-5, "max": 1e-1}
@@ -165,9 +166,9 @@ def test_a_proposal_has_the_spaces_hyperparameters(journal: Path, sampler: str) 
     for number in range(5):
         proposal = searcher.ask()
         assert proposal.number == number
-        assert set(proposal.hyperparameters) == {*space.distributions, *space.constants}
+        assert set(proposal.hyperparameters) == {*space.searched, *space.constants}
         assert proposal.hyperparameters["model"] == "wgan_gp"
-        for name, distribution in space.distributions.items():
+        for name, distribution in distributions(space).items():
             value = proposal.hyperparameters[name]
             assert distribution._contains(distribution.to_internal_repr(value))
 
@@ -234,7 +235,7 @@ def test_qmc_spreads_better_than_chance(journal: Path) -> None:
 @pytest.mark.parametrize("parts", [[12], [1, 5, 6], [6, 6], [1] * 12], ids=str)
 @pytest.mark.parametrize("told", [True, False], ids=["told", "running"])
 def test_a_grid_proposes_every_cell_exactly_once(journal: Path, parts: list[int], told: bool) -> None:
-    assert grid_size(GRID) == 12
+    assert GRID.grid_size() == 12
     cells: list[dict[str, Any]] = []
     for part in parts:
         searcher = search(journal, "grid")
@@ -249,11 +250,6 @@ def test_a_failed_cell_is_not_proposed_again(journal: Path) -> None:
         cells.append(tuple(searcher.ask().hyperparameters.values()))
         searcher.tell(number, ending("failed", None))
     assert len(set(cells)) == 12
-
-
-def test_a_grid_without_end_has_no_size() -> None:
-    with pytest.raises(SpaceError, match="mixed: lr_g: a grid needs a finite list"):
-        grid_size(SPACE)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -276,7 +272,7 @@ def test_a_half_asked_trial_gets_what_it_misses(tmp_path: Path, sampler: str) ->
     whole = searcher.ask()
     lines = journal.read_text().splitlines(keepends=True)
     cuts = range(before + 1, len(lines) + 1)
-    assert len(cuts) > len(space_for(sampler).distributions)
+    assert len(cuts) > len(space_for(sampler).searched)
     for cut in cuts:
         half = tmp_path / f"cut-{cut}"
         half.write_text("".join(lines[:cut]))
@@ -295,7 +291,7 @@ def test_a_half_asked_trial_gets_what_it_misses(tmp_path: Path, sampler: str) ->
             assert proposal.hyperparameters[name] == whole.hyperparameters[name]
         assert resumed.running() == search(half, sampler).running() == [proposal]
         resumed.tell(3, ending("completed"))
-        assert written(half, resumed.space.name)[3].params.keys() == resumed.space.distributions.keys()
+        assert written(half, resumed.space.name)[3].params.keys() == resumed.space.searched.keys()
 
 
 @pytest.mark.parametrize("torn", ['{"op_code":4,"work', "{", '{"op_code":4}'])
