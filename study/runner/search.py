@@ -13,7 +13,7 @@ from typing import Any
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GridSampler, QMCSampler, RandomSampler, TPESampler
-from optuna.storages import JournalStorage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
@@ -42,7 +42,7 @@ class Search:
     """One space's Optuna study, in the study's journal under the space's name."""
 
     def __init__(
-        self, space: Space, journal: JournalStorage, sampler: str, seed: int, higher_is_better: bool
+        self, space: Space, journal: BaseStorage, sampler: str, seed: int, higher_is_better: bool
     ) -> None:
         """`seed` is the study's."""
         self.space = space
