@@ -1,7 +1,6 @@
-"""Search spaces: a Weights & Biases sweep configuration (YAML) read into Optuna's distributions.
+"""Search spaces: a Weights & Biases sweep configuration (YAML), read.
 
-Every distribution of W&B's sweep schema that Optuna can express is understood; the others are
-refused by name.
+Every distribution of W&B's sweep schema is read as a choice or a range, or refused by name.
 """
 
 import json
@@ -13,12 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
 
 from study.config import TrialConfig, check_name
 from study.errors import ConfigError, UserError, did_you_mean
@@ -36,11 +29,50 @@ INEXPRESSIBLE = (
     "categorical_w_probabilities",
 )
 LARGEST = 1e300  # of numbers in a space: beyond it arithmetic overflows
+MOST_STEPS = 2**53  # of a quantised range: beyond it neighbours are the same float
 Spec = dict[str, Any]
 
 
 class SpaceError(UserError):
     """A search space can't be read or says something that can't be done."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of these values."""
+
+    values: tuple[Any, ...]
+
+    @property
+    def ends(self) -> tuple[Any, ...]:
+        """What stands for all that can be chosen when a space is checked."""
+        return self.values
+
+
+@dataclass(frozen=True)
+class Range:
+    """A number from low to high, both included; with `log` uniform in its logarithm.
+
+    A `step` divides high - low: without one there are infinitely many values, or too many for a grid.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+    whole: bool = False  # integers
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        return self.low, self.high
+
+    @property
+    def values(self) -> tuple[float, ...] | None:
+        """Every value, where there is a step."""
+        if self.step is None:
+            return None
+        steps = round((self.high - self.low) / self.step)
+        return tuple(self.low + i * self.step for i in range(steps + 1))
 
 
 @dataclass(frozen=True)
@@ -50,7 +82,7 @@ class Space:
     Attributes:
         name: the file's stem.
         document: the YAML as read.
-        distributions: what is searched; `constants`: what is fixed.
+        searched: hyperparameters that vary; `constants`: those that are fixed.
         method: 'bayes', 'random' or 'grid'.
         metric: name and goal as written; the name 'objective' stands for the dataset's default metric.
         min_evaluations, eta: where successive halving first stops trials, and its factor; None
@@ -60,7 +92,7 @@ class Space:
 
     name: str
     document: dict[str, Any]
-    distributions: dict[str, BaseDistribution]
+    searched: dict[str, Choice | Range]
     constants: dict[str, Any]
     method: str
     metric: str
@@ -71,23 +103,32 @@ class Space:
 
     def grid(self) -> dict[str, list[Any]]:
         """Every value of every searched parameter; SpaceError when one has infinitely many."""
-        return {name: _values(self.name, name, d) for name, d in self.distributions.items()}
+        grid = {}
+        for name, searched in self.searched.items():
+            if (values := searched.values) is None:
+                raise SpaceError(
+                    f"{self.name}: {name}: a grid needs a finite list; give values, int_uniform or q_uniform"
+                )
+            grid[name] = list(values)
+        return grid
+
+    def grid_size(self) -> int:
+        """How many configurations its grid has; SpaceError when it has no end."""
+        return math.prod(len(values) for values in self.grid().values())
 
     def largest(self) -> dict[str, Any]:
         """Hyperparameters of the largest shape that it can propose; per-member numbers are left out."""
         per_member = {name for name, h in hyperparameters().items() if h.per_member}
         found = {name: value for name, value in self.constants.items() if name not in per_member}
-        for name, distribution in self.distributions.items():
+        for name, searched in self.searched.items():
             if name not in per_member:
-                values = _extremes(distribution)
-                found[name] = values[0] if isinstance(values[0], str) else max(values)
+                ends = searched.ends
+                found[name] = ends[0] if isinstance(ends[0], str) else max(ends)
         return found
 
     def models(self) -> list[str]:
         """The GAN variants that it can propose."""
-        if "model" in self.distributions:
-            return _values(self.name, "model", self.distributions["model"])
-        return [self.constants["model"]]
+        return list(self.searched["model"].ends if "model" in self.searched else [self.constants["model"]])
 
 
 def find_space(name_or_path: str) -> Path:
@@ -139,7 +180,7 @@ def parse_space(name: str, document: Any) -> Space:
     if not isinstance(parameters, dict) or not parameters:
         raise SpaceError(f"{name}: parameters must name at least one hyperparameter")
 
-    distributions: dict[str, BaseDistribution] = {}
+    searched: dict[str, Choice | Range] = {}
     constants: dict[str, Any] = {}
     for parameter, spec in parameters.items():
         where = f"{name}: {parameter}"
@@ -149,12 +190,13 @@ def parse_space(name: str, document: Any) -> Space:
             raise SpaceError(f"{name}: {error}") from error
         if not isinstance(spec, dict):
             raise SpaceError(f"{where}: write a mapping, such as {{value: {spec!r}}}")
-        if _distribution_name(where, spec) == "constant":
+        kind = _distribution_name(where, spec)
+        if kind == "constant":
             constants[parameter] = spec["value"]
         else:
-            distributions[parameter] = _distribution(where, spec)
+            searched[parameter] = found = _searched(where, kind, spec)
             known = hyperparameters().get(parameter)
-            if known and known.type is int and isinstance(distributions[parameter], FloatDistribution):
+            if known and known.type is int and isinstance(found, Range) and not found.whole:
                 raise SpaceError(
                     f"{where} takes whole numbers: use int_uniform, q_uniform with a whole q, or values"
                 )
@@ -166,7 +208,7 @@ def parse_space(name: str, document: Any) -> Space:
     space = Space(
         name=name,
         document=document,
-        distributions=distributions,
+        searched=searched,
         constants=constants,
         method=method,
         metric=metric,
@@ -185,15 +227,15 @@ def parse_space(name: str, document: Any) -> Space:
 
 def _check_corners(space: Space) -> None:
     """Every extreme value of every parameter must make a valid configuration, for every model."""
-    if "model" not in space.constants and "model" not in space.distributions:
+    if "model" not in space.constants and "model" not in space.searched:
         raise SpaceError(
             f"{space.name}: parameters must say which model, as model: {{value: {MODELS.default.name}}}"
         )
-    if "dataset" in space.distributions:
+    if "dataset" in space.searched:
         raise SpaceError(
             f"{space.name}: dataset: a study has one dataset; give it as a value or with --dataset"
         )
-    extremes = {name: _extremes(d) for name, d in space.distributions.items()}
+    extremes = {name: searched.ends for name, searched in space.searched.items()}
     first = {name: values[0] for name, values in extremes.items()} | space.constants
     for model in extremes.get("model", [first["model"]]):
         for name, values in extremes.items():
@@ -206,24 +248,6 @@ def _check_corners(space: Space) -> None:
             TrialConfig.from_dict({**first, "model": model})
         except ConfigError as error:
             raise SpaceError(f"{space.name}: {error}") from error
-
-
-def _extremes(distribution: BaseDistribution) -> list[Any]:
-    if isinstance(distribution, CategoricalDistribution):
-        return list(distribution.choices)
-    assert isinstance(distribution, FloatDistribution | IntDistribution)
-    return [distribution.low, distribution.high]
-
-
-def _values(space: str, name: str, distribution: BaseDistribution) -> list[Any]:
-    if isinstance(distribution, CategoricalDistribution):
-        return list(distribution.choices)
-    if isinstance(distribution, IntDistribution) and not distribution.log:
-        return list(range(distribution.low, distribution.high + 1, distribution.step))
-    if isinstance(distribution, FloatDistribution) and distribution.step is not None:
-        n = round((distribution.high - distribution.low) / distribution.step)
-        return [distribution.low + i * distribution.step for i in range(n + 1)]
-    raise SpaceError(f"{space}: {name}: a grid needs a finite list; give values, int_uniform or q_uniform")
 
 
 def _metric(name: str, spec: Any) -> tuple[str, str]:
@@ -284,9 +308,9 @@ def _distribution_name(where: str, spec: Spec) -> str:
         raise SpaceError(f"{where}: distribution = {name!r} must be a name")
     if name in INEXPRESSIBLE:
         raise SpaceError(f"{where}: Optuna has no counterpart of the distribution {name!r}")
-    if name != "constant" and name not in _BUILDERS:
+    if name != "constant" and name not in _READERS:
         raise SpaceError(
-            f"{where}: unknown distribution {name!r}{did_you_mean(name, ['constant', *_BUILDERS])}"
+            f"{where}: unknown distribution {name!r}{did_you_mean(name, ['constant', *_READERS])}"
         )
     if name == "constant":
         _check_keys(where, spec, {"distribution", "value"})
@@ -295,22 +319,18 @@ def _distribution_name(where: str, spec: Spec) -> str:
     return name
 
 
-def _distribution(where: str, spec: Spec) -> BaseDistribution:
-    keys, build = _BUILDERS[_distribution_name(where, spec)]
+def _searched(where: str, kind: str, spec: Spec) -> Choice | Range:
+    keys, read = _READERS[kind]
     _check_keys(where, spec, keys | {"distribution"})
     try:
-        return build(where, spec)
-    except SpaceError:
-        raise
+        return read(where, spec)
     except OverflowError as error:
         raise SpaceError(
             f"{where}: exp of these exponents overflows; to give values, use log_uniform_values"
         ) from error
-    except (ArithmeticError, ValueError) as error:
-        raise SpaceError(f"{where}: Optuna can't express this range: {error}") from error
 
 
-def _categorical(where: str, spec: Spec) -> BaseDistribution:
+def _categorical(where: str, spec: Spec) -> Choice:
     values = spec.get("values")
     if not isinstance(values, list) or not values:
         raise SpaceError(f"{where}: values must be a list of at least one value")
@@ -319,45 +339,46 @@ def _categorical(where: str, spec: Spec) -> BaseDistribution:
             raise SpaceError(f"{where}: values: {value!r} is no single value")
     if len({(type(v), v) for v in values}) != len(values):
         raise SpaceError(f"{where}: values has duplicates")
-    return CategoricalDistribution(values)
+    return Choice(tuple(values))
 
 
-def _int_uniform(where: str, spec: Spec) -> BaseDistribution:
+def _int_uniform(where: str, spec: Spec) -> Range:
     low, high = _bounds(where, spec)
     if not (_is_int(low) and _is_int(high)):
         raise SpaceError(f"{where}: int_uniform needs whole min and max")
-    return IntDistribution(int(low), int(high))
+    return Range(int(low), int(high), step=1, whole=True)
 
 
-def _uniform(where: str, spec: Spec) -> BaseDistribution:
-    return FloatDistribution(*_bounds(where, spec))
+def _uniform(where: str, spec: Spec) -> Range:
+    low, high = _bounds(where, spec)
+    return Range(float(low), float(high))
 
 
-def _log_uniform_values(where: str, spec: Spec) -> BaseDistribution:
+def _log_uniform_values(where: str, spec: Spec) -> Range:
     """Also inv_log_uniform_values: where 1/X is log-uniform, X is."""
     low, high = _bounds(where, spec)
     if not low > 0:
         raise SpaceError(f"{where}: min = {low!r}: a logarithmic range must stay above 0")
-    return FloatDistribution(low, high, log=True)
+    return Range(float(low), float(high), log=True)
 
 
-def _log_uniform(where: str, spec: Spec) -> BaseDistribution:
+def _log_uniform(where: str, spec: Spec) -> Range:
     low, high = _bounds(where, spec)
     return _log_range(where, math.exp(low), math.exp(high))
 
 
-def _inv_log_uniform(where: str, spec: Spec) -> BaseDistribution:
+def _inv_log_uniform(where: str, spec: Spec) -> Range:
     low, high = _bounds(where, spec)
     return _log_range(where, math.exp(-high), math.exp(-low))
 
 
-def _log_range(where: str, low: float, high: float) -> BaseDistribution:
+def _log_range(where: str, low: float, high: float) -> Range:
     if not 0 < low < high:
         raise SpaceError(f"{where}: exp of the exponents leaves no range: {low:g} to {high:g}")
-    return FloatDistribution(low, high, log=True)
+    return Range(low, high, log=True)
 
 
-def _q_uniform(where: str, spec: Spec) -> BaseDistribution:
+def _q_uniform(where: str, spec: Spec) -> Range:
     """Multiples of q between min and max."""
     low, high = _bounds(where, spec)
     q = _number(where, spec, "q", 1)
@@ -370,31 +391,33 @@ def _q_uniform(where: str, spec: Spec) -> BaseDistribution:
     if last < first:
         raise SpaceError(f"{where}: no multiple of q = {q!r} lies between {low!r} and {high!r}")
     if _is_int(q):
-        return IntDistribution(first * int(q), last * int(q), step=int(q))
-    return FloatDistribution(float(first * step), float(last * step), step=q)
+        return Range(first * int(q), last * int(q), step=int(q), whole=True)
+    if last - first >= MOST_STEPS:
+        raise SpaceError(f"{where}: q = {q!r} is too small a step from {low!r} to {high!r}")
+    return Range(float(first * step), float(last * step), step=q)
 
 
-def _q_log_uniform_values(where: str, spec: Spec) -> BaseDistribution:
+def _q_log_uniform_values(where: str, spec: Spec) -> Range:
     low, high = _bounds(where, spec)
     return _whole_log_range(where, low, high, _number(where, spec, "q", 1))
 
 
-def _q_log_uniform(where: str, spec: Spec) -> BaseDistribution:
+def _q_log_uniform(where: str, spec: Spec) -> Range:
     low, high = _bounds(where, spec)
     return _whole_log_range(where, math.exp(low), math.exp(high), _number(where, spec, "q", 1))
 
 
-def _whole_log_range(where: str, low: float, high: float, q: float) -> BaseDistribution:
+def _whole_log_range(where: str, low: float, high: float, q: float) -> Range:
     first, last = math.ceil(low - 1e-9), math.floor(high + 1e-9)
     if q != 1 or first < 1 or last < first:
         raise SpaceError(
             f"{where}: Optuna can express a quantised logarithmic range only with q = 1 and min >= 1"
         )
-    return IntDistribution(first, last, log=True)
+    return Range(first, last, log=True, whole=True)
 
 
 _MIN_MAX = frozenset({"min", "max"})
-_BUILDERS: dict[str, tuple[frozenset[str], Callable[[str, Spec], BaseDistribution]]] = {
+_READERS: dict[str, tuple[frozenset[str], Callable[[str, Spec], Choice | Range]]] = {
     "categorical": (frozenset({"values"}), _categorical),
     "int_uniform": (_MIN_MAX, _int_uniform),
     "uniform": (_MIN_MAX, _uniform),

@@ -213,9 +213,7 @@ def _pack(text: str) -> int | str:
 def _trials(space: "Space", sampler: str, asked: int | None, default: int) -> int:
     """Trials of one space: what was asked for, else its run_cap at most; never more than its grid."""
     if sampler == "grid":
-        from study.runner.search import grid_size
-
-        size = grid_size(space)
+        size = space.grid_size()
         return min(asked or space.run_cap or size, size)
     return asked or min(default, space.run_cap or default)
 

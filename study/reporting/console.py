@@ -159,7 +159,7 @@ class Console:
                 "objective", ascending=not self._metric.higher_is_better
             )
             for row in best.head(BEST_ROWS).to_dict("records"):
-                chosen = "  ".join(f"{n} {_cell(row[n])}" for n in space.distributions if n in row)
+                chosen = "  ".join(f"{n} {_cell(row[n])}" for n in space.searched if n in row)
                 table.add_row(row["trial_id"], *(_cell(row[m]) for m in ("objective", *metrics)), chosen)
         if len(completed):
             self._rich.print(table)

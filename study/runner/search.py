@@ -13,11 +13,12 @@ from typing import Any
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GridSampler, QMCSampler, RandomSampler, TPESampler
-from optuna.storages import JournalStorage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from study.records.trial_folder import Ending
+from study.runner.distributions import distributions
 from study.seeds import derive_seed
 from study.space import Space
 
@@ -41,10 +42,11 @@ class Search:
     """One space's Optuna study, in the study's journal under the space's name."""
 
     def __init__(
-        self, space: Space, journal: JournalStorage, sampler: str, seed: int, higher_is_better: bool
+        self, space: Space, journal: BaseStorage, sampler: str, seed: int, higher_is_better: bool
     ) -> None:
         """`seed` is the study's."""
         self.space = space
+        self._distributions = distributions(space)
         quiet()
         self._study = optuna.create_study(
             study_name=space.name,
@@ -56,7 +58,7 @@ class Search:
 
     def ask(self) -> Proposal:
         """The next configuration to try; it stays RUNNING in the journal until it is told."""
-        return self._proposal(self._study.ask(self.space.distributions))
+        return self._proposal(self._study.ask(self._distributions))
 
     def report(self, number: int, evaluation: int, objective: float) -> None:
         """Record an intermediate objective; its step is the evaluation's number."""
@@ -88,7 +90,7 @@ class Search:
     def _proposal(self, trial: optuna.trial.Trial) -> Proposal:
         searched = {
             name: trial.params[name] if name in trial.params else trial._suggest(name, distribution)
-            for name, distribution in self.space.distributions.items()
+            for name, distribution in self._distributions.items()
         }
         return Proposal(trial.number, {**self.space.constants, **searched})
 
@@ -116,14 +118,6 @@ def quiet() -> None:
     """Optuna's info lines and experimental-feature warnings are not for the users of a study."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=ExperimentalWarning)
-
-
-def grid_size(space: Space) -> int:
-    """How many configurations a space's grid has; SpaceError when it has no end."""
-    size = 1
-    for values in space.grid().values():
-        size *= len(values)
-    return size
 
 
 class _CountedGrid(GridSampler):
