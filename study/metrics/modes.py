@@ -69,7 +69,8 @@ def modes_of_images(logits: "Tensor", labels: "Tensor") -> Modes:
     samples=SAMPLES,
     higher_is_better=True,
     worst=0.0,
-    meaning="number of modes reached",
+    meaning="modes reached: classes predicted at least a tenth as often as they occur in real images; "
+    "modes with at least one point within 3 standard deviations",
 )
 def modes_covered(modes: Modes) -> int:
     return int(modes.covered.sum())
@@ -79,7 +80,7 @@ def modes_covered(modes: Modes) -> int:
     samples=SAMPLES,
     higher_is_better=True,
     worst=0.0,
-    meaning="fraction of modes reached",
+    meaning="the same, as a fraction of all modes",
 )
 def mode_coverage(modes: Modes) -> float:
     return int(modes.covered.sum()) / len(modes.counts)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 @metric(
     samples={"points": 1000},
     higher_is_better=False,
-    meaning="exact 1-Wasserstein distance, 1,000 samples against the first 1,000 held-out points",
+    meaning="exact 1-Wasserstein distance to as many held-out points",
 )
 def w1(samples: "Tensor", held_out: "Tensor") -> float:
     return exact_w1(samples.double().cpu().numpy(), held_out[: len(samples)].double().cpu().numpy())

@@ -67,7 +67,7 @@ KEYS = (
 )
 PROGRESS = (
     Column("seed", int, SEEDS, "member seed", required=True),
-    Column("evaluation", int, ("curves",), "intervals of evaluation so far", required=True),
+    Column("evaluation", int, ("curves",), "its number, in intervals since kimg 0", required=True),
     Column("state", str, TRIALS, "completed, pruned, diverged (every seed), failed or interrupted"),
     Column(
         "ended_by", str, TRIALS, "budget, divergence, fault, interrupt, unreadable, or the scheduler's name"
@@ -86,30 +86,37 @@ PROGRESS = (
     Column("metric", str, TRIALS, "the optimised metric"),
     Column("aggregate", str, TRIALS, "how the objective is made of the seeds' scores"),
     Column("precision", str, TRIALS, "what networks compute in: fp32 or bf16"),
-    Column("n_seeds", int, TRIALS, "members"),
+    Column("n_seeds", int, TRIALS, "seeds, each of them a member"),
     Column("n_diverged", int, TRIALS, "members that diverged", "", "sum", "diverged"),
     Column("failure_rate", float, TRIALS, "share of members that diverged", "", "mean", "diverged"),
     Column("failure_rate_low", float, TRIALS, "its 95% Wilson interval", "", "low", "diverged"),
     Column("failure_rate_high", float, TRIALS, "its 95% Wilson interval", "", "high", "diverged"),
     Column("diverged", bool, SEEDS, "whether the member has diverged", required=True),
-    Column("diverged_at_kimg", float, SEEDS, "when it did", "thousands"),
-    Column("reason", str, SEEDS, "what showed it"),
+    Column("diverged_at_kimg", float, SEEDS, "kimg at which it did"),
+    Column("reason", str, SEEDS, "what showed its divergence"),
 )
 STABILITY = (
     Column("collapsed", bool, RUNS, "mode coverage ended at most at half of what real data covers"),
     Column("dispersion", float, RUNS, "IQR of the differenced score, over the range from floor to ceiling"),
     Column("drawdown", float, RUNS, "largest loss from the best score so far, over the same range"),
 )
-METERS = (  # means over the updates since the last evaluation
-    Column("loss_d", float, SEEDS, "critic loss"),
-    Column("loss_g", float, SEEDS, "generator loss"),
-    Column("grad_norm_d", float, SEEDS, "norm of the critic's gradient"),
-    Column("grad_norm_g", float, SEEDS, "norm of the generator's gradient"),
+METERS = (
+    Column("loss_d", float, SEEDS, "critic loss, mean since the last evaluation"),
+    Column("loss_g", float, SEEDS, "generator loss, likewise"),
+    Column("grad_norm_d", float, SEEDS, "norm of the critic's gradient, likewise"),
+    Column("grad_norm_g", float, SEEDS, "norm of the generator's gradient, likewise"),
 )
 CLOCKS = (
-    Column("critic_updates", int, ALL, "per member", over_seeds="same"),
-    Column("generator_updates", int, ALL, "per member", over_seeds="same"),
-    Column("train_seconds", float, ALL, "wall time of training, of all seeds together", "seconds", "same"),
+    Column("critic_updates", int, ALL, "updates of each member's critic so far", over_seeds="same"),
+    Column("generator_updates", int, ALL, "updates of each member's generator so far", over_seeds="same"),
+    Column(
+        "train_seconds",
+        float,
+        ALL,
+        "wall time of training, of all seeds together; in a shared pack, the trial's share",
+        "seconds",
+        "same",
+    ),
     Column("eval_seconds", float, ALL, "wall time of evaluation, of all seeds together", "seconds", "same"),
 )
 ERROR = Column("error", str, TRIALS, "traceback of a failed trial")

@@ -150,7 +150,7 @@ def _evaluate(
 
 def _critic(pack: Pack, k: int) -> Callable[[Tensor], Tensor]:
     """Member k's critic, samples (n, ...) -> scores (n,); held alone from when it is first called."""
-    network = cache(lambda: member(pack, k).critic.network)
+    network = cache(lambda: member(pack, k).critic.network.requires_grad_(False))
     return lambda samples: network()(samples[None])[0]
 
 

@@ -1,0 +1,68 @@
+"""The README's tables are those of the declarations."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from study.data import DATASETS, Dataset
+from study.metrics import METRICS
+from study.models import MODELS
+from study.records.schema import TABLES, columns, of_hyperparameters, of_metric
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def table(*rows: Iterable[object]) -> str:
+    """Markdown; the first row is the head."""
+    head, *rest = ([str(cell) for cell in row] for row in rows)
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rest))
+
+
+def code(*names: str) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def models() -> Iterator[Iterable[object]]:
+    yield "model", "", "by default", "source"
+    for name, model in MODELS.items():
+        defaults = {**model.defaults, **{own.name: own.default for own in model.own}}
+        yield code(name), model.title, ", ".join(f"{k} {v}" for k, v in defaults.items()), model.source
+
+
+def datasets() -> Iterator[Iterable[object]]:
+    yield "dataset", "", "samples", "modes", "kimg by default"
+    for name, dataset in DATASETS.items():
+        assert isinstance(dataset, Dataset)
+        shape = "x".join(map(str, dataset.sample_shape))
+        yield code(name), dataset.meaning, f"{dataset.kind}, {shape}", dataset.modes, f"{dataset.kimg:g}"
+
+
+def metrics() -> Iterator[Iterable[object]]:
+    yield "metric", "of", "samples", "better", "meaning"
+    for name, metric in METRICS.items():
+        numbers = " or ".join(f"{n:,}" for n in metric.samples.values())
+        better = "higher" if metric.higher_is_better else "lower"
+        yield code(name), " and ".join(metric.samples), numbers, better, metric.meaning
+
+
+def tables() -> Iterator[Iterable[object]]:
+    yield "column", "tables", "meaning"
+    declared = {column.name: column for name in TABLES for column in columns(name, [])}
+    apart = {column.name for column in of_hyperparameters()}
+    for name, column in declared.items():
+        if name not in apart:
+            unit = f" ({column.unit})" if column.unit else ""
+            yield code(name), ", ".join(column.tables), column.meaning + unit
+    yield "each hyperparameter", ", ".join(of_hyperparameters()[0].tables), "`--help` tells its meaning"
+    metric = next(iter(METRICS))
+    for column in of_metric(metric):
+        name = column.name.replace(metric, "<metric>")
+        meaning = "its value; of a trial, aggregated over the seeds that did not diverge"
+        yield code(name), ", ".join(column.tables), column.meaning if name != "<metric>" else meaning
+
+
+@pytest.mark.parametrize("made", [models, datasets, metrics, tables])
+def test_a_table_is_made_from_the_declarations(made: object) -> None:
+    expected = table(*made())  # type: ignore[operator]
+    assert expected in README, f"put this into README.md:\n{expected}"
