@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import FrozenInstanceError
+from types import SimpleNamespace
 from typing import Any
 
 from study.data import DATASETS, dataset_named, dataset_names
@@ -9,8 +10,8 @@ from study.errors import ConfigError, UserError, did_you_mean, not_one_of
 from study.models import MODELS, hyperparameters
 
 
-class TrialConfig:
-    """A validated configuration, frozen. Its values are attributes: `model`, `dataset`, `lr_g`, ...
+class TrialConfig(SimpleNamespace):
+    """A validated configuration, frozen. Its attributes are `model`, `dataset` and each hyperparameter.
 
     One left out (or None) takes the default of the model's paper, or of the kind of data.
 
@@ -18,8 +19,6 @@ class TrialConfig:
         ConfigError: a value has the wrong type or is out of range (the message names it and the range), or
             the model has no use for it.
     """
-
-    _values: dict[str, Any]
 
     def __init__(self, **given: Any) -> None:
         given = {name: value for name, value in given.items() if value is not None}
@@ -31,34 +30,22 @@ class TrialConfig:
             by_data = dataset_named(dataset).defaults
         except UserError as error:
             raise ConfigError(not_one_of("dataset", dataset, dataset_names())) from error
-        values = {"model": model, "dataset": dataset}
+        vars(self).update(model=model, dataset=dataset)
         for name, hyperparameter in MODELS[model].hyperparameters.items():
             default = by_data.get(name) if hyperparameter.default is None else hyperparameter.default
-            values[name] = hyperparameter.checked(given.pop(name, default))
+            vars(self)[name] = hyperparameter.checked(given.pop(name, default))
         for name, value in given.items():
             check_name(name)
             raise ConfigError(f"{name} = {value!r}: {model} has no use for {name}")
-        object.__setattr__(self, "_values", values)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name not in self._values:
-            raise AttributeError(f"this configuration has no {name}")
-        return self._values[name]
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise FrozenInstanceError(f"a configuration is frozen: {name} can't be set to {value!r}")
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, TrialConfig) and self._values == other._values
-
-    def __hash__(self) -> int:
-        return hash(tuple(self._values.items()))
-
-    def __repr__(self) -> str:
-        return f"TrialConfig({', '.join(f'{k}={v!r}' for k, v in self._values.items())})"
-
     def __reduce__(self) -> tuple[Any, ...]:
         return TrialConfig.from_dict, (self.to_dict(),)
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(tuple(vars(self).items()))
 
     @property
     def kind(self) -> str:
@@ -66,17 +53,17 @@ class TrialConfig:
         return dataset_named(self.dataset).kind
 
     @property
-    def shape_key(self) -> tuple[object, ...]:
-        """What the members of one pack must agree on: everything but the per-member numbers."""
-        return tuple(value for name, value in self._values.items() if name not in self.per_member)
-
-    @property
     def per_member(self) -> list[str]:
         """The hyperparameters in which the members of a pack may differ."""
         return [name for name, h in MODELS[self.model].hyperparameters.items() if h.per_member]
 
+    @property
+    def shape_key(self) -> tuple[object, ...]:
+        """What the members of one pack must agree on: everything else."""
+        return tuple(value for name, value in vars(self).items() if name not in self.per_member)
+
     def to_dict(self) -> dict[str, Any]:
-        return dict(self._values)
+        return dict(vars(self))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrialConfig":

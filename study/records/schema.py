@@ -69,18 +69,8 @@ PROGRESS = (
     Column("seed", int, SEEDS, "member seed", required=True),
     Column("evaluation", int, ("curves",), "its number, in intervals since kimg 0", required=True),
     Column("state", str, TRIALS, "completed, pruned, diverged (every seed), failed or interrupted"),
-    Column(
-        "ended_by", str, TRIALS, "budget, divergence, fault, interrupt, unreadable, or the scheduler's name"
-    ),
-    Column(
-        "kimg",
-        float,
-        ALL,
-        "real images (points) shown to each member's critic",
-        "thousands",
-        "same",
-        required=True,
-    ),
+    Column("ended_by", str, TRIALS, "budget, divergence, fault, interrupt, unreadable, or the scheduler"),
+    Column("kimg", float, ALL, "real images (points) shown to each critic", "thousands", "same", "", True),
     Column("score", float, SEEDS, "the optimised metric, no worse than before training", required=True),
     Column("objective", float, TRIALS, "aggregate of the seeds' scores"),
     Column("metric", str, TRIALS, "the optimised metric"),
@@ -92,7 +82,7 @@ PROGRESS = (
     Column("failure_rate_low", float, TRIALS, "its 95% Wilson interval", "", "low", "diverged"),
     Column("failure_rate_high", float, TRIALS, "its 95% Wilson interval", "", "high", "diverged"),
     Column("diverged", bool, SEEDS, "whether the member has diverged", required=True),
-    Column("diverged_at_kimg", float, SEEDS, "kimg at which it did"),
+    Column("diverged_at_kimg", float, SEEDS, "when it did, in kimg", "thousands"),
     Column("reason", str, SEEDS, "what showed its divergence"),
 )
 STABILITY = (
@@ -110,14 +100,9 @@ CLOCKS = (
     Column("critic_updates", int, ALL, "updates of each member's critic so far", over_seeds="same"),
     Column("generator_updates", int, ALL, "updates of each member's generator so far", over_seeds="same"),
     Column(
-        "train_seconds",
-        float,
-        ALL,
-        "wall time of training, of all seeds together; in a shared pack, the trial's share",
-        "seconds",
-        "same",
+        "train_seconds", float, ALL, "training, all seeds together; its share of a pack", "seconds", "same"
     ),
-    Column("eval_seconds", float, ALL, "wall time of evaluation, of all seeds together", "seconds", "same"),
+    Column("eval_seconds", float, ALL, "evaluation, all seeds together", "seconds", "same"),
 )
 ERROR = Column("error", str, TRIALS, "traceback of a failed trial")
 
@@ -132,17 +117,17 @@ def of_metric(name: str) -> list[Column]:
     """A metric's own column, and those made of it."""
     metric = METRICS[name]
 
-    def column(suffix: str, tables: tuple[str, ...], over_seeds: str, meaning: str) -> Column:
-        of, better = ("" if over_seeds in ("same", "mean") else name), metric.higher_is_better
-        return Column(name + suffix, float, tables, meaning, "", over_seeds, of, False, better)
+    def column(suffix: str, tables: tuple[str, ...], meaning: str, over_seeds: str, of: str = "") -> Column:
+        better = metric.higher_is_better
+        return Column(name + suffix, float, tables, meaning, "", over_seeds, of, higher_is_better=better)
 
     return [
-        column("", ALL, "aggregate", metric.meaning),
-        column("_iqr", TRIALS, "iqr", "interquartile range over the seeds that did not diverge"),
-        column("_cvar", TRIALS, "cvar", "mean of the worst quarter of them"),
-        column("_best", RUNS, "", "the best of all evaluations"),
-        column("_floor", ALL, "same", "real training data judged as if it were generated"),
-        column("_ceiling", ALL, "mean", "the same member before training"),
+        column("", ALL, metric.meaning, "aggregate"),
+        column("_iqr", TRIALS, "interquartile range over the seeds that did not diverge", "iqr", of=name),
+        column("_cvar", TRIALS, "mean of the worst quarter of them", "cvar", of=name),
+        column("_best", RUNS, "the best of all evaluations", ""),
+        column("_floor", ALL, "real training data judged as if it were generated", "same"),
+        column("_ceiling", ALL, "the same member before training", "mean"),
     ]
 
 
