@@ -19,6 +19,7 @@ from study.errors import ConfigError, UserError
 from study.metrics import METRICS, check_metric, default_metric, metric, metrics_for
 from study.metrics.judge.evaluator import evaluator_for
 from study.models import MODELS, Hyperparameter, Model, hyperparameters
+from study.records.schema import columns
 from study.records.study_folder import StudyFolder
 from study.records.tables import TABLES, Results
 from study.records.trial_folder import TrialFolder
@@ -171,6 +172,10 @@ INCOMPLETE = {
     "no default of margin": lambda: model(own=(Hyperparameter(name="margin", meaning="of the hinge"),)),
     "lr_g a second time": lambda: model(own=(Hyperparameter(name="lr_g", meaning="again", default=1.0),)),
     "default of margin, which": lambda: model(defaults={**own.HINGE.defaults, "margin": 1.0}),
+    "may not have batch norm": lambda: model(penalty=len),
+    "must be a number": lambda: Hyperparameter(
+        name="word", meaning="", type=str, choices=("a",), per_member=True
+    ),
     "beta1 = 2 is out of range": lambda: model(defaults={**own.HINGE.defaults, "beta1": 2}),
     "missing 1 required .* 'critic_loss'": lambda: Model(
         **{k: v for k, v in vars(own.HINGE).items() if k not in ("critic_loss", "hyperparameters")}
@@ -213,6 +218,12 @@ def test_a_hyperparameter_has_one_meaning() -> None:
     MODELS.collect(module(third=replace(own.HINGE, name="third", own=(replace(changed, at_most=3.0),))))
     with pytest.raises(ValueError, match="third means something else by margin"):
         hyperparameters()
+
+
+def test_a_metric_is_not_called_as_a_column_is() -> None:
+    METRICS.collect(module(taken=replace(own.shift, name="kimg")))
+    with pytest.raises(ValueError, match="kimg is a column already"):
+        columns("curves", METRICS)
 
 
 def test_a_dataset_that_loads_something_else_is_refused() -> None:

@@ -33,7 +33,7 @@ class Metric:
         meaning: one sentence, with the unit.
         compute: gets what it `needs` by name; None or a number that is not finite is recorded as null.
         samples: by the kinds of data that it is for, how many of a member it takes.
-        when: 'every' evaluation, or only before training and at the 'last' one.
+        when: at 'every' evaluation, or only before training and at the 'last' one, when the budget ends.
         worst: its worst value, where it is bounded.
 
     Raises:

@@ -43,7 +43,7 @@ class Model:
             critic's loss; None for no penalty.
         clip: (critic parameters (M, P), alive (M,) bool, values), clamps the parameters of living members
             in place after each critic update; None for no clipping.
-        critic_batch_norm: whether an image critic has batch norm.
+        critic_batch_norm: whether an image critic has batch norm; none that is penalised may mix samples.
         turns: n_critic -> the players' updates of one iteration, in order.
         hyperparameters: all that the model has, by name.
         bf16_harmless: kinds of data where bfloat16 was shown to make no difference to final metrics
@@ -85,4 +85,6 @@ class Model:
             if default is None:
                 raise ValueError(f"the model {self.name} declares no default of {hyperparameter.name}")
             known[hyperparameter.name] = replace(hyperparameter, default=hyperparameter.checked(default))
+        if self.penalty is not None and self.critic_batch_norm:
+            raise ValueError(f"the model {self.name} has a penalty: its critic may not have batch norm")
         object.__setattr__(self, "hyperparameters", known)

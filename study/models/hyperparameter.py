@@ -32,6 +32,12 @@ class Hyperparameter:
     choices: tuple[str, ...] = ()
     per_member: bool = False
 
+    def __post_init__(self) -> None:
+        """Raises ValueError where the declaration makes no sense."""
+        number = self.type in (int, float)
+        if not number and (self.type is not str or not self.choices or self.per_member):
+            raise ValueError(f"the hyperparameter {self.name} must be a number, or one of some words for all")
+
     def describe(self) -> str:
         """The allowed range in words: 'above 0 and at most 1000000'."""
         if self.choices:

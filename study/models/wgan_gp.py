@@ -34,7 +34,7 @@ WGAN_GP = Model(
     critic_loss=critic_loss,
     generator_loss=generator_loss,
     penalty=gradient_penalty,
-    critic_batch_norm=False,  # a penalty of each sample's gradient must not mix samples (section 4)
+    critic_batch_norm=False,  # section 4
     defaults={
         "lr_g": 1e-4,
         "lr_d": 1e-4,

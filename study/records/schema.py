@@ -3,6 +3,7 @@
 A trial's rows on disk (curves.jsonl) are its rows of the `curves` table, but for the columns in KEYS.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -135,7 +136,11 @@ def columns(table: str, metrics: Collection[str]) -> list[Column]:
     """A table's columns in order, those of `metrics` among them."""
     found = [*KEYS, *of_hyperparameters(), *PROGRESS, *STABILITY]
     found += [column for name in metrics for column in of_metric(name)]
-    return [column for column in (*found, *METERS, *CLOCKS, ERROR) if table in column.tables]
+    found = [column for column in (*found, *METERS, *CLOCKS, ERROR) if table in column.tables]
+    for name, count in Counter(column.name for column in found).items():
+        if count > 1:
+            raise ValueError(f"{name} is a column already: no metric or hyperparameter can be called so")
+    return found
 
 
 def check_row(row: Row, *, written: bool) -> None:
