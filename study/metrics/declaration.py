@@ -9,20 +9,27 @@ from study.data import KINDS, Dataset
 
 EVERY, LAST = "every", "last"
 
+
+def _always(_: Dataset) -> bool:
+    return True
+
+
+def _classified(dataset: Dataset) -> bool:
+    return dataset.kind == "images" and dataset.labels
+
+
 # What a metric's function may ask for, by the names of its parameters, and whether a dataset has it.
 NEEDS: dict[str, Callable[[Dataset], bool]] = {
-    "samples": lambda _: True,  # (n, ...) of one member
-    "train": lambda _: True,  # (N, ...) real
-    "held_out": lambda _: True,  # (H, ...) real, never trained on
+    "samples": _always,  # (n, ...) of one member
+    "train": _always,  # (N, ...) real
+    "held_out": _always,  # (H, ...) real, never trained on
+    "critic": _always,  # the member's own, (n, ...) -> scores (n,)
     "labels": lambda dataset: dataset.labels,  # (N,) classes of `train`
-    "critic": lambda _: True,  # the member's own, (n, ...) -> scores (n,)
-    "features": lambda dataset: dataset.kind == "images" and dataset.labels,  # (n, D), by the classifier
-    "held_out_features": lambda dataset: dataset.kind == "images" and dataset.labels,  # (H, D)
-    "logits": lambda dataset: dataset.kind == "images" and dataset.labels,  # (n, modes)
-    "modes": lambda dataset: (
-        dataset.modes is not None and (dataset.kind == "points" or dataset.labels)
-    ),  # study.metrics.modes.Modes
-}
+    "features": _classified,  # (n, D) of the samples, by the dataset's classifier
+    "held_out_features": _classified,  # (H, D)
+    "logits": _classified,  # (n, modes) of the samples
+    "modes": lambda dataset: dataset.modes is not None and (dataset.kind == "points" or dataset.labels),
+}  # the last: study.metrics.modes.Modes
 
 
 @dataclass(frozen=True, kw_only=True)

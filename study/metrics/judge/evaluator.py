@@ -12,7 +12,7 @@ from study.data import Dataset, dataset_named, load
 from study.data.arrays import Arrays
 from study.metrics import METRICS, metrics_for
 from study.metrics.declaration import EVERY
-from study.metrics.judge.classifier import Classifier, load_classifier
+from study.metrics.judge.classifier import load_classifier
 from study.metrics.modes import Modes, modes_of_images, modes_of_points
 from study.seeds import derive_seed
 
@@ -33,9 +33,8 @@ class Evaluator:
         self.dataset, self.arrays = dataset, arrays
         self.metrics = [METRICS[name] for name in metrics_for(dataset.name)]
         self.samples = max((metric.samples[dataset.kind] for metric in self.metrics), default=1)
-        self.classifier: Classifier | None = None
-        if any({"features", "logits", "modes"} & {*metric.needs} for metric in self.metrics):
-            self.classifier = load_classifier(dataset, arrays) if dataset.kind == "images" else None
+        classified = dataset.kind == "images" and dataset.labels
+        self.classifier = load_classifier(dataset, arrays) if classified else None
         generator = torch.Generator().manual_seed(derive_seed("floor", dataset.name))
         chosen = torch.randperm(len(arrays.train), generator=generator)[: self.samples]
         self.floor = self(arrays.train[chosen.to(arrays.train.device)])
