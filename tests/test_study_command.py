@@ -170,7 +170,7 @@ def test_the_parts_of_its_cost_sum_to_the_wall_time(three_arms: tuple[Command, S
     cost = read_json(command.folder / "results" / "arms" / "study.json")["cost"]
     wall = command.seconds
     # Of the command's time, its interpreter's start and end and the last table shown are not in it.
-    assert wall - 3 < cost["wall_seconds"] < wall
+    assert 0.85 * wall < cost["wall_seconds"] < wall
     assert sum(cost["driver_seconds"].values()) == pytest.approx(cost["wall_seconds"], rel=1e-9)
     assert sum(cost["slot_seconds"].values()) == pytest.approx(cost["slots"] * cost["wall_seconds"], rel=1e-9)
     assert all(cost["slot_seconds"][part] > 0 for part in WORKER_PARTS if part != "wait")

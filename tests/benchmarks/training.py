@@ -5,7 +5,8 @@ python -m tests.benchmarks.training [--device cpu|cuda] [--json FILE]
 Each round runs every contestant once: the textbook loop (one GAN) and our packs of M members. A ratio is
 ours to the textbook's member generator-iterations a second within one round; the table has the median,
 minimum and maximum over rounds. Where an iteration takes over eight seconds, the first is the only one: it
-counts as one round and is marked as cold.
+counts as one round and is marked as cold. The run ends within eight minutes: what would take longer than
+is left for its workload and model is run for fewer rounds, or left out and said so.
 
 Floating-point operations, counted on paper (a multiplication and an addition are two). Let D and G be those
 of one sample's forward pass through critic and generator; a backward pass costs as much again for the
@@ -52,8 +53,10 @@ from tests.benchmarks.textbook import Textbook
 
 TURN_SECONDS = 0.25  # iterations of one turn are repeated for at least so long
 GROUP_SECONDS = 8.0  # rounds of one workload and model go on for so long
-ROUNDS = 3  # but there are at least so many
+ROUNDS = 3  # but there are at least so many, if there is time
 ONCE_SECONDS = 8.0
+RUN_SECONDS = 450.0  # of all workloads and models: what one leaves is divided among those that follow
+PRODUCT_SECONDS = 0.3  # a matrix product is repeated for so long
 
 
 @dataclass(frozen=True)
@@ -151,18 +154,25 @@ def gemm_peak(dtype: torch.dtype, device: torch.device) -> float:
     """Operations a second of the fastest square matrix product."""
     best = 0.0
     for n in (512, 1024, 2048, *((4096, 8192) if device.type == "cuda" else ())):
-        a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
-        times = max(3, int(2e10 / n**3))
-        timed(partial(torch.mm, a, b), 2, device)
-        seconds = min(timed(partial(torch.mm, a, b), times, device) for _ in range(3))
-        best = max(best, 2 * n**3 * times / seconds)
+        product = partial(torch.mm, *(torch.randn(n, n, device=device).to(dtype) for _ in range(2)))
+        timed(product, 1, device)
+        once = timed(product, 1, device)
+        times = max(1, int(PRODUCT_SECONDS / once))
+        seconds = min(timed(product, times, device) / times for _ in range(3))
+        best = max(best, 2 * n**3 / seconds)
+        if 8 * once > 3 * PRODUCT_SECONDS:  # the next one, where the type is emulated
+            break
     return best
 
 
 def measure(
-    workload: Workload, model: str, members: list[int], device: torch.device, precision: str
-) -> list[Contestant]:
-    """The textbook loop first, then ours by number of members."""
+    workload: Workload, model: str, members: list[int], device: torch.device, precision: str, seconds: float
+) -> tuple[list[Contestant], dict[str, float]]:
+    """The textbook loop first, then ours by number of members, in about `seconds`.
+
+    Also the seconds that one iteration would take of each that is left out.
+    """
+    start_time = time.perf_counter()
     stream = torch.Generator().manual_seed(0)
     data = (torch.rand(2048, *workload.sample_shape, generator=stream) * 2 - 1).to(device)
     starts: dict[str, tuple[int, Callable[[], Callable[[], None]]]] = {
@@ -171,7 +181,13 @@ def measure(
     for m in members:
         starts[f"M={m}"] = (m, lambda m=m: ours(workload, model, m, data, precision))  # type: ignore[misc]
     contestants = []
+    left_out = {}
+    member_seconds = 0.0
     for name, (m, start) in starts.items():
+        expected = m * member_seconds
+        if time.perf_counter() - start_time + expected > seconds:
+            left_out[name] = expected
+            continue
         with PeakMemory(device) as peak:
             iterate = start()
             first = timed(iterate, 1, device)
@@ -179,18 +195,24 @@ def measure(
                 if device.type == "cuda":
                     timed(iterate, WARM_UP, device)  # then the graph is captured
                 second = timed(iterate, 1, device)
+        member_seconds = first / m
         if first < ONCE_SECONDS:
             turn = max(1, round(TURN_SECONDS / second))
             contestants.append(Contestant(name, m, iterate, [], peak.bytes, turn))
         else:
             contestants.append(Contestant(name, m, iterate, [m / first], peak.bytes, 0))
-    start_time, rounds = time.perf_counter(), 0
-    while rounds < ROUNDS or time.perf_counter() - start_time < GROUP_SECONDS:
+    rounds_began = time.perf_counter()
+    rounds = 0
+    while rounds < ROUNDS or time.perf_counter() - rounds_began < GROUP_SECONDS:
+        round_began = time.perf_counter()
         for c in contestants:
             if c.turn:
                 c.rates.append(c.members * c.turn / timed(c.iterate, c.turn, device))
         rounds += 1
-    return contestants
+        now = time.perf_counter()
+        if now + (now - round_began) > start_time + seconds:
+            break
+    return contestants, left_out
 
 
 def rows_of(
@@ -221,6 +243,7 @@ def rows_of(
 
 
 def main() -> None:
+    began = time.perf_counter()
     p = argparse.ArgumentParser(
         prog="python -m tests.benchmarks.training", description=__doc__.split("\n")[0]
     )
@@ -242,9 +265,21 @@ def main() -> None:
     members = options.members or [1, 4, 16, *([64] if device.type == "cuda" else [])]
     hardware = detect()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else hardware.cpu_name
-    limits = {"fp32": gemm_peak(torch.float32, device), "bf16": gemm_peak(torch.bfloat16, device)}
+    groups = []
+    for workload in (w for w in WORKLOADS if w.name in options.workload):
+        kind = "points" if len(workload.sample_shape) == 1 else "images"
+        for model in options.model:
+            harmless = kind in MODELS[model].bf16_harmless
+            precision = resolve(options.precision, harmless, hardware.bf16(device.type == "cuda"))
+            groups.append((workload, model, precision))
+    limits = {
+        used: gemm_peak(torch.bfloat16 if used == "bf16" else torch.float32, device)
+        for used in sorted({"fp32", *(precision for *_, precision in groups)}, reverse=True)
+    }
+    instruction_set = torch.backends.cpu.get_cpu_capability()
     print(
-        f"{name}, {torch.get_num_threads()} threads, torch {torch.__version__}; matrix product: "
+        f"{name}, CPU instructions {instruction_set}, {torch.get_num_threads()} threads, "
+        f"torch {torch.__version__}; matrix product: "
         + ", ".join(f"{k} {v / 1e9:.0f} GFLOP/s" for k, v in limits.items())
     )
     print(
@@ -252,34 +287,41 @@ def main() -> None:
         "| ratio (min..max) | rounds | peak MiB | of limit |"
     )
     print("|---|---|---|---|---|---|---|---|---|")
-    rows = []
-    for workload in (w for w in WORKLOADS if w.name in options.workload):
-        kind = "points" if len(workload.sample_shape) == 1 else "images"
-        for model in options.model:
-            harmless = kind in MODELS[model].bf16_harmless
-            precision = resolve(options.precision, harmless, hardware.bf16(device.type == "cuda"))
-            found = measure(workload, model, members, device, precision)
-            for row in rows_of(workload, model, found, limits, precision):
-                rows.append(row)
-                cold = " (cold)" if row["cold"] else ""
-                print(
-                    f"| {row['workload']} | {row['model']} | {row['contestant']} | {row['precision']} "
-                    f"| {row['member_iterations_per_second']:.4g} "
-                    f"| {row['ratio']:.2f} ({row['ratio_min']:.2f}..{row['ratio_max']:.2f}) "
-                    f"| {row['rounds']}{cold} | {row['peak_mib']:.0f} | {row['share_of_limit']:.0%} |",
-                    flush=True,
-                )
+    rows, left_out = [], []
+    for at, (workload, model, precision) in enumerate(groups):
+        seconds = (began + RUN_SECONDS - time.perf_counter()) / (len(groups) - at)
+        found, too_long = measure(workload, model, members, device, precision, seconds)
+        for row in rows_of(workload, model, found, limits, precision):
+            rows.append(row)
+            cold = " (cold)" if row["cold"] else ""
+            print(
+                f"| {row['workload']} | {row['model']} | {row['contestant']} | {row['precision']} "
+                f"| {row['member_iterations_per_second']:.4g} "
+                f"| {row['ratio']:.2f} ({row['ratio_min']:.2f}..{row['ratio_max']:.2f}) "
+                f"| {row['rounds']}{cold} | {row['peak_mib']:.0f} | {row['share_of_limit']:.0%} |",
+                flush=True,
+            )
+        for contestant, expected in too_long.items():
+            about = {"workload": workload.name, "model": model, "contestant": contestant}
+            left_out.append({**about, "seconds_an_iteration": expected})
+            print(
+                f"| {workload.name} | {model} | {contestant} | {precision} "
+                f"| left out: {expected:.0f} s an iteration | | | | |",
+                flush=True,
+            )
     if options.json:
-        about = {
+        run = {
             "hardware": name,
+            "instruction_set": instruction_set,
             "device": device.type,
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
             "python": platform.python_version(),
             "limits_flops_per_second": limits,
             "rows": rows,
+            "left_out": left_out,
         }
-        options.json.write_text(json.dumps(about, indent=1) + "\n")
+        options.json.write_text(json.dumps(run, indent=1) + "\n")
 
 
 if __name__ == "__main__":
