@@ -129,6 +129,7 @@ CHEAP = {  # what importing a module must not load: --help answers within a seco
     "study.tune": HEAVY,
     "study.train": HEAVY,
     "study.results": HEAVY,
+    "study.reporting.recorder": HEAVY,
     "study.trial.group": ("ray", "optuna", "wandb"),
 }
 

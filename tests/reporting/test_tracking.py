@@ -1,7 +1,6 @@
 """study.reporting.tracking: what a W&B run holds, and that nothing about W&B can hold up or break a study."""
 
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -189,20 +188,15 @@ def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:
         time.sleep(0.05)
 
 
-def trackers() -> list[int | None]:
-    return [child.pid for child in multiprocessing.active_children() if child.name == "wandb"]
-
-
-def tracker_pid() -> int:
-    (pid,) = trackers()
-    assert pid is not None
-    return pid
+def pid_of(tracker: Tracker) -> int:
+    assert tracker._process is not None
+    return tracker._process.pid
 
 
 def test_close_cuts_a_stuck_child_off_in_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tracker = Tracker("offline", tmp_path, "gan", GROUP)
     tracker.start(RUN, {})
-    pid = tracker_pid()
+    pid = pid_of(tracker)
     wait_for(lambda: list(tmp_path.glob("wandb/offline-run-*/*.wandb")))
     (core,) = children(pid)
     os.kill(pid, signal.SIGSTOP)
@@ -319,7 +313,7 @@ def test_a_child_that_dies_is_told_of_once(
 ) -> None:
     stand_in("import time; time.sleep(60)")
     tracker = Tracker("offline", tmp_path, "gan", GROUP)
-    pid = tracker_pid()
+    pid = pid_of(tracker)
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: gone(pid))
     tracker.start(RUN, {})
@@ -333,7 +327,7 @@ def test_a_fault_in_wandb_is_told_of_once(
 ) -> None:
     stand_in("raise ImportError('no such library')")
     tracker = Tracker("offline", tmp_path, "gan", GROUP)
-    pid = tracker_pid()
+    pid = pid_of(tracker)
     wait_for(lambda: gone(pid))
     tracker.start(RUN, {})
     tracker.finish(RUN, {})
@@ -347,7 +341,7 @@ def test_a_ctrl_c_does_not_reach_the_child(
     stand_in("import time; time.sleep(60)")
     tracker = Tracker("offline", tmp_path, "gan", GROUP)
     for _ in range(10):  # from its first moment on
-        os.kill(tracker_pid(), signal.SIGINT)
+        os.kill(pid_of(tracker), signal.SIGINT)
         time.sleep(0.05)
     tracker.close(timeout_seconds=0.5)
     assert "cut off" in capsys.readouterr().err  # it was there until then
@@ -359,7 +353,7 @@ def test_close_can_be_called_again(tmp_path: Path, stand_in: Callable[[str], Non
     tracker.close(timeout_seconds=0.2)
     tracker.close()
     tracker.log(RUN, {"modes": 1.0}, step=1)
-    assert trackers() == []
+    assert tracker._process is None
 
 
 @pytest.mark.parametrize(("mode", "variable"), [("disabled", ""), ("auto", "disabled")])
@@ -371,7 +365,7 @@ def test_disabled_starts_and_writes_nothing(
     tracker.start(RUN, {})
     tracker.log(RUN, {"modes": 1.0}, step=1)
     tracker.finish(RUN, {})
-    assert trackers() == []
+    assert tracker._process is None
     tracker.close()
     assert list(tmp_path.iterdir()) == []
 

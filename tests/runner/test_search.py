@@ -55,9 +55,9 @@ def journal(tmp_path: Path) -> Path:
     return tmp_path / "optuna.journal"
 
 
-def search(journal: Path, sampler: str = "random", seed: int = 0, space: Space | None = None) -> Search:
+def search(journal: Path, sampler: str = "random", seed: int = 0) -> Search:
     """As a new driver process makes it: from the journal alone."""
-    return Search(space or space_for(sampler), open_journal(journal), sampler, seed, higher_is_better=False)
+    return Search(space_for(sampler), open_journal(journal), sampler, seed, higher_is_better=False)
 
 
 def ending(state: str, objective: float | None = 0.5) -> Ending:

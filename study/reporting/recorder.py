@@ -1,0 +1,180 @@
+"""The process that talks to W&B for study.reporting.tracking; nothing else imports wandb.
+
+python -m study.reporting.recorder PIPE MODE FOLDER PROJECT GROUP, with PIPE an inherited descriptor
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+import uuid
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+ORPHAN_SECONDS = 5.0  # how long the child outlives a driver that never closed it
+QUIET: dict[str, Any] = {  # nothing on the console, no probes of git, code and hardware
+    "silent": True,
+    "console": "off",
+    "disable_git": True,
+    "disable_code": True,
+    "save_code": False,
+    "symlink": False,
+    "x_disable_stats": True,
+    "x_disable_meta": True,
+    "x_disable_machine_info": True,
+    "x_save_requirements": False,
+    "init_timeout": 20.0,  # seconds; a server silent for longer is taken for unreachable
+}
+
+
+class Recorder:
+    """The open runs, and those whose end is still being written or uploaded."""
+
+    def __init__(
+        self, mode: str, folder: Path, project: str, group: str, report: Callable[[str], None]
+    ) -> None:
+        import wandb
+
+        forced: dict[str, Any] = {} if mode == "auto" else {"mode": mode}
+        wandb.setup(settings=wandb.Settings(**QUIET, **forced))
+        self.wandb, self.report = wandb, report
+        self.folder, self.project, self.group = folder, project, group
+        self.mode = self._available(mode)
+        self.runs: dict[str, Any] = {}
+        self.with_kimg: set[str] = set()
+        self.ending: dict[str, Future[None]] = {}
+        self.pool = ThreadPoolExecutor(16)  # uploads of trials that end together overlap
+
+    def _available(self, asked: str) -> str:
+        """The mode that is possible here; asks for no password and writes none."""
+        configured = self.wandb.setup().settings.mode  # from WANDB_MODE or the user's settings
+        if configured in ("offline", "dryrun", "disabled"):
+            return configured
+        try:
+            if self.wandb.login(prompt=False, verify=False):
+                return "online"
+            if asked == "online":
+                self.report("W&B has no login here; the runs are kept offline.")
+        except self.wandb.Error as error:
+            self.report(f"W&B has no valid login here ({error}); the runs are kept offline.")
+        return "offline"
+
+    def start(self, name: str, config: dict[str, Any], tags: list[str]) -> None:
+        self.finish(name, {}, failed=True)
+        if name in self.ending:  # two live runs cannot share an id
+            self.ending.pop(name).result()
+        self.with_kimg.discard(name)
+        try:
+            self.runs[name] = self._init(name, config, tags)
+        except self.wandb.Error as error:
+            if self.mode != "online":
+                raise
+            self.report(f"W&B cannot be reached ({_short(error)}); runs are kept offline from now.")
+            self.mode = "offline"
+            self.runs[name] = self._init(name, config, tags)
+
+    def _init(self, name: str, config: dict[str, Any], tags: list[str]) -> Any:
+        options: dict[str, Any] = {"mode": self.mode}
+        if "WANDB_SWEEP_ID" not in os.environ:  # else the sweep's agent has named all three
+            options |= {"project": self.project, "id": uuid.uuid4().hex[:16]}
+            if self.mode == "online":  # an offline run cannot be continued: it gets a new id
+                options |= {"id": self._lasting_id(name), "resume": "allow"}
+        return self.wandb.init(
+            dir=self.folder,
+            name=name,
+            group=self.group,
+            config=config,
+            tags=tags or None,
+            reinit="create_new",
+            **options,
+        )
+
+    def _lasting_id(self, name: str) -> str:
+        """The same id whenever this study folder is resumed; a new one in a new folder."""
+        path = self.folder / "wandb" / "study-id"
+        if not path.exists():
+            path.write_text(uuid.uuid4().hex)
+        return hashlib.sha256(f"{path.read_text()}/{self.group}/{name}".encode()).hexdigest()[:16]
+
+    def log(self, name: str, values: dict[str, float], step: int, image: str | None) -> None:
+        run = self.runs.get(name)
+        if run is None:  # it has ended, or its start was among the dropped messages
+            return
+        if "kimg" in values and name not in self.with_kimg:
+            self.with_kimg.add(name)
+            run.define_metric("kimg")
+            run.define_metric("*", step_metric="kimg")
+        samples = {"samples": self.wandb.Image(image)} if image and Path(image).is_file() else {}
+        run.log({**values, **samples}, step=step)
+
+    def finish(self, name: str, summary: dict[str, Any], failed: bool) -> None:
+        for done in [other for other, future in self.ending.items() if future.done()]:
+            self.ending.pop(done).result()  # raises what went wrong in that thread
+        run = self.runs.pop(name, None)
+        if run is not None:
+            run.summary.update(summary)
+            self.ending[name] = self.pool.submit(run.finish, exit_code=int(failed))
+
+    def close(self) -> None:
+        for name in list(self.runs):
+            self.finish(name, {}, failed=True)
+        for future in self.ending.values():
+            future.result()
+
+
+def main(descriptor: str, mode: str, folder: str, project: str, group: str) -> None:
+    """Record until told to close, or until the driver is gone."""
+    # Ctrl-C and a SIGTERM to the whole group are the driver's business, which then closes us.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    os.environ.pop("WANDB_SERVICE", None)  # a wandb-core of our own, that ends with us
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    sys.modules["pandas"] = None  # type: ignore[assignment]  # half a second, to log one image
+    pipe: Connection[Any, Any] = Connection(int(descriptor))
+
+    def report(line: str, goes_on: bool = True) -> None:
+        pipe.send_bytes(json.dumps([line, goes_on]).encode())
+
+    try:
+        recorder = Recorder(mode, Path(folder), project, group, report)
+        actions: dict[str, Callable[..., None]] = {
+            "start": recorder.start,
+            "log": recorder.log,
+            "finish": recorder.finish,
+        }
+        while True:
+            try:
+                kind, *rest = json.loads(pipe.recv_bytes())
+            except (EOFError, ConnectionResetError):
+                kind, rest = "close", [ORPHAN_SECONDS]
+            if kind == "close":
+                _exit_after(*rest)
+                recorder.close()
+                return
+            actions[kind](*rest)
+    except Exception as error:
+        traceback.print_exc()
+        _exit_after(ORPHAN_SECONDS)
+        with contextlib.suppress(OSError):  # nobody is left to tell
+            report(_short(error), goes_on=False)
+
+
+def _exit_after(seconds: float) -> None:
+    timer = threading.Timer(seconds, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
