@@ -5,7 +5,6 @@ python -m study.tune --space wgan_gp
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -32,6 +31,7 @@ from study.metrics import METRICS, check_metric, default_metric
 from study.models import MODELS
 from study.plan import AGGREGATES, EVALUATIONS, PACKS, SAMPLERS, SCHEDULERS, StudyPlan, check_study_name
 from study.records.study_folder import StudyFolder, command_line
+from study.reporting.timing import StudyCost, Timing
 from study.reporting.tracking import MODES
 from study.resources import default_resources, default_seeds, default_trials, resolve_resources
 
@@ -90,18 +90,18 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run or resume a study; the exit status is the command's."""
-    began = time.perf_counter()
+    timing = Timing("books")
     p = parser()
     options: Any = p.parse_args(arguments)
     if bool(options.space) == bool(options.resume):
         p.error("give either --space, for a new study, or --resume, to finish one")
     terminate_as_interrupt()
     if options.resume:
-        return _resume(options, p, began)
-    return _start(options, began)
+        return _resume(options, p, timing)
+    return _start(options, timing)
 
 
-def _start(options: argparse.Namespace, began: float) -> int:
+def _start(options: argparse.Namespace, timing: Timing) -> int:
     from study.space import find_space, read_space
 
     spaces = [read_space(find_space(name)) for name in options.space]
@@ -113,13 +113,13 @@ def _start(options: argparse.Namespace, began: float) -> int:
     folder = StudyFolder(options.results / plan.name)
     folder.create(plan, command_line(), hardware.to_dict())
     try:
-        return _run(plan, folder, spaces, hardware, began)
+        return _run(plan, folder, spaces, hardware, timing)
     except KeyboardInterrupt:  # while Ray and torch are being imported
         print(_how_to_continue(plan, folder))
         return INTERRUPTED
 
 
-def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, began: float) -> int:
+def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Timing) -> int:
     from study.space import parse_space
 
     folder = StudyFolder(options.resume)
@@ -146,7 +146,7 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, began: floa
     resources.check(hardware, is_cluster=bool(options.address))
     wandb = options.wandb if options.wandb != p.get_default("wandb") else plan.wandb
     plan = replace(plan, trials=trials, wandb=wandb, address=options.address, **asdict(resources))
-    return _run(plan, folder, spaces, hardware, began, resumed=True)
+    return _run(plan, folder, spaces, hardware, timing, resumed=True)
 
 
 def _extended(plan: StudyPlan, spaces: "Sequence[Space]", asked: int | None) -> dict[str, int]:
@@ -262,12 +262,11 @@ def _run(
     folder: StudyFolder,
     spaces: "list[Space]",
     hardware: Hardware,
-    began: float,
+    timing: Timing,
     resumed: bool = False,
 ) -> int:
     """Run what is left, show the best trials, and turn the outcome into an exit status."""
     from study.reporting.console import Console
-    from study.reporting.timing import StudyCost
     from study.runner.run import run_study
 
     console = Console(plan)
@@ -275,7 +274,7 @@ def _run(
     with folder.lock():
         if resumed:
             folder.resume(plan, command_line(), hardware.to_dict())
-        cost = StudyCost(plan.concurrency, began, before=folder.read().get("cost"))
+        cost = StudyCost(plan.concurrency, timing, before=folder.read().get("cost"))
         try:
             trials, finished = run_study(plan, folder, spaces, console, cost)
         except KeyboardInterrupt:

@@ -31,42 +31,21 @@ def trial_plan(number: int = 0, /, **changes: Any) -> TrialPlan:
     space = fields.get("space", "space")
     given = {"model": "wgan_gp", "dataset": "ring8", "width": 8, "batch_size": 32, "n_critic": 2, **changes}
     defaults = {
-        "study": "mine",
-        "space": space,
-        "trial_id": trial_id(space, number),
-        "config": TrialConfig.from_dict(given),
-        "seeds": (0, 1),
-        "study_seed": 3,
-        "kimg": 0.512,
-        "eval_kimg": 0.128,
-        "metric": "w1",
-        "aggregate": "mean",
-    }
+        "study": "mine", "space": space, "trial_id": trial_id(space, number),
+        "config": TrialConfig.from_dict(given), "seeds": (0, 1), "study_seed": 3,
+        "kimg": 0.512, "eval_kimg": 0.128, "metric": "w1", "aggregate": "mean",
+    }  # fmt: skip
     return TrialPlan(**defaults | fields)
 
 
 def study_plan(**changes: Any) -> StudyPlan:
     """Two evaluations after the one at kimg 0; one sampler, say, is that of every space."""
     defaults = {
-        "name": "mine",
-        "spaces": {"a": small()},
-        "dataset": "ring8",
-        "metric": "w1",
-        "aggregate": "mean",
-        "samplers": "random",
-        "schedulers": "fifo",
-        "trials": 3,
-        "seeds": 2,
-        "kimg": 0.128,
-        "eval_kimg": 0.064,
-        "seed": 0,
-        "concurrency": 1,
-        "cpus_per_trial": 1.0,
-        "gpus_per_trial": 0.0,
-        "wandb": "disabled",
-        "wandb_project": "gan-study",
-        "address": None,
-    }
+        "name": "mine", "spaces": {"a": small()}, "dataset": "ring8", "metric": "w1", "aggregate": "mean",
+        "samplers": "random", "schedulers": "fifo", "trials": 3, "seeds": 2, "seed": 0,
+        "kimg": 0.128, "eval_kimg": 0.064, "concurrency": 1, "cpus_per_trial": 1.0, "gpus_per_trial": 0.0,
+        "wandb": "disabled", "wandb_project": "gan-study", "address": None,
+    }  # fmt: skip
     fields: dict[str, Any] = defaults | changes
     for name in ("samplers", "schedulers", "trials"):
         if not isinstance(fields[name], dict):

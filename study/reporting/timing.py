@@ -4,6 +4,7 @@ Both breakdowns leave no gap: the driver's parts sum to the wall time, the slots
 x slots, and what no part accounts for is named `idle`.
 """
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -16,12 +17,9 @@ WORKER_PARTS = ("load", "next_trial", "build", "train", "wait", "evaluate", "rec
 class Timing:
     """Divides time into parts without a gap: time in no part is the `rest`, a part within one is not its."""
 
-    def __init__(
-        self, rest: str, clock: Callable[[], float] = time.perf_counter, began: float | None = None
-    ) -> None:
-        """`began`: when its time begins, by the clock; now, if it is left out."""
+    def __init__(self, rest: str, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock, self._parts = clock, [rest]
-        self._billed = clock() if began is None else began  # all time until then is in `_seconds`
+        self._billed = clock()  # all time until then is in `_seconds`
         self._seconds: defaultdict[str, float] = defaultdict(float)
 
     @contextmanager
@@ -57,24 +55,15 @@ class StudyCost:
     """What a study has cost: its earlier sessions, from study.json, and the one that runs.
 
     Attributes:
-        driver: the time of this session's driver; what was before this object is `imports`.
+        driver: the time of this session's driver; what it has spent so far went to `imports`.
         slots: trials that run at a time.
     """
 
-    def __init__(
-        self,
-        slots: int,
-        began: float,
-        before: Mapping[str, Any] | None = None,
-        clock: Callable[[], float] = time.perf_counter,
-    ) -> None:
+    def __init__(self, slots: int, driver: Timing, before: Mapping[str, Any] | None = None) -> None:
         """`before`: what `to_dict` gave in the last session."""
-        self.driver, self.slots = Timing("books", clock, began), slots
-        self.driver.add({"imports": clock() - began})
-        self._clock, self._began, self._before = clock, began, before or {}
-        self._driver_seconds: dict[str, float] = {}
-        self._loop_began: float | None = None
-        self._loop_ended: float | None = None
+        self.slots, self.driver, self._before = slots, driver, before or {}
+        self._driver_seconds = {"imports": sum(driver.take().values())}
+        self._loop_began = self._loop_ended = math.inf
         self._workers: set[str] = set()
         self._slot_seconds = dict.fromkeys(("worker_start", *WORKER_PARTS), 0.0)
         self._worker_cpu_seconds = 0.0
@@ -83,19 +72,18 @@ class StudyCost:
     @contextmanager
     def loop(self) -> Iterator[None]:
         """Ray's loop: meanwhile the slots' time is their workers'."""
-        self._loop_began = self._clock()
+        self._loop_began = self._elapsed()
         try:
             with self.driver.part("ray"):
                 yield
         finally:
-            self._loop_ended = self._clock()
+            self._loop_ended = self._elapsed()
 
     def reported(self, worker: str, seconds: Mapping[str, float], cpu_seconds: float) -> None:
         """Count what a worker did since its last report, or since it was set up."""
-        assert self._loop_began is not None
         if worker not in self._workers:
             if len(self._workers) < self.slots:  # a dead worker's successor starts in idle time
-                started = self._clock() - self._loop_began - sum(seconds.values())
+                started = self._elapsed() - self._loop_began - sum(seconds.values())
                 self._slot_seconds["worker_start"] += max(0.0, started)
             self._workers.add(worker)
         for part, value in seconds.items():
@@ -108,27 +96,27 @@ class StudyCost:
         `driver_seconds` sum to `wall_seconds`; `slot_seconds` to the sum of slots x wall time over the
         sessions. `idle` is also the work that an interruption or a fault cut off.
         """
-        self._driver_seconds = _added(self._driver_seconds, self.driver.take())
-        wall = sum(self._driver_seconds.values())
-        now = self._began + wall
-        loop_began = now if self._loop_began is None else self._loop_began
-        loop_ended = now if self._loop_ended is None else self._loop_ended
+        wall = self._elapsed()
         slots = {
-            "study_start": self.slots * (loop_began - self._began),
+            "study_start": self.slots * min(wall, self._loop_began),
             **self._slot_seconds,
-            "study_end": self.slots * (now - loop_ended),
+            "study_end": self.slots * (wall - min(wall, self._loop_ended)),
         }
         slots["idle"] = self.slots * wall - sum(slots.values())
+        cpu_seconds = time.process_time() - self._cpu_began
         return {
             "wall_seconds": wall + self._before.get("wall_seconds", 0.0),
             "slots": self.slots,
             "slot_seconds": _added(self._before.get("slot_seconds", {}), slots),
             "driver_seconds": _added(self._before.get("driver_seconds", {}), self._driver_seconds),
             "worker_cpu_seconds": self._worker_cpu_seconds + self._before.get("worker_cpu_seconds", 0.0),
-            "driver_cpu_seconds": time.process_time()
-            - self._cpu_began
-            + self._before.get("driver_cpu_seconds", 0.0),
+            "driver_cpu_seconds": cpu_seconds + self._before.get("driver_cpu_seconds", 0.0),
         }
+
+    def _elapsed(self) -> float:
+        """Seconds of this session."""
+        self._driver_seconds = _added(self._driver_seconds, self.driver.take())
+        return sum(self._driver_seconds.values())
 
 
 def _added(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:

@@ -103,14 +103,14 @@ def run(trials: int, sampler: str) -> dict[str, Any]:
     prepare(None)
     from study.records.study_folder import StudyFolder
     from study.reporting.console import Console
-    from study.reporting.timing import StudyCost
+    from study.reporting.timing import StudyCost, Timing
     from study.runner import run as runner
     from study.runner.bookkeeper import Bookkeeper
     from study.space import parse_space
 
     samples: list[dict[str, float]] = []
     close_books = Bookkeeper._close_books
-    began = time.perf_counter()
+    began, timing = time.perf_counter(), Timing("books")
 
     def closing(books: Bookkeeper, name: str, space: str) -> None:
         close_books(books, name, space)
@@ -129,7 +129,7 @@ def run(trials: int, sampler: str) -> dict[str, Any]:
         folder.create(plan, [], detect().to_dict())
         console = Console(plan)
         console.say = str  # type: ignore[method-assign, assignment]
-        cost = StudyCost(plan.concurrency, began)
+        cost = StudyCost(plan.concurrency, timing)
         table, _ = runner.run_study(plan, folder, [parse_space("hollow", SPACE)], console, cost)
         assert len(table) == trials
         return {"samples": samples, "end_mib": resident_mib(), "cost": cost.to_dict()}

@@ -16,7 +16,7 @@ def clock() -> Clock:
 
 
 def test_parts_leave_no_gap_and_exclude_those_within(clock: Clock) -> None:
-    timing = Timing("rest", clock, began=-1.0)
+    timing = Timing("rest", clock)
     clock.now += 2
     with timing.part("a"):
         clock.now += 4
@@ -24,7 +24,7 @@ def test_parts_leave_no_gap_and_exclude_those_within(clock: Clock) -> None:
             clock.now += 8
         clock.now += 16
     clock.now += 32
-    assert timing.take() == {"rest": 1 + 2 + 32, "a": 4 + 16, "b": 8}
+    assert timing.take() == {"rest": 2 + 32, "a": 4 + 16, "b": 8}
 
 
 def test_a_part_ends_with_an_exception(clock: Clock) -> None:
@@ -66,10 +66,11 @@ def test_where_a_generator_yields_within_a_part_its_caller_is_billed(clock: Cloc
     assert timing.take() == {"rest": 2, "report": 20}
 
 
-def study(clock: Clock, slots: int = 2, began: float = 0.0, **more: Any) -> StudyCost:
+def study(clock: Clock, slots: int = 2, imports: float = 0.0, **more: Any) -> StudyCost:
     """A study that has worked for 5 s, with two workers that have reported once each."""
-    clock.now += began
-    cost = StudyCost(slots, clock.now - began, clock=clock, **more)
+    driver = Timing("books", clock)
+    clock.now += imports
+    cost = StudyCost(slots, driver, **more)
     with cost.loop():
         clock.now += 5
         for worker in ("one", "two"):
@@ -98,7 +99,7 @@ def test_a_dead_workers_successor_is_not_a_third_slot(clock: Clock) -> None:
 
 @pytest.mark.parametrize("slots", [1, 2, 5])
 def test_slots_sum_to_their_number_times_the_wall_time(slots: int, clock: Clock) -> None:
-    cost = study(clock, slots, began=3.0)
+    cost = study(clock, slots, imports=3.0)
     with cost.driver.part("end"):
         clock.now += 7
     found = cost.to_dict()
@@ -110,15 +111,15 @@ def test_slots_sum_to_their_number_times_the_wall_time(slots: int, clock: Clock)
 
 
 def test_a_study_with_nothing_left_to_run_only_starts(clock: Clock) -> None:
-    cost = StudyCost(2, began=0.0, clock=clock)
+    cost = StudyCost(2, Timing("books", clock))
     clock.now += 4
     found = cost.to_dict()["slot_seconds"]
     assert {part: seconds for part, seconds in found.items() if seconds} == {"study_start": 2 * 4}
 
 
 def test_a_resumed_study_adds_up(clock: Clock) -> None:
-    before = json.loads(json.dumps(study(clock, slots=1, began=1.0).to_dict()))
-    found = study(clock, slots=3, began=1.0, before=before).to_dict()
+    before = json.loads(json.dumps(study(clock, slots=1, imports=1.0).to_dict()))
+    found = study(clock, slots=3, imports=1.0, before=before).to_dict()
     assert (before["wall_seconds"], found["wall_seconds"]) == (6, 12)
     assert found["driver_seconds"] == {"imports": 2, "books": 0, "ray": 10}
     assert sum(found["slot_seconds"].values()) == 6 + 3 * 6

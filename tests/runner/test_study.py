@@ -61,7 +61,7 @@ class Driver:
         self.results.add_all(include_unfinished=False)
         tracker = Tracker("disabled", folder.path, "", "")
         console = Console(self.plan)
-        cost = StudyCost(1, clock(), clock=clock)
+        cost = StudyCost(1, Timing("books", clock))
         self.books = Bookkeeper(
             self.plan, folder, searches, self.results, tracker, console, Interruption(console), cost
         )

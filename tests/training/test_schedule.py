@@ -15,6 +15,7 @@ from study.training.meter import Meter
 from study.training.pack import Pack
 from study.training.schedule import Progress, schedule
 from study.training.trainer import carry_out
+from tests.studies import Clock
 
 MakePack = Callable[..., Pack]
 MemberState = Callable[[Pack, int], dict[str, bytes]]
@@ -120,19 +121,13 @@ def test_means_are_those_of_the_updates_since_the_last_evaluation(
 def test_train_seconds_leave_out_what_the_caller_does(
     make_pack: MakePack, points: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = [0.0]
-
-    class SlowIterations(EagerIterations):
-        def __call__(self) -> None:
-            now[0] += 1.0
-            super().__call__()
-
-    monkeypatch.setattr("study.training.trainer.iterations_of", SlowIterations)
-    monkeypatch.setattr("study.training.trainer.time", SimpleNamespace(perf_counter=lambda: now[0]))
+    clock = Clock()
+    clock.slow(monkeypatch, EagerIterations, "__call__", 1)
+    monkeypatch.setattr("study.training.trainer.time", SimpleNamespace(perf_counter=clock))
     seconds = []
     for progress in train(make_pack("dcgan", "points", batch_size=10), points, 0.05, 0.02):
         seconds.append(progress.train_seconds)
-        now[0] += 1000
+        clock.now += 1000
     assert seconds == [0, 2, 4, 5]
 
 
