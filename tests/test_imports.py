@@ -131,6 +131,7 @@ CHEAP = {  # what importing a module must not load: --help answers within a seco
     "study.results": HEAVY,
     "study.reporting.recorder": HEAVY,
     "study.trial.group": ("ray", "optuna", "wandb"),
+    "analysis": ("torch", "ray", "wandb"),
 }
 
 

@@ -1,0 +1,1 @@
+"""What a study's tables say: statistics, figures, reports. Never imports torch, ray or wandb."""
