@@ -86,14 +86,6 @@ def test_kimg_counts_real_samples(
     assert last.kimg == pytest.approx(0.216)  # nine iterations of 24, the first past 200
 
 
-@pytest.mark.parametrize("n_critic", [1, 3])
-def test_updates_are_counted(n_critic: int, make_pack: MakePack, points: Tensor) -> None:
-    pack = make_pack("wgan_gp", "points", n_critic=n_critic, batch_size=8)
-    for p in train(pack, points, 0.1, 0.05):
-        assert p.critic_updates == n_critic * p.generator_updates
-        assert p.kimg == p.critic_updates * 8 / 1000
-
-
 def test_means_are_those_of_the_updates_since_the_last_evaluation(
     make_pack: MakePack, points: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
