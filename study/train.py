@@ -38,19 +38,18 @@ from study.reporting.tracking import MODES, Tracker
 def parser() -> argparse.ArgumentParser:
     """The command line of study.train; each hyperparameter as --lr-g or --lr_g."""
     p = Parser(prog="python -m study.train", description=__doc__.split("\n\n")[0])
+    budgets = ", ".join(f"{kind.kimg:g} for {name}" for name, kind in KINDS.items())
+    default_metrics = [name for name, metric in METRICS.items() if metric.is_default]
     p.add_argument("--resume", type=Path, metavar="FOLDER", help="continue this trial's folder")
     p.add_argument("--seeds", type=whole_at_least(1), default=2, help="members, one per seed")
     p.add_argument("--seed", type=whole_at_least(0), default=0, help="every stream derives from it")
     p.add_argument(
         "--kimg",
         type=positive,
-        help=f"thousands of real images per member (default: {_by_kind('kimg')})",
+        help=f"thousands of real images per member (default: {budgets})",
     )
     p.add_argument("--eval-kimg", type=positive, help="kimg between evaluations (default: a ninth)")
-    p.add_argument(
-        "--metric",
-        help=f"scored metric (default: {_by_kind('metric')})",
-    )
+    p.add_argument("--metric", help=f"scored metric (default: {' or '.join(default_metrics)})")
     p.add_argument("--aggregate", choices=AGGREGATES, default="mean", help="of the seeds' scores")
     p.add_argument("--results", type=Path, default=Path("results"), help="folder of the results")
     p.add_argument("--name", default="train", help="study that the trial is filed under")
@@ -68,7 +67,8 @@ def parser() -> argparse.ArgumentParser:
         help="log to W&B; auto under a sweep's agent",
     )
     group = p.add_argument_group("hyperparameters (defaults depend on model and data)")
-    group.add_argument("--model", help=f"one of {', '.join(MODELS)} (default: {MODELS.default.name})")
+    titles = "; ".join(f"{name}: {model.title}" for name, model in MODELS.items())
+    group.add_argument("--model", help=f"{titles} (default: {MODELS.default.name})")
     group.add_argument(
         "--dataset", help=f"one of {', '.join(dataset_names())} (default: {DATASETS.default.name})"
     )
@@ -81,11 +81,6 @@ def parser() -> argparse.ArgumentParser:
             help=f"{hyperparameter.meaning}; {hyperparameter.describe()}",
         )
     return p
-
-
-def _by_kind(name: str) -> str:
-    """A default that depends on the kind of data, in words."""
-    return ", ".join(f"{getattr(kind, name)} for {kinds}" for kinds, kind in KINDS.items())
 
 
 def plan_from(options: argparse.Namespace) -> TrialPlan:

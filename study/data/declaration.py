@@ -15,17 +15,15 @@ class Kind:
     Attributes:
         kimg: default budget. Chosen so that the README's first command ends within five minutes on two cores.
         defaults: of the hyperparameters in GIVEN_BY_DATA.
-        metric: what a study optimises by default, where the dataset has it.
     """
 
     kimg: float
     defaults: Mapping[str, Any]
-    metric: str
 
 
 KINDS = {  # the architecture follows the kind: DCGAN for images, an MLP for points
-    "images": Kind(kimg=30.0, defaults={"batch_size": 64, "width": 32, "latent_dim": 100}, metric="fd"),
-    "points": Kind(kimg=600.0, defaults={"batch_size": 256, "width": 128, "latent_dim": 2}, metric="w1"),
+    "images": Kind(kimg=30.0, defaults={"batch_size": 64, "width": 32, "latent_dim": 100}),
+    "points": Kind(kimg=600.0, defaults={"batch_size": 256, "width": 128, "latent_dim": 2}),
 }
 
 
@@ -67,6 +65,11 @@ class Dataset:
         kind = KINDS[self.kind]
         object.__setattr__(self, "kimg", self.kimg or kind.kimg)
         object.__setattr__(self, "defaults", {**kind.defaults, **self.defaults})
+
+    @property
+    def is_classified(self) -> bool:
+        """Whether a classifier, trained on these data, judges samples: of images with labels."""
+        return self.kind == "images" and self.labels
 
 
 @dataclass(frozen=True, kw_only=True)

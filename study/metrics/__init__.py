@@ -1,6 +1,6 @@
 """The metrics, a function each, and figures of stability made of them. Importing this is cheap."""
 
-from study.data import KINDS, dataset_named
+from study.data import dataset_named
 from study.errors import UserError, did_you_mean
 from study.metrics.declaration import EVERY, LAST, Metric, metric
 from study.registry import Registry
@@ -13,7 +13,7 @@ def metrics_for(dataset: str) -> list[str]:
     """Names of a dataset's metrics: the one that is optimised by default first, then as declared."""
     declared = dataset_named(dataset)
     names = [name for name, metric in METRICS.items() if metric.applies_to(declared)]
-    return sorted(names, key=lambda name: name != KINDS[declared.kind].metric)
+    return sorted(names, key=lambda name: not METRICS[name].is_default)
 
 
 def default_metric(dataset: str) -> str:

@@ -10,25 +10,17 @@ from study.data import KINDS, Dataset
 EVERY, LAST = "every", "last"
 
 
-def _always(_: Dataset) -> bool:
-    return True
-
-
-def _classified(dataset: Dataset) -> bool:
-    return dataset.kind == "images" and dataset.labels
-
-
 # What a metric's function may ask for, by the names of its parameters, and whether a dataset has it.
 NEEDS: dict[str, Callable[[Dataset], bool]] = {
-    "samples": _always,  # (n, ...) of one member
-    "train": _always,  # (N, ...) real
-    "held_out": _always,  # (H, ...) real, never trained on
-    "critic": _always,  # the member's own, (n, ...) -> scores (n,)
+    "samples": lambda _: True,  # (n, ...) of one member
+    "train": lambda _: True,  # (N, ...) real
+    "held_out": lambda _: True,  # (H, ...) real, never trained on
+    "critic": lambda _: True,  # the member's own, (n, ...) -> scores (n,)
     "labels": lambda dataset: dataset.labels,  # (N,) classes of `train`
-    "features": _classified,  # (n, D) of the samples, by the dataset's classifier
-    "held_out_features": _classified,  # (H, D)
-    "logits": _classified,  # (n, modes) of the samples
-    "modes": lambda dataset: dataset.modes is not None and (dataset.kind == "points" or dataset.labels),
+    "features": lambda dataset: dataset.is_classified,  # (n, D) of the samples, by the dataset's classifier
+    "held_out_features": lambda dataset: dataset.is_classified,  # (H, D)
+    "logits": lambda dataset: dataset.is_classified,  # (n, modes) of the samples
+    "modes": lambda dataset: bool(dataset.modes) and (dataset.kind == "points" or dataset.is_classified),
 }  # the last: study.metrics.modes.Modes
 
 
@@ -42,6 +34,7 @@ class Metric:
         samples: by the kinds of data that it is for, how many of a member it takes.
         when: at 'every' evaluation, or only before training and at the 'last' one, when the budget ends.
         worst: its worst value, where it is bounded.
+        is_default: it is what a study optimises by default.
 
     Raises:
         ValueError: the declaration is incomplete.

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 @metric(
     samples={"images": 1000},
     higher_is_better=False,
+    is_default=True,
     meaning="Fréchet distance to held-out images, in the features of a classifier trained on the data set "
     "(so not comparable with Inception's FID)",
 )

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 @metric(
     samples={"points": 1000},
     higher_is_better=False,
+    is_default=True,
     meaning="exact 1-Wasserstein distance to as many held-out points",
 )
 def w1(samples: "Tensor", held_out: "Tensor") -> float:

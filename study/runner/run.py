@@ -99,9 +99,9 @@ def _tune(
 ) -> None:
     """Ray Tune's part: returns when all trials have ended, or after Ctrl-C."""
     cost = bookkeeper.cost
-    judged = dataset_named(plan.dataset).labels
+    classified = dataset_named(plan.dataset).is_classified
     with cost.driver.part("ray_start"):
-        if judged:
+        if classified:
             cache_folder()  # each trial would fail for want of it
         if not ray.is_initialized():
             _start_ray(plan)
@@ -114,7 +114,7 @@ def _tune(
     threads = max(1, int(plan.cpus_per_trial))
     device = "cuda" if plan.gpus_per_trial else "cpu"
     trained = " (its classifier is trained once, then cached)"
-    bookkeeper.console.say(f"preparing {plan.dataset}{trained if judged else ''} ...")
+    bookkeeper.console.say(f"preparing {plan.dataset}{trained if classified else ''} ...")
     if plan.pack != "trial":
         with cost.driver.part("pack_size"):
             bookkeeper.workers = PackWorkers(plan, threads, device)

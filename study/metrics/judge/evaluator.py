@@ -33,8 +33,7 @@ class Evaluator:
         self.dataset, self.arrays = dataset, arrays
         self.metrics = [METRICS[name] for name in metrics_for(dataset.name)]
         self.samples = max((metric.samples[dataset.kind] for metric in self.metrics), default=1)
-        classified = dataset.kind == "images" and dataset.labels
-        self.classifier = load_classifier(dataset, arrays) if classified else None
+        self.classifier = load_classifier(dataset, arrays) if dataset.is_classified else None
         generator = torch.Generator().manual_seed(derive_seed("floor", dataset.name))
         chosen = torch.randperm(len(arrays.train), generator=generator)[: self.samples]
         self.floor = self(arrays.train[chosen.to(arrays.train.device)])
