@@ -2,6 +2,7 @@
 
 import json
 import os
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ from uuid import uuid4
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file beside `path`, force it to disk, then rename it over `path`."""
-    # Not by process id, which containers share, nor by mkstemp, which would keep others from reading it.
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    # Neither a process id, which containers share, nor mkstemp, whose files only their owner may read.
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         write(temporary)
         with temporary.open("rb") as file:

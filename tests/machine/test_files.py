@@ -60,6 +60,31 @@ def test_a_fault_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="disk on fire"):
         write_whole(path, write)
     assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
+    """Processes in different containers may share a disk and have the same process id."""
+    path = tmp_path / "file.txt"
+
+    def write(temporary: Path) -> None:
+        temporary.write_text("slow")
+        write_json(path, "quick")
+        assert read_json(path) == "quick"
+
+    write_whole(path, write)
+    assert path.read_text() == "slow"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_who_may_read_a_file_is_the_users_choice(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_json(tmp_path / "file.json", {})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file.json").stat().st_mode & 0o777 == mode
 
 
 def test_a_file_is_forced_to_disk_before_it_is_renamed(
