@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
