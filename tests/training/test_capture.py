@@ -112,7 +112,8 @@ def test_captured_iterations_are_the_eager_ones_bit_for_bit(case: Case, data: Te
     twins = [make_pack(*case, precision=precision, beta1=0.5) for _ in range(2)]
     eager, replayed = EagerIterations(twins[0], data), captured(twins[1], data)
     for i in range(14):
-        eager(), replayed()
+        eager()
+        replayed()
         assert everything(twins[1]) == everything(twins[0])
         if i == 6:
             assert all(pack.watch.alive.all() for pack in twins)

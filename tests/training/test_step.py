@@ -96,7 +96,7 @@ def test_training_is_the_papers_algorithm(case: Case, data: Tensor) -> None:
 def test_a_step_moves_its_own_player_alone(case: Case, data: Tensor, precision: str) -> None:
     pack = make_pack(*case, precision=precision)
     players = pack.generator, pack.critic
-    generator, critic = map(bits, players)
+    generator, critic = [bits(player) for player in players]
     critic_step(pack, *a_batch(pack, data))
     stepped = bits(pack.critic)
     assert bits(pack.generator) == generator
@@ -110,8 +110,8 @@ def test_a_step_moves_its_own_player_alone(case: Case, data: Tensor, precision: 
 
 def test_critic_training_puts_real_scores_above_fake_scores(case: Case, data: Tensor, precision: str) -> None:
     # Clipped to 0.01, a critic this narrow is so flat that bfloat16 hides all differences.
-    wide = {"clip_value": 0.5} if (case[0], precision) == ("wgan_cp", "bf16") else {}
-    pack = make_pack(*case, **{"precision": precision, "lr_d": 1e-3, **wide})
+    wide: dict[str, Any] = {"clip_value": 0.5} if (case[0], precision) == ("wgan_cp", "bf16") else {}
+    pack = make_pack(*case, precision=precision, lr_d=1e-3, **wide)
     batch = a_batch(pack, data)
     gaps = []
     for steps in (1, 25):  # with clipping, the first update changes the scale of all scores
