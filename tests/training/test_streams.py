@@ -49,7 +49,7 @@ def test_a_stream_is_torchs_generator_of_the_derived_seed_and_nothing_else(
         elif purpose == "critic noise":
             values = torch.randn(2, batch_size, LATENT, generator=expected)
         else:
-            values = torch.randn(batch_size, LATENT, generator=expected)
+            values = torch.randn(1, batch_size, LATENT, generator=expected)
         assert torch.equal(drawn(own, purpose)[1], values)
 
 
