@@ -1,31 +1,20 @@
-"""For all tests: one thread, a private cache folder, and packs tiny enough to train in milliseconds."""
+"""For all tests: one thread, a private cache folder."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from study.config import TrialConfig
 from study.data import dataset_named, load
 from study.data.arrays import Arrays
 from study.metrics import METRICS
 from study.metrics.judge.classifier import Classifier, load_classifier
 from study.metrics.judge.evaluator import evaluator_for
 from study.models import MODELS
-from study.training import checkpoint
-from study.training.members import state_of
-from study.training.pack import Pack
-
-CPU = torch.device("cpu")
-STUDY_SEED = 7
-TINY: dict[str, dict[str, Any]] = {
-    "images": {"dataset": "digits", "width": 2, "latent_dim": 8, "batch_size": 8},
-    "points": {"dataset": "ring8", "width": 16, "latent_dim": 2, "batch_size": 16},
-}
+from tests.packs import CPU, TINY, Case, training_data
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,13 +27,14 @@ def _private_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 
 
 @pytest.fixture
-def double(training_data: Callable[[str], Tensor]) -> Iterator[None]:
+def double() -> Iterator[None]:
     """Networks and packs are built in float64, where two ways to the same result agree to 1e-10.
 
     In float32 they part sooner or later: Adam moves a weight by lr sign(g), so rounding that changes
     the sign of a gradient next to zero is a difference of 2 lr.
     """
-    del training_data  # it is asked for so that datasets are loaded (and cached) in float32
+    for kind in TINY:  # datasets are loaded (and cached) in float32
+        training_data(kind)
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
@@ -72,7 +62,7 @@ def classifier(digits: Arrays) -> Classifier:
 
 
 @pytest.fixture(params=list(product(MODELS, TINY)), ids=lambda case: "-".join(case), scope="session")
-def case(request: pytest.FixtureRequest) -> tuple[str, str]:
+def case(request: pytest.FixtureRequest) -> Case:
     """Every (model, kind of data)."""
     model, kind = request.param
     return model, kind
@@ -85,72 +75,7 @@ def precision(request: pytest.FixtureRequest) -> str:
     return name
 
 
-@pytest.fixture(scope="session")
-def training_data() -> Callable[[str], Tensor]:
-    """The training samples of the tiny dataset of a kind, in the default floating type."""
-    train = {kind: load(tiny["dataset"], CPU).train for kind, tiny in TINY.items()}
-    return lambda kind: train[kind].to(torch.get_default_dtype())
-
-
-@pytest.fixture(scope="session")
-def make_pack(training_data: Callable[[str], Tensor]) -> Callable[..., Pack]:
-    """A tiny pack; `per_member` holds each member's own hyperparameters."""
-
-    def make(
-        model: str,
-        kind: str,
-        seeds: Sequence[int] = (0, 1, 2, 3),
-        per_member: Sequence[Mapping[str, float]] = (),
-        precision: str = "fp32",
-        device: torch.device = CPU,
-        **overrides: Any,
-    ) -> Pack:
-        configs = [
-            TrialConfig.from_dict({"model": model, **TINY[kind], **overrides, **own})
-            for own in (per_member or [{}] * len(seeds))
-        ]
-        return Pack(configs, seeds, STUDY_SEED, tuple(training_data(kind).shape[1:]), device, precision)
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def member_state() -> Callable[[Pack, int], dict[str, bytes]]:
-    """The bits of one member's parameters, optimiser state and meters, by name."""
-
-    def read(pack: Pack, member: int) -> dict[str, bytes]:
-        state = state_of(pack)
-        bits: dict[str, bytes] = {}
-
-        def collect(name: str, value: Any) -> None:
-            if isinstance(value, Tensor):
-                bits[name] = value[member].contiguous().cpu().numpy().tobytes()
-                return
-            items = value.items() if isinstance(value, dict) else enumerate(value)
-            for key, part in items:
-                collect(f"{name}.{key}", part)
-
-        for part in ("generator", "critic", "generator_optimiser", "critic_optimiser", "meters"):
-            collect(part, state[part])
-        return bits
-
-    return read
-
-
-@pytest.fixture(scope="session")
-def everything() -> Callable[[Pack | Mapping[str, Any]], dict[str, object]]:
-    """All of a pack but its clock as {path: bytes or number}, so that NaN equals NaN and -0 is not 0."""
-
-    def flat(value: Any, name: str) -> dict[str, object]:
-        if isinstance(value, Tensor):
-            return {name: (tuple(value.shape), value.contiguous().cpu().numpy().tobytes())}
-        if isinstance(value, dict | list):
-            items = value.items() if isinstance(value, dict) else enumerate(value)
-            return {k: v for key, part in items for k, v in flat(part, f"{name}/{key}").items()}
-        return {name: value}
-
-    def read(pack: Pack | Mapping[str, Any]) -> dict[str, object]:
-        state = checkpoint.state_of(pack) if isinstance(pack, Pack) else pack
-        return flat({k: v for k, v in state.items() if k != "train_seconds"}, "")
-
-    return read
+@pytest.fixture
+def data(case: Case) -> Tensor:
+    """The training samples of a case."""
+    return training_data(case[1])

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -12,12 +11,14 @@ from torch import Tensor
 from study.config import TrialConfig
 from study.training import checkpoint
 from study.training.capture import CapturedIterations, EagerIterations, iterations_of
+from study.training.divergence import Divergence
 from study.training.pack import Pack
 from study.training.schedule import schedule
 from study.training.step import critic_step, iteration
 from study.training.streams import Draws, Streams
 from study.training.trainer import Due, Trainer, carry_out
 from study.trial.pack_size import choose, measure
+from tests.packs import Case, everything, make_pack, member_state, training_data
 from tests.studies import trial_plan
 
 pytestmark = [
@@ -25,10 +26,6 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
 ]
 
-MakePack = Callable[..., Pack]
-MemberState = Callable[[Pack, int], dict[str, bytes]]
-Everything = Callable[[Any], dict[str, object]]
-Data = Callable[[str], Tensor]
 GPU = torch.device("cuda")
 
 
@@ -52,9 +49,8 @@ def moved(draws: Draws) -> Draws:
 
 
 @pytest.mark.usefixtures("double")
-def test_a_gpu_trains_as_a_cpu_does(case: tuple[str, str], make_pack: MakePack, training_data: Data) -> None:
+def test_a_gpu_trains_as_a_cpu_does(case: Case, data: Tensor) -> None:
     # From the same draws. In float64 the two part by rounding alone, as a member in a pack and alone.
-    data = training_data(case[1])
     cpu, gpu, start = make_pack(*case), make_pack(*case, device=GPU), make_pack(*case)
     for _ in range(4):
         draws = cpu.streams.draw(len(data))
@@ -68,12 +64,9 @@ def test_a_gpu_trains_as_a_cpu_does(case: tuple[str, str], make_pack: MakePack, 
 
 
 @pytest.mark.usefixtures("_no_tf32")
-def test_a_gpus_first_gradient_is_a_cpus(
-    case: tuple[str, str], precision: str, make_pack: MakePack, training_data: Data
-) -> None:
+def test_a_gpus_first_gradient_is_a_cpus(case: Case, data: Tensor, precision: str) -> None:
     # What is allowed to bfloat16 is three times what it differs from float32 here, on a CPU: 1.4e-4 of a
     # difference of scores, 0.4% of a norm.
-    data = training_data(case[1])
     cpu = make_pack(*case, precision=precision)
     gpu = make_pack(*case, precision=precision, device=GPU)
     draws = cpu.streams.draw(len(data))
@@ -86,15 +79,13 @@ def test_a_gpus_first_gradient_is_a_cpus(
         assert own == pytest.approx(expected, rel=share, abs=absolute)
 
 
-def test_on_a_gpu_iterations_are_captured(make_pack: MakePack, training_data: Data) -> None:
+def test_on_a_gpu_iterations_are_captured() -> None:
     iterate = iterations_of(make_pack("wgan_gp", "points", device=GPU), training_data("points").to(GPU))
     assert isinstance(iterate, CapturedIterations)
 
 
-def test_a_graph_does_what_eager_iterations_do_bit_for_bit(
-    case: tuple[str, str], precision: str, make_pack: MakePack, training_data: Data, everything: Everything
-) -> None:
-    data = training_data(case[1]).to(GPU)
+def test_a_graph_does_what_eager_iterations_do_bit_for_bit(case: Case, data: Tensor, precision: str) -> None:
+    data = data.to(GPU)
     eager, replayed = (make_pack(*case, precision=precision, beta1=0.5, device=GPU) for _ in range(2))
     repeat(EagerIterations(eager, data), 12)
     repeat(iterations_of(replayed, data), 12)
@@ -102,14 +93,10 @@ def test_a_graph_does_what_eager_iterations_do_bit_for_bit(
 
 
 def test_a_nan_in_one_member_leaves_the_others_bit_identical(
-    case: tuple[str, str],
-    precision: str,
-    make_pack: MakePack,
-    training_data: Data,
-    member_state: MemberState,
+    case: Case, data: Tensor, precision: str
 ) -> None:
     # Planted after the capture.
-    data = training_data(case[1]).to(GPU)
+    data = data.to(GPU)
     healthy, spoiled = (make_pack(*case, precision=precision, device=GPU) for _ in range(2))
     for pack in (healthy, spoiled):
         iterate = iterations_of(pack, data)
@@ -122,15 +109,11 @@ def test_a_nan_in_one_member_leaves_the_others_bit_identical(
     for k in (0, 2, 3):
         assert member_state(spoiled, k) == member_state(healthy, k)
     config = spoiled.config
-    divergence = spoiled.watch.divergences(config.batch_size)[1]
-    assert divergence is not None
     shown = (6 * config.n_critic + 1) * config.batch_size / 1000
-    assert (divergence.kimg, divergence.reason) == (shown, "non-finite critic loss")
+    assert spoiled.watch.divergences(config.batch_size)[1] == Divergence(shown, "non-finite critic loss")
 
 
-def test_a_member_whose_training_explodes_leaves_the_others_bit_identical(
-    make_pack: MakePack, training_data: Data, member_state: MemberState
-) -> None:
+def test_a_member_whose_training_explodes_leaves_the_others_bit_identical() -> None:
     def pack_with(lr: float) -> Pack:
         own = [{"lr_d": 1e-4}, {"lr_d": lr, "lr_g": lr}, {"lr_d": 1e-3}]
         return make_pack("wgan_gp", "images", seeds=(0, 1, 2), per_member=own, device=GPU)
@@ -145,14 +128,9 @@ def test_a_member_whose_training_explodes_leaves_the_others_bit_identical(
 
 
 def test_a_resumed_run_is_the_uninterrupted_one(
-    case: tuple[str, str],
-    precision: str,
-    make_pack: MakePack,
-    training_data: Data,
-    everything: Everything,
-    tmp_path: Path,
+    case: Case, data: Tensor, precision: str, tmp_path: Path
 ) -> None:
-    data = training_data(case[1]).to(GPU)
+    data = data.to(GPU)
     whole, first, resumed = (make_pack(*case, precision=precision, beta1=0.5, device=GPU) for _ in range(3))
     repeat(iterations_of(whole, data), 12)
     repeat(iterations_of(first, data), 6)
@@ -164,25 +142,20 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     assert torch.equal(resumed.sample(10), whole.sample(10))
 
 
-def test_evaluations_between_replays_do_not_change_the_training(
-    case: tuple[str, str], make_pack: MakePack, training_data: Data, member_state: MemberState
-) -> None:
-    data = training_data(case[1]).to(GPU)
+def test_evaluations_between_replays_do_not_change_the_training(case: Case, data: Tensor) -> None:
+    data = data.to(GPU)
     often, seldom = (make_pack(*case, n_critic=2, batch_size=10, device=GPU) for _ in range(2))
     for _ in carry_out(schedule(often, data, 0.24, 0.04)):
         often.sample(5)
     list(carry_out(schedule(seldom, data, 0.24, 0.24)))
-    for part in ("generator", "critic"):
-        a, b = ({k: v for k, v in member_state(p, 0).items() if k.startswith(part)} for p in (often, seldom))
-        assert a == b
+    differing = {name for name, value in everything(often).items() if value != everything(seldom)[name]}
+    assert differing <= {"/next_evaluation"}  # and meters were read at the end of both
 
 
 @pytest.mark.usefixtures("double")
-def test_trials_train_together_as_each_does_alone(
-    case: tuple[str, str], make_pack: MakePack, training_data: Data
-) -> None:
+def test_trials_train_together_as_each_does_alone(case: Case, data: Tensor) -> None:
     # Twelve iterations, captured, then five more with the states of after the first interval.
-    data = training_data(case[1]).to(GPU)
+    data = data.to(GPU)
     together, alone = (
         [make_pack(*case, seeds=(0, 1), per_member=[{"lr_d": lr}] * 2, device=GPU) for lr in (1e-3, 3e-4)]
         for _ in range(2)

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from study.training.divergence import REASONS, Divergence, DivergenceWatch
+from tests.packs import CPU
 
-CPU = torch.device("cpu")
 LOSS, GRADIENT = "non-finite critic loss", "non-finite critic gradient"
 
 
@@ -21,24 +21,13 @@ def at_update(critic_updates: int, members: int) -> DivergenceWatch:
     return watch
 
 
-def test_everybody_is_alive_at_first() -> None:
+def test_a_check_returns_who_is_alive_and_the_dead_do_not_rise() -> None:
     watch = DivergenceWatch(3, CPU)
-    assert watch.alive.tolist() == [True] * 3
     assert watch.any_alive()
     assert watch.divergences(64) == [None] * 3
-
-
-def test_a_check_returns_who_is_alive() -> None:
-    watch = DivergenceWatch(3, CPU)
-    assert watch.check(finite(1, 0, 1), LOSS).tolist() == [True, False, True]
-    assert watch.check(finite(1, 1, 0), LOSS).tolist() == [True, False, False]
-    assert watch.alive.tolist() == [True, False, False]
-
-
-def test_the_dead_do_not_rise() -> None:
-    watch = DivergenceWatch(2, CPU)
-    watch.check(finite(1, 0), LOSS)
-    assert watch.check(finite(1, 1), GRADIENT).tolist() == [True, False]
+    for verdict, alive in (((1, 0, 1), [1, 0, 1]), ((1, 1, 0), [1, 0, 0]), ((0, 1, 1), [0, 0, 0])):
+        assert watch.check(finite(*verdict), LOSS).tolist() == watch.alive.tolist() == alive
+        assert watch.any_alive() == any(alive)
 
 
 def test_the_first_reason_and_update_stay() -> None:
@@ -57,14 +46,6 @@ def test_a_member_can_fall_before_the_first_update() -> None:
     watch.check(finite(0, 1), LOSS)
     watch.count_critic_update()
     assert watch.divergences(20) == [Divergence(0.0, LOSS), None]
-
-
-def test_nobody_is_alive_when_all_have_fallen() -> None:
-    watch = DivergenceWatch(2, CPU)
-    watch.check(finite(1, 0), LOSS)
-    assert watch.any_alive()
-    watch.check(finite(0, 1), LOSS)
-    assert not watch.any_alive()
 
 
 def test_every_reason_can_be_recorded() -> None:
@@ -90,17 +71,6 @@ def test_a_watch_is_restored_with_its_memory() -> None:
     restored.count_critic_update()
     restored.check(finite(0, 1, 1), GRADIENT)
     assert restored.divergences(20) == [Divergence(0.12, GRADIENT), Divergence(0.1, LOSS), None]
-
-
-def test_a_restored_watch_shares_nothing_with_what_it_was_restored_from() -> None:
-    watch, restored = DivergenceWatch(2, CPU), DivergenceWatch(2, CPU)
-    restored.load_state_dict(watch.state_dict())
-    restored.count_critic_update()
-    restored.check(finite(0, 1), LOSS)
-    assert watch.alive.tolist() == [True, True]
-    assert watch.divergences(20) == [None, None]
-    watch.check(finite(0, 1), LOSS)
-    assert watch.divergences(20) == [Divergence(0.0, LOSS), None]
 
 
 def test_all_that_changes_stays_where_it_is() -> None:

@@ -1,6 +1,6 @@
 """Packs that train together end as each would have ended alone, whatever the others are and do."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,11 +12,7 @@ from study.training.capture import EagerIterations
 from study.training.pack import Pack
 from study.training.schedule import Progress, schedule
 from study.training.trainer import Due, Trainer, carry_out
-
-MakePack = Callable[..., Pack]
-MemberState = Callable[[Pack, int], dict[str, bytes]]
-Data = Callable[[str], Tensor]
-Everything = Callable[[Any], dict[str, object]]
+from tests.packs import Case, everything, make_pack, training_data
 
 # What differs between trials that may share a pack.
 OWN: dict[str, list[dict[str, float]]] = {
@@ -26,7 +22,7 @@ OWN: dict[str, list[dict[str, float]]] = {
 }
 
 
-def trial(make_pack: MakePack, model: str, kind: str, which: int, **changes: Any) -> Pack:
+def trial(model: str, kind: str, which: int, **changes: Any) -> Pack:
     """A pack of seeds 0 and 1 with hyperparameters of its own."""
     return make_pack(model, kind, seeds=(0, 1), per_member=[OWN[model][which]] * 2, **changes)
 
@@ -57,42 +53,33 @@ def assert_same(pack: Pack, other: Pack, start: Pack) -> None:
 
 
 @pytest.mark.usefixtures("double")
-def test_two_trials_train_together_as_each_does_alone(
-    case: tuple[str, str], make_pack: MakePack, training_data: Data
-) -> None:
-    data = training_data(case[1])
-    packs = [trial(make_pack, *case, which) for which in (0, 1)]
+def test_two_trials_train_together_as_each_does_alone(case: Case, data: Tensor) -> None:
+    packs = [trial(*case, which) for which in (0, 1)]
     trainer = Trainer()
     for n in (2, 3):
         trainer.train([Due(pack, data, images(pack, n)) for pack in packs])
     for which, pack in enumerate(packs):
-        assert_same(pack, alone(trial(make_pack, *case, which), data, 2, 3), trial(make_pack, *case, which))
+        assert_same(pack, alone(trial(*case, which), data, 2, 3), trial(*case, which))
 
 
 @pytest.mark.usefixtures("double")
-def test_trials_of_different_ages_and_intervals_come_and_go(make_pack: MakePack, training_data: Data) -> None:
+def test_trials_of_different_ages_and_intervals_come_and_go() -> None:
     data = training_data("images")
-    first, second, third = (trial(make_pack, "wgan_gp", "images", which) for which in (0, 1, 0))
+    first, second, third = (trial("wgan_gp", "images", which) for which in (0, 1, 0))
     trainer = Trainer()
     trainer.train([Due(first, data, images(first, 3))])
     trainer.train([Due(first, data, images(first, 2)), Due(second, data, images(second, 4))])
     trainer.train([Due(second, data, images(second, 1)), Due(third, data, images(third, 3))])
     trainer.train([Due(third, data, images(third, 2))])
     for pack, which, intervals in ((first, 0, (3, 2)), (second, 1, (4, 1)), (third, 0, (3, 2))):
-        start = trial(make_pack, "wgan_gp", "images", which)
-        assert_same(pack, alone(trial(make_pack, "wgan_gp", "images", which), data, *intervals), start)
+        start = trial("wgan_gp", "images", which)
+        assert_same(pack, alone(trial("wgan_gp", "images", which), data, *intervals), start)
 
 
-def test_a_companion_that_diverges_changes_no_bit(
-    case: tuple[str, str],
-    precision: str,
-    make_pack: MakePack,
-    training_data: Data,
-    everything: Everything,
-) -> None:
-    data, states = training_data(case[1]), []
+def test_a_companion_that_diverges_changes_no_bit(case: Case, data: Tensor, precision: str) -> None:
+    states = []
     for planted in (False, True):
-        packs = [trial(make_pack, *case, which, precision=precision) for which in (0, 1)]
+        packs = [trial(*case, which, precision=precision) for which in (0, 1)]
         if planted:
             packs[0].generator.values[0, 3] = torch.nan
         Trainer().train([Due(pack, data, images(pack, 4)) for pack in packs])
@@ -101,14 +88,12 @@ def test_a_companion_that_diverges_changes_no_bit(
     assert states[0] == states[1]
 
 
-def test_a_trial_of_which_nobody_is_alive_stops_where_it_would_alone(
-    make_pack: MakePack, training_data: Data, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_trial_of_which_nobody_is_alive_stops_where_it_would_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer_module, "CHECK_EVERY_UPDATES", 6)
     data = training_data("points")
     counts = []
     for together in (False, True):
-        dying, living = (trial(make_pack, "wgan_gp", "points", which, n_critic=1) for which in (0, 1))
+        dying, living = (trial("wgan_gp", "points", which, n_critic=1) for which in (0, 1))
         dying.critic.values[:] = torch.nan
         dues = [Due(dying, data, images(dying, 20)), Due(living, data, images(living, 20))]
         Trainer().train(dues if together else dues[:1])
@@ -118,9 +103,9 @@ def test_a_trial_of_which_nobody_is_alive_stops_where_it_would_alone(
     assert living.generator_updates == 20
 
 
-def test_when_a_member_diverged_is_told_by_its_own_clock(make_pack: MakePack, training_data: Data) -> None:
+def test_when_a_member_diverged_is_told_by_its_own_clock() -> None:
     data = training_data("points")
-    old, new = (trial(make_pack, "wgan_gp", "points", which, n_critic=2) for which in (0, 1))
+    old, new = (trial("wgan_gp", "points", which, n_critic=2) for which in (0, 1))
     trainer = Trainer()
     trainer.train([Due(old, data, images(old, 5))])
     old.critic.values[0] = torch.nan
@@ -132,9 +117,7 @@ def test_when_a_member_diverged_is_told_by_its_own_clock(make_pack: MakePack, tr
     assert new.watch.divergences(1000) == [None, None]
 
 
-def test_what_was_made_for_the_same_packs_is_used_again(
-    make_pack: MakePack, training_data: Data, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_made_for_the_same_packs_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
 
     def making(pack: Pack, data: Tensor) -> EagerIterations:
@@ -143,20 +126,18 @@ def test_what_was_made_for_the_same_packs_is_used_again(
 
     monkeypatch.setattr(trainer_module, "iterations_of", making)
     data = training_data("points")
-    first, second = (trial(make_pack, "dcgan", "points", which) for which in (0, 1))
+    first, second = (trial("dcgan", "points", which) for which in (0, 1))
     trainer = Trainer()
     for packs in ([first, second], [first, second], [second], [second], [first, second]):
         trainer.train([Due(pack, data, images(pack, 1)) for pack in packs])
     assert made == [4, 2, 4]
 
 
-def test_each_pays_its_share_of_the_time(
-    make_pack: MakePack, training_data: Data, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_pays_its_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter([100.0, 112.0])
     monkeypatch.setattr(trainer_module.time, "perf_counter", lambda: next(ticks))
     data = training_data("points")
-    first, second = (trial(make_pack, "dcgan", "points", which) for which in (0, 1))
+    first, second = (trial("dcgan", "points", which) for which in (0, 1))
     Trainer().train([Due(first, data, images(first, 1)), Due(second, data, images(second, 2))])
     assert (first.train_seconds, second.train_seconds) == (4, 8)
 
@@ -164,18 +145,16 @@ def test_each_pays_its_share_of_the_time(
 @pytest.mark.parametrize(
     "changes", [{"n_critic": 3}, {"precision": "bf16"}], ids=["another shape", "another precision"]
 )
-def test_packs_that_can_not_be_one_are_refused(
-    changes: dict[str, Any], make_pack: MakePack, training_data: Data
-) -> None:
+def test_packs_that_can_not_be_one_are_refused(changes: dict[str, Any]) -> None:
     data = training_data("points")
-    one, other = trial(make_pack, "dcgan", "points", 0), trial(make_pack, "dcgan", "points", 1, **changes)
+    one, other = trial("dcgan", "points", 0), trial("dcgan", "points", 1, **changes)
     with pytest.raises(ValueError, match=r"shape key|same study seed and precision"):
         Trainer().train([Due(one, data, images(one, 1)), Due(other, data, images(other, 1))])
     with pytest.raises(ValueError, match="the same data"):
         Trainer().train([Due(one, data, images(one, 1)), Due(one, data.clone(), images(one, 1))])
 
 
-def test_a_schedule_asks_for_training_and_tells_of_progress(make_pack: MakePack, training_data: Data) -> None:
+def test_a_schedule_asks_for_training_and_tells_of_progress() -> None:
     pack, data = make_pack("dcgan", "points", batch_size=10), training_data("points")
     due: list[int] = []
 
