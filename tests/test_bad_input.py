@@ -10,6 +10,7 @@ import pytest
 
 from study import train, tune
 from study.command import run_command
+from tests.studies import study_plan
 
 VALID = """
 method: random
@@ -95,18 +96,9 @@ def test_yaml_that_does_not_parse(refuse: Refuse) -> None:
     ("line", "words"),
     [
         ("beta1: {distribution: unifrom, min: 0, max: 0.9}", "unknown distribution 'unifrom'"),
-        ("beta1: {distribution: normal, mu: 0.5, sigma: 0.1}", "distribution 'normal'"),
-        ("beta1: {min: 0, maxx: 0.9}", "beta1"),
-        ("beta1: {min: 0, max: 0.9, step: 0.1}", "unknown key 'step'"),
         ("learning_rate: {value: 0.1}", "unknown hyperparameter 'learning_rate'"),
-        ("beta1: {min: 0.9, max: 0.9}", "min = 0.9 must be below max = 0.9"),
-        ("beta1: {min: 0.9, max: 0.1}", "min = 0.9 must be below max = 0.1"),
-        ("lr_d: {distribution: log_uniform_values, min: 0, max: 0.1}", "must stay above 0"),
         ("lr_d: {distribution: log_uniform_values, min: 1e-5, max: 0.1}", "write 1.0e-05"),
-        ("beta2: {values: []}", "at least one value"),
         ("beta2: {values: }", "at least one value"),
-        ("beta1: {min: 0.0, max: 1.0}", "beta1 = 1.0 is out of range"),
-        ("dataset: {value: mnist}", "dataset = 'mnist'"),
     ],
 )
 def test_a_bad_parameter(line: str, words: str, refuse: Refuse) -> None:
@@ -119,8 +111,6 @@ def test_a_bad_parameter(line: str, words: str, refuse: Refuse) -> None:
     ("line", "words"),
     [
         ("metod: bayes", "unknown key 'metod'"),
-        ("run_cap: none", "run_cap = 'none'"),
-        ("early_terminate: {type: envelope}", "hyperband"),
         ("metric: {name: loss}", "unknown metric 'loss'"),
         ("metric: {name: modes_covered, goal: minimize}", "modes_covered is to maximize"),
         ("metric: {name: w1, goal: minimize}", "w1"),  # digits are images
@@ -201,8 +191,7 @@ def test_neither_or_both_of_space_and_resume(arguments: list[str], refuse: Refus
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["../x", "..", ".", "", "a/b", "/tmp/x", "a/../../x", ".hidden", "x/", "a\\b"],
+    "name", ["../x", "..", ".", "", "a/b", "/tmp/x", "a/../../x", ".hidden", "x/", "a\\b"]
 )
 def test_a_name_that_is_no_plain_folder_name(name: str, refuse: Refuse) -> None:
     assert "must be a plain folder name" in refuse("--space", "wgan_gp", f"--name={name}")
@@ -239,40 +228,16 @@ def test_a_temporary_folder_too_long_for_sockets(
 # Resuming what is no study
 
 
-def test_resuming_what_is_not_there(refuse: Refuse) -> None:
-    assert "results/absent is no study" in refuse("--resume", "results/absent")
-
-
-def test_resuming_a_folder_that_is_no_study(refuse: Refuse) -> None:
+@pytest.mark.parametrize(
+    ("name", "words"), [("results/absent", ""), ("folder", ": it has no study.json"), ("file", "")]
+)
+def test_resuming_what_is_no_study(name: str, words: str, refuse: Refuse) -> None:
     Path("folder").mkdir()
-    assert "folder is no study: it has no study.json" in refuse("--resume", "folder")
-
-
-def test_resuming_a_file(refuse: Refuse) -> None:
     Path("file").touch()
-    assert "file is no study" in refuse("--resume", "file")
+    assert f"{name} is no study{words}" in refuse("--resume", name)
 
 
-PLAN = {
-    "name": "mine",
-    "spaces": {"a": {"method": "random", "parameters": {"model": {"value": "wgan_gp"}}}},
-    "dataset": "ring8",
-    "metric": "w1",
-    "aggregate": "mean",
-    "samplers": {"a": "random"},
-    "schedulers": {"a": "fifo"},
-    "trials": {"a": 3},
-    "seeds": 2,
-    "kimg": 3.0,
-    "eval_kimg": 1.0,
-    "seed": 0,
-    "concurrency": 2,
-    "cpus_per_trial": 1.0,
-    "gpus_per_trial": 0.0,
-    "wandb": "disabled",
-    "wandb_project": "gan-study",
-    "address": None,
-}
+PLAN = study_plan(kimg=3.0, eval_kimg=1.0, concurrency=2).to_dict()
 
 
 def study(plan: object) -> str:

@@ -17,7 +17,6 @@ from optuna.trial import TrialState
 from ray.tune.schedulers import TrialScheduler
 
 from study.machine.files import read_json
-from study.metrics import METRICS
 from study.metrics.judge.evaluator import evaluator_for
 from study.plan import StudyPlan
 from study.records.study_folder import StudyFolder
@@ -381,16 +380,17 @@ DAMAGE = {
 }
 
 
+def do_damage(trial: TrialFolder, damage: str) -> None:
+    file, content = DAMAGE[damage]
+    path = trial.path / file
+    path.unlink() if content is None else path.write_bytes(content)
+
+
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_unfinished_trial_does_not_stop_the_study(damage: str, folder: StudyFolder) -> None:
     folder.create(study_plan(), [], {})
     Driver(folder).run(steps=4)  # the first trial has ended, the second has been evaluated twice
-    file, content = DAMAGE[damage]
-    path = folder.trial("a-00001").path / file
-    if content is None:
-        path.unlink()
-    else:
-        path.write_bytes(content)
+    do_damage(folder.trial("a-00001"), damage)
     Driver(folder).run()
     assert [trial.state.is_finished() for trial in journal(folder, "a")] == [True] * 3
     found = states(folder)
@@ -402,12 +402,7 @@ def test_a_damaged_unfinished_trial_does_not_stop_the_study(damage: str, folder:
 def test_a_damaged_finished_trial_does_not_stop_the_study(damage: str, folder: StudyFolder) -> None:
     folder.create(study_plan(), [], {})
     Driver(folder).run(steps=4)
-    file, content = DAMAGE[damage]
-    path = folder.trial("a-00000").path / file
-    if content is None:
-        path.unlink()
-    else:
-        path.write_bytes(content)
+    do_damage(folder.trial("a-00000"), damage)
     Driver(folder).run()
     assert [trial.state for trial in journal(folder, "a")] == [TrialState.COMPLETE] * 3
     found = states(folder)
@@ -434,4 +429,3 @@ def test_divergence_is_complete_with_the_ceiling(folder: StudyFolder) -> None:
     trials = table(folder, "trials")
     assert set(trials["state"]) == {"diverged"}
     assert trials["objective"].tolist() == trials["w1_ceiling"].tolist()
-    assert METRICS["w1"].higher_is_better is False
