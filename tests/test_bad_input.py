@@ -191,8 +191,7 @@ def test_neither_or_both_of_space_and_resume(arguments: list[str], refuse: Refus
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["../x", "..", ".", "", "a/b", "/tmp/x", "a/../../x", ".hidden", "x/", "a\\b"],
+    "name", ["../x", "..", ".", "", "a/b", "/tmp/x", "a/../../x", ".hidden", "x/", "a\\b"]
 )
 def test_a_name_that_is_no_plain_folder_name(name: str, refuse: Refuse) -> None:
     assert "must be a plain folder name" in refuse("--space", "wgan_gp", f"--name={name}")
@@ -229,22 +228,16 @@ def test_a_temporary_folder_too_long_for_sockets(
 # Resuming what is no study
 
 
-def test_resuming_what_is_not_there(refuse: Refuse) -> None:
-    assert "results/absent is no study" in refuse("--resume", "results/absent")
-
-
-def test_resuming_a_folder_that_is_no_study(refuse: Refuse) -> None:
+@pytest.mark.parametrize(
+    ("name", "words"), [("results/absent", ""), ("folder", ": it has no study.json"), ("file", "")]
+)
+def test_resuming_what_is_no_study(name: str, words: str, refuse: Refuse) -> None:
     Path("folder").mkdir()
-    assert "folder is no study: it has no study.json" in refuse("--resume", "folder")
-
-
-def test_resuming_a_file(refuse: Refuse) -> None:
     Path("file").touch()
-    assert "file is no study" in refuse("--resume", "file")
+    assert f"{name} is no study{words}" in refuse("--resume", name)
 
 
-MODEL_ONLY = {"method": "random", "parameters": {"model": {"value": "wgan_gp"}}}
-PLAN = study_plan(spaces={"a": MODEL_ONLY}, kimg=3.0, eval_kimg=1.0, concurrency=2).to_dict()
+PLAN = study_plan(kimg=3.0, eval_kimg=1.0, concurrency=2).to_dict()
 
 
 def study(plan: object) -> str:

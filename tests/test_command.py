@@ -10,14 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from study import results, train, tune
-from study.command import (
-    Parser,
-    not_negative,
-    positive,
-    run_command,
-    terminate_as_interrupt,
-    whole_at_least,
-)
+from study.command import Parser, not_negative, positive, run_command, terminate_as_interrupt, whole_at_least
 from study.errors import UserError
 
 Type = Callable[[str], float]

@@ -25,14 +25,7 @@ def with_value(name: str, value: Any) -> TrialConfig:
 
 # The papers' table in DESIGN.md: Radford 2016; Arjovsky 2017, algorithm 1; Gulrajani 2017, algorithm 1.
 PAPERS: dict[str, dict[str, Any]] = {
-    "dcgan": {
-        "optimizer": "adam",
-        "lr_g": 2e-4,
-        "lr_d": 2e-4,
-        "beta1": 0.5,
-        "beta2": 0.999,
-        "n_critic": 1,
-    },
+    "dcgan": {"optimizer": "adam", "lr_g": 2e-4, "lr_d": 2e-4, "beta1": 0.5, "beta2": 0.999, "n_critic": 1},
     "wgan_cp": {
         "optimizer": "rmsprop",
         "lr_g": 5e-5,
@@ -186,12 +179,7 @@ def test_numbers_take_the_type_of_their_field() -> None:
 
 @pytest.mark.parametrize(
     ("model", "name"),
-    [
-        ("wgan_gp", "clip_value"),
-        ("dcgan", "clip_value"),
-        ("dcgan", "lambda_gp"),
-        ("wgan_cp", "lambda_gp"),
-    ],
+    [("wgan_gp", "clip_value"), ("dcgan", "clip_value"), ("dcgan", "lambda_gp"), ("wgan_cp", "lambda_gp")],
 )
 def test_a_model_refuses_what_it_has_no_use_for(model: str, name: str) -> None:
     with pytest.raises(ConfigError, match=f"^{name} = 0.1: {model} has no use for {name}$"):

@@ -55,8 +55,7 @@ def test_a_folder_that_was_not_made_yet_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content",
-    ["", "{", "[]", "3", "null", "{}", '{"config": {}}', '{"config": 3, "seeds": [0]}', "\0"],
+    "content", ["", "{", "[]", "3", "null", "{}", '{"config": {}}', '{"config": 3, "seeds": [0]}', "\0"]
 )
 def test_a_damaged_plan_is_a_value_error_with_its_name(folder: TrialFolder, content: str) -> None:
     (folder.path / "config.json").write_text(content)

@@ -121,9 +121,7 @@ def test_a_run_ends_as_the_trial_did(written: dict[str, list[dict[str, Any]]], r
     assert [line["exit"].get("exit_code", 0) for line in written[run] if "exit" in line] == [code]
 
 
-def test_close_keeps_what_an_unfinished_run_has(
-    written: dict[str, list[dict[str, Any]]],
-) -> None:
+def test_close_keeps_what_an_unfinished_run_has(written: dict[str, list[dict[str, Any]]]) -> None:
     assert history(written["unfinished"]) == [{"modes": 3}]
 
 

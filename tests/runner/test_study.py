@@ -380,16 +380,17 @@ DAMAGE = {
 }
 
 
+def do_damage(trial: TrialFolder, damage: str) -> None:
+    file, content = DAMAGE[damage]
+    path = trial.path / file
+    path.unlink() if content is None else path.write_bytes(content)
+
+
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_unfinished_trial_does_not_stop_the_study(damage: str, folder: StudyFolder) -> None:
     folder.create(study_plan(), [], {})
     Driver(folder).run(steps=4)  # the first trial has ended, the second has been evaluated twice
-    file, content = DAMAGE[damage]
-    path = folder.trial("a-00001").path / file
-    if content is None:
-        path.unlink()
-    else:
-        path.write_bytes(content)
+    do_damage(folder.trial("a-00001"), damage)
     Driver(folder).run()
     assert [trial.state.is_finished() for trial in journal(folder, "a")] == [True] * 3
     found = states(folder)
@@ -401,12 +402,7 @@ def test_a_damaged_unfinished_trial_does_not_stop_the_study(damage: str, folder:
 def test_a_damaged_finished_trial_does_not_stop_the_study(damage: str, folder: StudyFolder) -> None:
     folder.create(study_plan(), [], {})
     Driver(folder).run(steps=4)
-    file, content = DAMAGE[damage]
-    path = folder.trial("a-00000").path / file
-    if content is None:
-        path.unlink()
-    else:
-        path.write_bytes(content)
+    do_damage(folder.trial("a-00000"), damage)
     Driver(folder).run()
     assert [trial.state for trial in journal(folder, "a")] == [TrialState.COMPLETE] * 3
     found = states(folder)

@@ -81,6 +81,13 @@ def test_kimg_counts_real_samples(points: Tensor, monkeypatch: pytest.MonkeyPatc
     assert last.kimg == sum(shown) / 1000 == 0.216  # nine iterations of 24, the first past 200
 
 
+@pytest.mark.parametrize(("n_critic", "iterations"), [(1, [0, 7, 13]), (3, [0, 3, 5])])
+def test_updates_are_counted(n_critic: int, iterations: list[int], points: Tensor) -> None:
+    pack = make_pack("wgan_gp", "points", n_critic=n_critic, batch_size=8)
+    found = [(p.kimg, p.critic_updates, p.generator_updates) for p in train(pack, points, 0.1, 0.05)]
+    assert found == [(n_critic * n * 8 / 1000, n_critic * n, n) for n in iterations]
+
+
 def test_means_are_those_of_the_updates_since_the_last_evaluation(
     points: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

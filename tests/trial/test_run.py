@@ -321,11 +321,7 @@ def planting(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, int]], None
 
 @pytest.mark.parametrize(("metric", "how"), [("w1", "mean"), ("w1", "cvar"), ("hq", "mean")])
 def test_a_diverged_seed_scores_its_ceiling_and_the_others_go_on(
-    metric: str,
-    how: str,
-    planting: Callable[[dict[int, int]], None],
-    folder: TrialFolder,
-    tmp_path: Path,
+    metric: str, how: str, planting: Callable[[dict[int, int]], None], folder: TrialFolder, tmp_path: Path
 ) -> None:
     trial = trial_plan(seeds=(0, 1, 2), metric=metric, aggregate=how)
     expected = whole(trial, tmp_path)
