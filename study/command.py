@@ -14,9 +14,6 @@ from study.data import KINDS
 from study.errors import UserError
 from study.models import MODELS
 
-PRECISION_HELP = "auto: bf16 where it is fast and harmless; fp32 elsewhere, and always for " + ", ".join(
-    f"{name} on {kind}" for name, model in MODELS.items() for kind in KINDS if kind not in model.bf16_harmless
-)
 OK, NOTHING_COMPLETED, WRONG_COMMAND, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -54,6 +51,12 @@ def run_command(main: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def precision_help() -> str:
+    """What --precision does, in words."""
+    apart = [f"{m.name} on {kind}" for m in MODELS.values() for kind in KINDS if kind not in m.bf16_harmless]
+    return f"auto: bf16 where it is fast and harmless; fp32 elsewhere, and always for {', '.join(apart)}"
 
 
 def terminate_as_interrupt() -> None:

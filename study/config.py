@@ -29,7 +29,8 @@ class TrialConfig(SimpleNamespace):
         try:
             by_data = dataset_named(dataset).defaults
         except UserError as error:
-            raise ConfigError(not_one_of("dataset", dataset, dataset_names())) from error
+            own = str(error) if ":" in str(dataset) else not_one_of("dataset", dataset, dataset_names())
+            raise ConfigError(own) from error
         vars(self).update(model=model, dataset=dataset)
         for name, hyperparameter in MODELS[model].hyperparameters.items():
             default = by_data.get(name) if hyperparameter.default is None else hyperparameter.default
@@ -40,6 +41,9 @@ class TrialConfig(SimpleNamespace):
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise FrozenInstanceError(f"a configuration is frozen: {name} can't be set to {value!r}")
+
+    def __delattr__(self, name: str) -> None:
+        raise FrozenInstanceError(f"a configuration is frozen: {name} can't be deleted")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return TrialConfig.from_dict, (self.to_dict(),)
@@ -75,6 +79,7 @@ class TrialConfig(SimpleNamespace):
 
 def check_name(name: str) -> None:
     """Raise ConfigError when no hyperparameter has this name."""
+    if name in ("model", "dataset") or any(name in model.hyperparameters for model in MODELS.values()):
+        return
     known = ["model", "dataset", *hyperparameters()]
-    if name not in known:
-        raise ConfigError(f"unknown hyperparameter {name!r}{did_you_mean(name, known)}")
+    raise ConfigError(f"unknown hyperparameter {name!r}{did_you_mean(name, known)}")

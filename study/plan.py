@@ -56,7 +56,7 @@ class TrialPlan:
             raise ConfigError(f"aggregate = {self.aggregate!r} is not one of {', '.join(AGGREGATES)}")
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "config": self.config.to_dict(), "seeds": list(self.seeds)}
+        return {**vars(self), "config": self.config.to_dict(), "seeds": list(self.seeds)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrialPlan":

@@ -16,15 +16,15 @@ from study.command import (
     INTERRUPTED,
     NOTHING_COMPLETED,
     OK,
-    PRECISION_HELP,
     Parser,
     positive,
+    precision_help,
     run_command,
     terminate_as_interrupt,
     whole_at_least,
 )
 from study.config import TrialConfig
-from study.data import DATASETS, KINDS, dataset_named, dataset_names
+from study.data import DATASETS, KINDS, dataset_named, dataset_names, file_name
 from study.errors import UserError
 from study.machine.hardware import detect
 from study.machine.precision import PRECISIONS, resolve
@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
         "--precision",
         choices=PRECISIONS,
         default="auto",
-        help=PRECISION_HELP,
+        help=precision_help(),
     )
     p.add_argument("--threads", type=whole_at_least(1), help="CPU threads (default: torch's choice)")
     p.add_argument(
@@ -93,7 +93,7 @@ def plan_from(options: argparse.Namespace) -> TrialPlan:
     return TrialPlan(
         study=check_study_name(options.name),
         space="train",
-        trial_id=f"{config.model}-{config.dataset}-{stamp}",
+        trial_id=f"{config.model}-{file_name(config.dataset)}-{stamp}",
         config=config,
         seeds=tuple(range(options.seeds)),
         study_seed=options.seed,

@@ -15,15 +15,15 @@ from study.command import (
     INTERRUPTED,
     NOTHING_COMPLETED,
     OK,
-    PRECISION_HELP,
     Parser,
     not_negative,
     positive,
+    precision_help,
     run_command,
     terminate_as_interrupt,
     whole_at_least,
 )
-from study.data import DATASETS, dataset_named, dataset_names
+from study.data import DATASETS, dataset_named, dataset_names, file_name
 from study.errors import UserError
 from study.machine.hardware import Hardware, detect
 from study.machine.precision import PRECISIONS, resolve
@@ -75,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
         "--precision",
         choices=PRECISIONS,
         default="auto",
-        help=PRECISION_HELP,
+        help=precision_help(),
     )
     how.add_argument("--address", help="join a running Ray cluster: 'auto' or host:port")
     where = p.add_argument_group("where results go")
@@ -174,7 +174,7 @@ def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: 
     bf16 = hardware.bf16(resources.gpus_per_trial)
     trials = default_trials(hardware)
     samplers = {s.name: options.sampler or SAMPLER_OF_METHOD[s.method] for s in spaces}
-    automatic = f"{'+'.join(s.name for s in spaces)}-{dataset}-{datetime.now():%Y%m%d-%H%M%S}"
+    automatic = f"{'+'.join(s.name for s in spaces)}-{file_name(dataset)}-{datetime.now():%Y%m%d-%H%M%S}"
     return StudyPlan(
         name=check_study_name(automatic if options.name is None else options.name),
         spaces={s.name: s.document for s in spaces},
@@ -221,9 +221,7 @@ def _trials(space: "Space", sampler: str, asked: int | None, default: int) -> in
 def _dataset(asked: str | None, spaces: "Sequence[Space]") -> str:
     named: set[str] = {s.constants["dataset"] for s in spaces if "dataset" in s.constants}
     if asked is not None:
-        named.add(asked)
-    if asked is not None:
-        dataset_named(asked)
+        named.add(dataset_named(asked).name)
     if len(named) > 1:
         raise UserError(f"the spaces (and --dataset) name different datasets: {', '.join(sorted(named))}")
     return named.pop() if named else DATASETS.default.name

@@ -14,7 +14,7 @@ from PIL import Image
 
 import study
 from study.config import TrialConfig
-from study.data import DATASETS, Dataset, dataset_named, dataset_names, load
+from study.data import DATASETS, Dataset, dataset_named, dataset_names, file_name, load
 from study.errors import ConfigError, UserError
 from study.metrics import METRICS, check_metric, default_metric, metric, metrics_for
 from study.metrics.judge.evaluator import evaluator_for
@@ -158,6 +158,31 @@ def test_a_metric_of_the_end_or_of_other_data_can_not_be_optimised() -> None:
         check_metric("critic_gap", "depth")
 
 
+def test_one_unknown_before_training_is_priced_as_the_worst_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = iter(
+        [0.5, None, 3.0, 2.0, *[None] * 9]
+    )  # the floor's, three members' before training, none after
+
+    def sometimes(samples: torch.Tensor) -> float | None:
+        return next(values) if len(samples) else None
+
+    monkeypatch.setitem(METRICS, "shift", replace(own.shift, compute=sometimes))
+    *_, last = run(plan(), TrialFolder(tmp_path / "t"), CPU)
+    assert [row["score"] for row in last.rows] == [3.0, 3.0, 2.0]
+
+
+def test_a_datasets_name_makes_names_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from study.train import parser, plan_from
+
+    assert file_name("folder:/data/my pictures") == "folder-data-my-pictures"
+    monkeypatch.chdir(tmp_path)
+    assert "/" not in plan_from(parser().parse_args(["--dataset", "noise:3"])).trial_id
+    with pytest.raises(ConfigError, match="noise:x has no whole number of dimensions"):
+        TrialConfig(dataset="noise:x")
+
+
 def test_an_objective_that_is_unknown_takes_its_worst_value(tmp_path: Path) -> None:
     *_, last = run(plan(metric="unknown"), TrialFolder(tmp_path / "t"), CPU)
     assert (last.objective, last.state) == (0.0, "completed")
@@ -181,13 +206,17 @@ INCOMPLETE = {
         **{k: v for k, v in vars(own.HINGE).items() if k not in ("critic_loss", "hyperparameters")}
     ),
     "kind 'sounds' is not one of": lambda: replace(own.CUBE, kind="sounds"),
-    "don't have the shape": lambda: replace(own.CUBE, sample_shape=(1, 8, 8)),
-    "declares labels, but not how many": lambda: replace(own.DEPTH, labels=True),
+    "is no shape of points": lambda: replace(own.CUBE, sample_shape=(1, 8, 8)),
+    "must be square": lambda: replace(own.DEPTH, sample_shape=(4, 24, 24)),
+    "a default of lr_g, not its": lambda: replace(own.CUBE, defaults={"lr_g": 1.0}),
+    "can't be called 'kimg'": lambda: Hyperparameter(name="kimg", meaning=""),
+    "turns must be": lambda: model(turns=lambda n: ("critic",) * n),
+    "declares labels, but not its number of modes": lambda: replace(own.DEPTH, labels=True),
     "asks for 'everything'": lambda: metric(samples={"points": 1}, higher_is_better=True, meaning="")(
         lambda everything: everything
     ),
     "of 'sounds' make no sense": lambda: replace(own.shift, samples={"sounds": 1}),
-    "declares no samples": lambda: replace(own.shift, samples={}),
+    "declares no samples of any": lambda: replace(own.shift, samples={}),
     "missing 1 required .* 'meaning'": lambda: metric(samples={"points": 1}, higher_is_better=True)(len),
 }
 

@@ -1,5 +1,6 @@
 """The datasets, one file each or a few of a kind; each lives on the device as one tensor."""
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,11 @@ def dataset_named(name: str) -> Dataset:
     raise UserError(f"unknown dataset {name!r}; there are: {', '.join(dataset_names())}")
 
 
+def file_name(dataset: str) -> str:
+    """A dataset's name as part of a file's: an argument may be a path."""
+    return re.sub(r"[^\w.-]+", "-", dataset)
+
+
 @cache
 def load(name: str, device: "torch.device") -> "Arrays":
     """The arrays of a dataset on `device`, loaded once per process.
@@ -48,4 +54,13 @@ def load(name: str, device: "torch.device") -> "Arrays":
     return arrays.to(device)
 
 
-__all__ = ["DATASETS", "KINDS", "Dataset", "DatasetFamily", "dataset_named", "dataset_names", "load"]
+__all__ = [
+    "DATASETS",
+    "KINDS",
+    "Dataset",
+    "DatasetFamily",
+    "dataset_named",
+    "dataset_names",
+    "file_name",
+    "load",
+]

@@ -43,8 +43,13 @@ class Arrays:
         if (self.labels is not None) != dataset.labels:
             raise ValueError(f"{dataset.name} must load labels if, and only if, it declares them")
         centres = None if self.centres is None else len(self.centres)
-        if dataset.kind == "points" and centres != dataset.modes:
-            raise ValueError(f"{dataset.name} must load the centres of the {dataset.modes} modes it declares")
+        if dataset.kind == "points" and (centres != dataset.modes or (centres is None) != (self.std is None)):
+            raise ValueError(
+                f"{dataset.name} must load centres and std of the {dataset.modes} modes it declares"
+            )
+        for data, labels in ((self.train, self.labels), (self.held_out, self.held_out_labels)):
+            if data.shape[1:] != self.train.shape[1:] or (labels is not None and len(labels) != len(data)):
+                raise ValueError(f"{dataset.name}: the parts, or their labels, don't fit each other")
 
     def to(self, device: "torch.device") -> "Arrays":
         values = {field.name: getattr(self, field.name) for field in fields(self)}

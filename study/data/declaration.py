@@ -57,12 +57,23 @@ class Dataset:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"the dataset {self.name}: kind {self.kind!r} is not one of {', '.join(KINDS)}")
+            raise ValueError(f"dataset {self.name}: kind {self.kind!r} is not one of {', '.join(KINDS)}")
         if len(self.sample_shape) != (3 if self.kind == "images" else 1):
-            raise ValueError(f"the dataset {self.name}: {self.kind} don't have the shape {self.sample_shape}")
-        if self.labels and not self.modes:
-            raise ValueError(f"the dataset {self.name} declares labels, but not how many")
+            raise ValueError(
+                f"dataset {self.name}: {self.sample_shape} is no shape of {self.kind}: (C, side, side) of "
+                "an image, (D,) of a point"
+            )
+        side = self.sample_shape[-1]
+        if self.kind == "images" and (self.sample_shape[1] != side or side < 8 or side & (side - 1)):
+            raise ValueError(f"dataset {self.name}: images must be square, of side 8, 16, 32, ...")
+        if self.is_classified and not self.modes:
+            raise ValueError(f"the dataset {self.name} declares labels, but not its number of modes")
         kind = KINDS[self.kind]
+        for name in self.defaults:
+            if name not in kind.defaults:
+                raise ValueError(f"the dataset {self.name} declares a default of {name}, not its to give")
+        if self.kimg < 0:
+            raise ValueError(f"dataset {self.name}: kimg = {self.kimg!r} must be above 0")
         object.__setattr__(self, "kimg", self.kimg or kind.kimg)
         object.__setattr__(self, "defaults", {**kind.defaults, **self.defaults})
 

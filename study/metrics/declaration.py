@@ -15,13 +15,16 @@ NEEDS: dict[str, Callable[[Dataset], bool]] = {
     "samples": lambda _: True,  # (n, ...) of one member
     "train": lambda _: True,  # (N, ...) real
     "held_out": lambda _: True,  # (H, ...) real, never trained on
-    "critic": lambda _: True,  # the member's own, (n, ...) -> scores (n,)
+    "critic": lambda _: (
+        True
+    ),  # the member's own, (n, ...) -> scores (n,); batch norm takes these n for a batch
     "labels": lambda dataset: dataset.labels,  # (N,) classes of `train`
     "features": lambda dataset: dataset.is_classified,  # (n, D) of the samples, by the dataset's classifier
     "held_out_features": lambda dataset: dataset.is_classified,  # (H, D)
     "logits": lambda dataset: dataset.is_classified,  # (n, modes) of the samples
+    # study.metrics.modes.Modes
     "modes": lambda dataset: bool(dataset.modes) and (dataset.kind == "points" or dataset.is_classified),
-}  # the last: study.metrics.modes.Modes
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +61,10 @@ class Metric:
                 raise ValueError(
                     f"the metric {self.name} asks for {need!r}, which is not one of {', '.join(NEEDS)}"
                 )
-        if not self.samples or self.when not in (EVERY, LAST):
-            raise ValueError(f"the metric {self.name} declares no samples, or not when")
+        if not self.samples:
+            raise ValueError(f"the metric {self.name} declares no samples of any kind of data")
+        if self.when not in (EVERY, LAST):
+            raise ValueError(f"the metric {self.name}: when is {self.when!r}, not {EVERY} or {LAST}")
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -80,7 +80,7 @@ def modes_covered(modes: Modes) -> int:
     samples=SAMPLES,
     higher_is_better=True,
     worst=0.0,
-    meaning="the same, as a fraction of all modes",
+    meaning="modes reached, as a fraction of all modes",
 )
 def mode_coverage(modes: Modes) -> float:
     return int(modes.covered.sum()) / len(modes.counts)

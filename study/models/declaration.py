@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 CRITIC, GENERATOR = "critic", "generator"  # the players, as they take turns
 
-# A configuration's hyperparameters by name, as attributes: those that members may differ in as tensors (M,),
-# the others as plain numbers.
+# A configuration's hyperparameters by name, as attributes: those that members may differ in as tensors (M,)
+# on the pack's device, of torch's default type; the others as plain values.
 Values = Any
 
 
@@ -87,4 +87,6 @@ class Model:
             known[hyperparameter.name] = replace(hyperparameter, default=hyperparameter.checked(default))
         if self.penalty is not None and self.critic_batch_norm:
             raise ValueError(f"the model {self.name} has a penalty: its critic may not have batch norm")
+        if {*self.turns(self.defaults["n_critic"])} != {CRITIC, GENERATOR}:
+            raise ValueError(f"the model {self.name}: the turns must be the critic's and the generator's")
         object.__setattr__(self, "hyperparameters", known)

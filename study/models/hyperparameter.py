@@ -7,6 +7,24 @@ from typing import Any
 
 from study.errors import ConfigError, not_one_of
 
+# Names with another meaning in a configuration, a plan or on the command line.
+RESERVED = {
+    *("model", "dataset", "kind", "per_member", "shape_key", "to_dict", "from_dict", "config", "name"),
+    *(
+        "study",
+        "space",
+        "trial_id",
+        "seed",
+        "seeds",
+        "study_seed",
+        "kimg",
+        "eval_kimg",
+        "metric",
+        "aggregate",
+    ),
+    *("precision", "results", "resume", "threads", "wandb", "help"),
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Hyperparameter:
@@ -34,9 +52,14 @@ class Hyperparameter:
 
     def __post_init__(self) -> None:
         """Raises ValueError where the declaration makes no sense."""
+        if not self.name.isidentifier() or self.name in RESERVED:
+            raise ValueError(f"a hyperparameter can't be called {self.name!r}")
         number = self.type in (int, float)
         if not number and (self.type is not str or not self.choices or self.per_member):
-            raise ValueError(f"the hyperparameter {self.name} must be a number, or one of some words for all")
+            raise ValueError(
+                f"the hyperparameter {self.name} must be a number, or a word with choices, the same for "
+                "all members"
+            )
 
     def describe(self) -> str:
         """The allowed range in words: 'above 0 and at most 1000000'."""

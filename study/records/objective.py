@@ -27,7 +27,8 @@ def rank(plan: TrialPlan, rows: Sequence[Row]) -> float:
     beyond = []
     for row in rows:
         raw, ceiling = row.get(plan.metric), row.get(f"{plan.metric}_ceiling")
-        if raw is None or ceiling is None:  # diverged: worse than any number
+        ceiling = METRICS[plan.metric].worst if ceiling is None else ceiling
+        if raw is None or ceiling is None:  # nothing to compare, as of a diverged member: the worst
             beyond.append(1.0)
         else:
             excess = max(0.0, ceiling - raw if higher else raw - ceiling) / (abs(ceiling) or 1.0)

@@ -57,7 +57,7 @@ class Column:
         return OVER_SEEDS[self.over_seeds](values, how, self.higher_is_better) if values else None
 
 
-TRIALS, RUNS, SEEDS, ALL = ("trials",), ("runs",), ("runs", "curves"), TABLES
+TRIALS, RUNS, PER_SEED, ALL = ("trials",), ("runs",), ("runs", "curves"), TABLES
 
 KEYS = (
     Column("study", str, ALL, "name of the study"),
@@ -67,12 +67,14 @@ KEYS = (
     Column("trial_id", str, ALL, "the trial's folder"),
 )
 PROGRESS = (
-    Column("seed", int, SEEDS, "member seed", required=True),
+    Column("seed", int, PER_SEED, "member seed", required=True),
     Column("evaluation", int, ("curves",), "its number, in intervals since kimg 0", required=True),
     Column("state", str, TRIALS, "completed, pruned, diverged (every seed), failed or interrupted"),
     Column("ended_by", str, TRIALS, "budget, divergence, fault, interrupt, unreadable, or the scheduler"),
-    Column("kimg", float, ALL, "real images (points) shown to each critic", "thousands", "same", "", True),
-    Column("score", float, SEEDS, "the optimised metric, no worse than before training", required=True),
+    Column(
+        "kimg", float, ALL, "real images (points) shown to each critic", "thousands", "same", required=True
+    ),
+    Column("score", float, PER_SEED, "the optimised metric, no worse than before training", required=True),
     Column("objective", float, TRIALS, "aggregate of the seeds' scores"),
     Column("metric", str, TRIALS, "the optimised metric"),
     Column("aggregate", str, TRIALS, "how the objective is made of the seeds' scores"),
@@ -80,11 +82,13 @@ PROGRESS = (
     Column("n_seeds", int, TRIALS, "seeds, each of them a member"),
     Column("n_diverged", int, TRIALS, "members that diverged", "", "sum", "diverged"),
     Column("failure_rate", float, TRIALS, "share of members that diverged", "", "mean", "diverged"),
-    Column("failure_rate_low", float, TRIALS, "its 95% Wilson interval", "", "low", "diverged"),
-    Column("failure_rate_high", float, TRIALS, "its 95% Wilson interval", "", "high", "diverged"),
-    Column("diverged", bool, SEEDS, "whether the member has diverged", required=True),
-    Column("diverged_at_kimg", float, SEEDS, "when it did, in kimg", "thousands"),
-    Column("reason", str, SEEDS, "what showed its divergence"),
+    Column("failure_rate_low", float, TRIALS, "lower end of its 95% Wilson interval", "", "low", "diverged"),
+    Column(
+        "failure_rate_high", float, TRIALS, "upper end of its 95% Wilson interval", "", "high", "diverged"
+    ),
+    Column("diverged", bool, PER_SEED, "whether the member has diverged", required=True),
+    Column("diverged_at_kimg", float, PER_SEED, "when it did, in kimg", "thousands"),
+    Column("reason", str, PER_SEED, "what showed its divergence"),
 )
 STABILITY = (
     Column("collapsed", bool, RUNS, "mode coverage ended at most at half of what real data covers"),
@@ -92,10 +96,10 @@ STABILITY = (
     Column("drawdown", float, RUNS, "largest loss from the best score so far, over the same range"),
 )
 METERS = (
-    Column("loss_d", float, SEEDS, "critic loss, mean since the last evaluation"),
-    Column("loss_g", float, SEEDS, "generator loss, likewise"),
-    Column("grad_norm_d", float, SEEDS, "norm of the critic's gradient, likewise"),
-    Column("grad_norm_g", float, SEEDS, "norm of the generator's gradient, likewise"),
+    Column("loss_d", float, PER_SEED, "critic loss, mean since the last evaluation"),
+    Column("loss_g", float, PER_SEED, "generator loss, likewise"),
+    Column("grad_norm_d", float, PER_SEED, "norm of the critic's gradient, likewise"),
+    Column("grad_norm_g", float, PER_SEED, "norm of the generator's gradient, likewise"),
 )
 CLOCKS = (
     Column("critic_updates", int, ALL, "updates of each member's critic so far", over_seeds="same"),

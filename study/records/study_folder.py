@@ -99,7 +99,7 @@ class StudyFolder:
     def plan(self) -> StudyPlan:
         """The study's plan. Raises UserError when it can't be read."""
         record = self.read()
-        plan = record.get("plan") if isinstance(record, dict) else None
+        plan = record.get("plan")
         if not isinstance(plan, dict):
             raise UserError(f"{self.path / 'study.json'} holds no study's plan")
         try:

@@ -1,7 +1,7 @@
 """The tables of a study, built from its trial folders: trials, runs (trial x seed), curves (x evaluation)."""
 
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import pandas as pd
@@ -198,5 +198,10 @@ def _run_figures(plan: TrialPlan, curve: Sequence[Row]) -> Row:
 
 def _schema(table: str, metrics: tuple[str, ...]) -> pa.Schema:
     """A table's columns as Arrow types, which pandas reads back as its own."""
-    types = {column.name: PANDAS[column.type] for column in columns(table, metrics)}
+    return _arrow(tuple((column.name, PANDAS[column.type]) for column in columns(table, metrics)))
+
+
+@cache
+def _arrow(columns: tuple[tuple[str, str], ...]) -> pa.Schema:
+    types = dict(columns)
     return pa.Schema.from_pandas(pd.DataFrame(columns=list(types)).astype(types), preserve_index=False)

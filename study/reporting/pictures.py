@@ -27,13 +27,12 @@ def save_samples(samples: Tensor, arrays: Arrays, path: Path) -> None:
 
 def _image_grid(samples: Tensor) -> np.ndarray:
     """uint8 (H, W, 3), a grey line around each image; non-finite pixels are drawn black."""
-    images = _in_colour(samples[:, :IMAGES_PER_SEED].flatten(0, 1).float().cpu())
+    shown = samples[:, :IMAGES_PER_SEED].float().cpu()
+    missing = -shown.shape[1] % IMAGES_PER_ROW  # so that each seed has whole rows
+    images = _in_colour(pad(shown, (0, 0) * 3 + (0, missing)).flatten(0, 1))
     images = torch.where(images.isfinite(), images, -1.0)
-    columns = min(IMAGES_PER_ROW, len(images))
-    rows = -(-len(images) // columns)
-    height, width = images.shape[2:]
-    grid = torch.zeros(rows * columns, 3, height + 1, width + 1)  # grey, in [-1, 1]
-    grid[: len(images), :, 1:, 1:] = images
+    columns, rows = IMAGES_PER_ROW, len(images) // IMAGES_PER_ROW
+    grid = pad(images, (1, 0, 1, 0))  # 0 is grey, in [-1, 1]
     grid = grid.unflatten(0, (rows, columns)).permute(0, 3, 1, 4, 2)  # rows, height, columns, width, 3
     grid = grid.flatten(2, 3).flatten(0, 1)
     framed = pad(grid, (0, 0, 0, 1, 0, 1))

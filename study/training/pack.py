@@ -50,8 +50,8 @@ class Pack:
     ) -> None:
         """`drawn` False leaves the initial weights undefined, for a pack that will load its state.
 
-        Raises ValueError when the configurations differ in their shape key, or when in the turns of an
-        iteration not both players move; KeyError for an unknown precision.
+        Raises ValueError when the configurations differ in their shape key, KeyError for an unknown
+        precision.
         """
         if len({config.shape_key for config in configs}) != 1 or len(configs) != len(seeds):
             raise ValueError("a pack needs one seed per configuration, and one shape key for all")
@@ -60,10 +60,6 @@ class Pack:
         config, members = self.config, len(seeds)
         self.model = MODELS[config.model]
         self.turns = tuple(self.model.turns(config.n_critic))
-        if {*self.turns} != {CRITIC, GENERATOR}:
-            raise ValueError(
-                f"the turns of {self.model.name} must be the critic's and the generator's: {self.turns}"
-            )
         settle(device)
         compute_type = {"fp32": torch.get_default_dtype(), "bf16": torch.bfloat16}[precision]
         # On a CPU. Products of matrices, which points need alone, go from member to member by themselves.

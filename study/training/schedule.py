@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from study.training.divergence import Divergence
 from study.training.pack import Pack
 from study.training.trainer import Due
 
@@ -33,7 +32,6 @@ class Progress:
     generator_updates: int
     train_seconds: float
     means: dict[str, list[float]]
-    divergences: list[Divergence | None]
     finished: bool
 
 
@@ -74,6 +72,5 @@ def _progress(pack: Pack, evaluation: int, finished: bool) -> Progress:
         generator_updates=pack.generator_updates,
         train_seconds=pack.train_seconds,
         means={name: meter.read_and_reset() for name, meter in pack.meters.items()},
-        divergences=pack.watch.divergences(pack.config.batch_size),
         finished=finished,
     )

@@ -120,14 +120,20 @@ def _evaluate(
 
     untrained = {row["seed"]: row for row in history if row["evaluation"] == 0}
     chosen = METRICS[plan.metric]
+    known = [row.get(plan.metric) for row in untrained.values() or metrics]
+    # What an untrained member scores that has no value of its own: the worst there is.
+    worst = chosen.worst
+    if worst is None:
+        worst = (min if chosen.higher_is_better else max)((v for v in known if v is not None), default=None)
     rows = []
     for k, (seed, values, divergence) in enumerate(zip(plan.seeds, metrics, divergences, strict=True)):
         ceiling = untrained.get(seed, values)
         price = ceiling.get(plan.metric)
+        price = worst if price is None else price
         if price is None:
-            price = chosen.worst
-        if price is None:
-            raise RuntimeError(f"seed {seed} has no finite {plan.metric} before training")
+            raise RuntimeError(
+                f"no seed has a finite {plan.metric} before training, and it declares no worst value"
+            )
         row = {
             "seed": seed,
             "evaluation": progress.evaluation,

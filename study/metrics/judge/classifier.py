@@ -12,7 +12,7 @@ from filelock import FileLock
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from study.data import Dataset
+from study.data import Dataset, file_name
 from study.data.arrays import Arrays
 from study.machine.cache import cache_folder
 from study.machine.files import write_whole
@@ -66,7 +66,7 @@ def load_classifier(dataset: Dataset, arrays: Arrays) -> Classifier:
     """The dataset's classifier on the arrays' device, from the cache or trained now (seconds)."""
     channels, side, _ = dataset.sample_shape
     fingerprint = arrays.fingerprint()
-    path = cache_folder() / f"{dataset.name}-{fingerprint}-{RECIPE}.pt"
+    path = cache_folder() / f"{file_name(dataset.name)}-{fingerprint}-{RECIPE}.pt"
     with torch.device("meta"):  # torch's own initialisation would draw from the global generator
         assert dataset.modes is not None
         network = _network(channels, side, dataset.modes)
