@@ -1,6 +1,7 @@
 """The convolution and its transpose are torch's, member by member, in every type and memory layout."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -26,16 +27,6 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def maps_of(size: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """A large map, a small one, and weights."""
-    members, small, large, batch, (height, width) = size
-    return (
-        noise(batch, members * large, 2 * height, 2 * width, seed=1),
-        noise(batch, members * small, height, width, seed=2),
-        noise(members, small, large, 4, 4, seed=3),
-    )
-
-
 def laid_out(tensors: Sequence[Tensor], layout: str) -> list[Tensor]:
     """The same numbers in another order in memory; weights as a player holds them."""
     if layout == "channels first":
@@ -48,14 +39,10 @@ def laid_out(tensors: Sequence[Tensor], layout: str) -> list[Tensor]:
     ]
 
 
-def textbook_halve(x: Tensor, weight: Tensor) -> Tensor:
-    parts = x.chunk(len(weight), 1)
-    return torch.cat([F.conv2d(p, w, None, 2, 1) for p, w in zip(parts, weight, strict=True)], 1)
-
-
-def textbook_double(x: Tensor, weight: Tensor) -> Tensor:
-    parts = x.chunk(len(weight), 1)
-    return torch.cat([F.conv_transpose2d(p, w, None, 2, 1) for p, w in zip(parts, weight, strict=True)], 1)
+def by_member(convolution: Callable[..., Tensor], x: Tensor, weight: Tensor) -> Tensor:
+    """One call of torch's for each member."""
+    parts = zip(x.chunk(len(weight), 1), weight, strict=True)
+    return torch.cat([convolution(part, own, None, 2, 1) for part, own in parts], 1)
 
 
 def values_and_gradients(convolution: Callable[..., Tensor], *inputs: Tensor, seen: Tensor) -> list[Tensor]:
@@ -65,49 +52,38 @@ def values_and_gradients(convolution: Callable[..., Tensor], *inputs: Tensor, se
     return [y.detach(), *torch.autograd.grad(y, leaves, seen)]
 
 
-@each_layout
-@each_size
-def test_halving_is_conv2d_of_each_member_forward_and_backward(size: Any, layout: str) -> None:
-    large, small, weight = maps_of(size)
-    expected = values_and_gradients(textbook_halve, large, weight, seen=small)
-    large, small, weight = laid_out((large, small, weight), layout)
-    ours = values_and_gradients(halve, large, weight, seen=small)
-    for own, textbook in zip(ours, expected, strict=True):
-        torch.testing.assert_close(own, textbook, rtol=1e-10, atol=1e-10)
+WAYS: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
+    "halve": (halve, partial(by_member, F.conv2d)),
+    "double": (double, partial(by_member, F.conv_transpose2d)),
+}
+each_way = pytest.mark.parametrize("way", WAYS)
+ONEDNN_HAS_BF16 = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def inputs_of(way: str, size: Any, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """A map, weights, and what weighs the result."""
+    members, small, large, batch, (height, width) = size
+    halves = noise(batch, members * small, height, width, seed=2).to(dtype)
+    whole = noise(batch, members * large, 2 * height, 2 * width, seed=1).to(dtype)
+    weight = noise(members, small, large, 4, 4, seed=3).to(dtype)
+    return (whole, weight, halves) if way == "halve" else (halves, weight, whole)
 
 
 @each_layout
 @each_size
-def test_doubling_is_conv_transpose2d_of_each_member_forward_and_backward(size: Any, layout: str) -> None:
-    large, small, weight = maps_of(size)
-    expected = values_and_gradients(textbook_double, small, weight, seen=large)
-    large, small, weight = laid_out((large, small, weight), layout)
-    ours = values_and_gradients(double, small, weight, seen=large)
-    for own, textbook in zip(ours, expected, strict=True):
-        torch.testing.assert_close(own, textbook, rtol=1e-10, atol=1e-10)
-
-
-@each_size
-def test_a_bias_is_added_to_each_channel_and_collects_its_gradient(size: Any) -> None:
-    large, small, weight = maps_of(size)
-    bias = noise(small.shape[1], seed=4)
-
-    def textbook(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return textbook_halve(x, weight) + bias[:, None, None]
-
-    ours = values_and_gradients(halve, large, weight, bias, seen=small)
-    expected = values_and_gradients(textbook, large, weight, bias, seen=small)
-    for own, reference in zip(ours, expected, strict=True):
+@each_way
+def test_each_member_is_torchs_forward_and_backward(way: str, size: Any, layout: str) -> None:
+    convolution, textbook = WAYS[way]
+    x, weight, seen = inputs_of(way, size, torch.float64)
+    expected = values_and_gradients(textbook, x, weight, seen=seen)
+    x, weight, seen = laid_out((x, weight, seen), layout)
+    for own, reference in zip(values_and_gradients(convolution, x, weight, seen=seen), expected, strict=True):
         torch.testing.assert_close(own, reference, rtol=1e-10, atol=1e-10)
 
 
-ONEDNN_HAS_BF16 = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-WAYS = {"halve": (halve, textbook_halve), "double": (double, textbook_double)}
-
-
 @each_layout
 @each_size
-@pytest.mark.parametrize("way", WAYS)
+@each_way
 def test_bfloat16_is_the_exact_result_of_its_inputs_but_for_rounding(
     way: str, size: Any, layout: str
 ) -> None:
@@ -118,9 +94,8 @@ def test_bfloat16_is_the_exact_result_of_its_inputs_but_for_rounding(
     # the 4 that meet in a pixel; products are rounded, and so is each of 3 additions: n = 4. (Emulated, these
     # are the kernel's bits, entries being added in rising order, or in falling with channels last.)
     doubled = 0 if way == "double" else 1  # where a doubled map stands in `ours`
-    large, small, weight = (t.bfloat16() for t in maps_of(size))
-    x, seen = (large, small) if way == "halve" else (small, large)
     convolution, textbook = WAYS[way]
+    x, weight, seen = inputs_of(way, size, torch.bfloat16)
     expected = values_and_gradients(textbook, x.double(), weight.double(), seen=seen.double())
     sizes = values_and_gradients(textbook, x.double().abs(), weight.double().abs(), seen=seen.double().abs())
     x, weight, seen = laid_out((x, weight, seen), layout)
@@ -134,29 +109,9 @@ def test_bfloat16_is_the_exact_result_of_its_inputs_but_for_rounding(
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-@pytest.mark.parametrize("way", WAYS)
-def test_a_nan_of_one_member_leaves_the_others_bits(way: str, dtype: torch.dtype) -> None:
-    large, small, weight = (t.to(dtype) for t in maps_of(SIZES[1]))
-    x, seen = (large, small) if way == "halve" else (small, large)
-    convolution, _ = WAYS[way]
-    clean = values_and_gradients(convolution, x, weight, seen=seen)
-    weight = weight.clone()
-    weight[1] = torch.nan
-    spoiled = values_and_gradients(convolution, x, weight, seen=seen)
-    for before, after in zip(clean, spoiled, strict=True):
-        # Members are in the channels of maps, and come first in weights.
-        dim = 1 if before.dim() == 4 else 0
-        for k in (0, 2):
-            assert torch.equal(after.chunk(3, dim)[k], before.chunk(3, dim)[k])
-    assert bool(spoiled[0].chunk(3, 1)[1].isnan().all())
-
-
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-@pytest.mark.parametrize("way", WAYS)
+@each_way
 def test_a_gradient_is_computed_only_where_it_is_wanted(way: str, dtype: torch.dtype) -> None:
-    large, small, weight = (t.to(dtype) for t in maps_of(SIZES[1]))
-    x, seen = (large, small) if way == "halve" else (small, large)
-    convolution, _ = WAYS[way]
+    convolution, (x, weight, seen) = WAYS[way][0], inputs_of(way, SIZES[1], dtype)
     _, *both = values_and_gradients(convolution, x, weight, seen=seen)
     for wanted in (0, 1):
         inputs = [x.detach(), weight.detach()]
@@ -165,11 +120,9 @@ def test_a_gradient_is_computed_only_where_it_is_wanted(way: str, dtype: torch.d
         assert torch.equal(gradient, both[wanted])
 
 
-@pytest.mark.parametrize("way", WAYS)
+@each_way
 def test_a_second_derivative_is_refused_and_not_wrong(way: str) -> None:
-    large, small, weight = maps_of(SIZES[1])
-    x = (large if way == "halve" else small).requires_grad_()
-    weight.requires_grad_()
+    x, weight, _ = (t.requires_grad_() for t in inputs_of(way, SIZES[1], torch.float64))
     y = WAYS[way][0](x, weight)
     (slope,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="appears to not have been used in the graph"):

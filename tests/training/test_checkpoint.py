@@ -19,11 +19,13 @@ def test_a_resumed_run_is_the_uninterrupted_one(
     whole, first, resumed = (make_pack(*case, precision=precision, beta1=0.5) for _ in range(3))
     train(whole, data, 5)
     train(first, data, 2)
-    first.train_seconds = 12.5
+    first.train_seconds, first.next_evaluation = 12.5, 3
+    whole.next_evaluation = 3
     checkpoint.save(first, tmp_path / "pack.pt")
     checkpoint.load(resumed, tmp_path / "pack.pt")
     assert everything(resumed) == everything(first)
-    assert resumed.train_seconds == 12.5
+    for counter in ("critic_updates", "generator_updates", "next_evaluation", "train_seconds"):
+        assert getattr(resumed, counter) == getattr(first, counter)
     assert everything(train(resumed, data, 3)) == everything(whole)
     assert torch.equal(resumed.sample(10), whole.sample(10))
 

@@ -122,6 +122,7 @@ def test_a_frozen_members_parameters_stand_still(case: Case, data: Tensor, preci
     pack = train(make_pack(*case, precision=precision), data, 1)
     pack.generator.parameters[-1][1].view(-1)[0] = math.nan
     pack.watch.check(torch.tensor([True, True, False, True]), "non-finite sample")
+    pack.critic.values[2] *= 100  # beyond what weights are clipped to
     before = values_of(pack).numpy()
     pairs = zip(values_of(train(pack, data)).numpy(), before, strict=True)
     assert [now.tobytes() == then.tobytes() for now, then in pairs] == [False, True, True, False]

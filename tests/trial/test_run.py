@@ -1,11 +1,9 @@
 """One trial without Ray: complete rows, a marker last, and any interruption leaves no trace."""
 
-import json
 import math
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +16,23 @@ from study.metrics.judge.classifier import Classifier
 from study.metrics.stability import aggregate
 from study.models import MODELS
 from study.plan import TrialPlan
-from study.records.objective import objective
-from study.records.trial_folder import TrialFolder
+from study.records.trial_folder import Ending, TrialFolder
 from study.training.pack import Pack
+from study.training.schedule import Progress, schedule
+from study.training.trainer import Due
 from study.trial.evaluation import Evaluation
 from study.trial.run import run
+from tests.packs import CPU
 from tests.studies import trial_plan
 
 pytestmark = pytest.mark.usefixtures("cheap_transport")
 
-CPU = torch.device("cpu")
 KEYS = ("seed", "evaluation", "kimg", "score", "diverged", "diverged_at_kimg", "reason")
 CLOCKS = ("critic_updates", "generator_updates", "train_seconds", "eval_seconds")
 MEANS = ("loss_d", "loss_g", "grad_norm_d", "grad_norm_g")
 SECONDS = ("train_seconds", "eval_seconds")
 
-Run = Callable[..., list[Evaluation]]
+Planting = Callable[[dict[int, int]], None]
 
 
 @pytest.fixture
@@ -52,6 +51,18 @@ def whole(trial: TrialPlan, tmp_path: Path) -> list[dict[str, Any]]:
     return without_seconds(folder.rows())
 
 
+def ending_of(last: Evaluation) -> Ending:
+    return Ending(state=last.state, ended_by=last.ended_by, kimg=last.kimg, objective=last.objective)
+
+
+def cut(trial: TrialPlan, folder: TrialFolder, heard: int) -> None:
+    """Run a trial until so many of its evaluations were heard."""
+    evaluations = run(trial, folder, CPU)
+    for _ in range(heard):
+        next(evaluations)
+    evaluations.close()  # type: ignore[attr-defined]
+
+
 # An uninterrupted run
 
 
@@ -62,6 +73,7 @@ def test_a_trial_leaves_complete_rows_and_a_marker(model: str, folder: TrialFold
     assert [e.evaluation for e in evaluations] == [0, 1, 2, 3, 4]
     assert [e.kimg for e in evaluations] == pytest.approx([0, 0.128, 0.256, 0.384, 0.512])
     assert [e.state for e in evaluations] == ["running"] * 4 + ["completed"]
+    assert evaluations[-1].ended_by == "budget"
     rows = folder.rows()
     assert rows == [row for e in evaluations for row in e.rows]
     assert [(row["evaluation"], row["seed"]) for row in rows] == [(e, s) for e in range(5) for s in (0, 1)]
@@ -74,11 +86,7 @@ def test_a_trial_leaves_complete_rows_and_a_marker(model: str, folder: TrialFold
         assert all((row[name] is None) == (row["evaluation"] == 0) for name in MEANS)
         assert row["critic_updates"] * 32 / 1000 == row["kimg"]
         assert row["critic_updates"] == row["generator_updates"] * trial.config.n_critic
-    ending = folder.ending()
-    assert ending is not None
-    assert (ending.state, ending.ended_by, ending.error) == ("completed", "budget", None)
-    assert (ending.kimg, ending.objective) == (evaluations[-1].kimg, evaluations[-1].objective)
-    assert folder.plan() == trial
+    assert folder.ending() == ending_of(evaluations[-1])
     assert [path.name for path in sorted(folder.samples.iterdir())] == [f"{e:04d}.png" for e in range(5)]
     assert [e.image for e in evaluations] == sorted(folder.samples.iterdir())
 
@@ -95,25 +103,9 @@ def test_the_ceiling_is_the_members_own_value_at_kimg_0(folder: TrialFolder) -> 
         assert row["score"] == min(row["w1"], row["w1_ceiling"])
 
 
-@pytest.mark.parametrize("how", ["mean", "median", "cvar"])
-@pytest.mark.parametrize("metric", ["w1", "hq"])
-def test_the_objective_aggregates_the_scores(how: str, metric: str, folder: TrialFolder) -> None:
-    trial = trial_plan(metric=metric, aggregate=how, seeds=(0, 1, 2), kimg=0.128)
-    for evaluation in run(trial, folder, CPU):
-        scores = [row["score"] for row in evaluation.rows]
-        assert evaluation.objective == aggregate(scores, how, METRICS[metric].higher_is_better)
-
-
-def test_the_plan_is_written_before_anything_is_trained(folder: TrialFolder) -> None:
-    trial = trial_plan()
-    evaluations = run(trial, folder, CPU)
-    next(evaluations)
-    assert folder.plan() == trial
-    assert folder.ending() is None
-
-
-def test_the_marker_is_written_before_the_last_evaluation_is_yielded(folder: TrialFolder) -> None:
+def test_the_plan_is_written_first_and_the_marker_before_the_last_evaluation(folder: TrialFolder) -> None:
     for evaluation in run(trial_plan(), folder, CPU):
+        assert folder.plan() == trial_plan()
         assert (folder.ending() is not None) == (evaluation.state != "running")
 
 
@@ -153,10 +145,7 @@ def test_a_trial_closed_midway_goes_on_as_if_nothing_had_happened(
     model: str, heard: int, folder: TrialFolder, tmp_path: Path
 ) -> None:
     trial = trial_plan(model=model)
-    first = run(trial, folder, CPU)
-    for _ in range(heard):
-        next(first)
-    first.close()  # type: ignore[attr-defined]
+    cut(trial, folder, heard)
     assert folder.ending() is None
     rest = list(run(trial, folder, CPU))
     assert [e.evaluation for e in rest] == list(range(heard, 5))
@@ -164,21 +153,12 @@ def test_a_trial_closed_midway_goes_on_as_if_nothing_had_happened(
     assert rest[-1].state == "completed"
 
 
-def test_a_trial_closed_before_its_first_evaluation_starts_again(folder: TrialFolder, tmp_path: Path) -> None:
-    folder.create(trial_plan())
-    list(run(trial_plan(), folder, CPU))
-    assert without_seconds(folder.rows()) == whole(trial_plan(), tmp_path)
-
-
 def test_train_seconds_add_up_over_interruptions(folder: TrialFolder) -> None:
-    first = run(trial_plan(), folder, CPU)
-    before = [next(first) for _ in range(3)][-1].rows[0]["train_seconds"]
-    first.close()  # type: ignore[attr-defined]
-    *_, last = run(trial_plan(), folder, CPU)
+    cut(trial_plan(), folder, heard=3)
+    list(run(trial_plan(), folder, CPU))
     seconds = [row["train_seconds"] for row in folder.rows() if row["seed"] == 0]
-    assert before > 0
-    assert last.rows[0]["train_seconds"] > before
-    assert seconds == sorted(seconds)
+    assert seconds[2] > 0
+    assert all(later > earlier for earlier, later in pairwise(seconds))
 
 
 class Killed(BaseException):
@@ -203,8 +183,7 @@ def test_a_kill_between_two_writes_doubles_nothing(
     def kill(*_: object) -> None:
         raise Killed
 
-    trial = trial_plan()
-    first = run(trial, folder, CPU)
+    trial, first = trial_plan(), run(trial_plan(), folder, CPU)
     for _ in range(at):
         next(first)
     with monkeypatch.context() as patch:
@@ -213,35 +192,9 @@ def test_a_kill_between_two_writes_doubles_nothing(
             next(first)
     assert folder.ending() is None
     *_, last = run(trial, folder, CPU)
+    assert (last.state, last.ended_by) == ("completed", "budget")
     assert without_seconds(folder.rows()) == whole(trial, tmp_path)
-    assert last.state == "completed"
-    ending = folder.ending()
-    assert ending is not None
-    assert (ending.state, ending.ended_by) == ("completed", "budget")
-
-
-def test_rows_newer_than_the_checkpoint_are_made_again(folder: TrialFolder, tmp_path: Path) -> None:
-    # As if the disk had kept the rows of two evaluations more than the checkpoint knows of.
-    trial = trial_plan()
-    first = run(trial, folder, CPU)
-    next(first), next(first)
-    shutil.copy(folder.checkpoint, tmp_path / "older.pt")
-    next(first), next(first)
-    first.close()  # type: ignore[attr-defined]
-    shutil.copy(tmp_path / "older.pt", folder.checkpoint)
-    list(run(trial, folder, CPU))
-    assert without_seconds(folder.rows()) == whole(trial, tmp_path)
-
-
-def test_a_torn_last_row_is_made_again(folder: TrialFolder, tmp_path: Path) -> None:
-    trial = trial_plan()
-    first = run(trial, folder, CPU)
-    next(first), next(first)
-    first.close()  # type: ignore[attr-defined]
-    with (folder.path / "curves.jsonl").open("a") as file:
-        file.write('{"seed": 0, "evaluation": 2, "ki')
-    list(run(trial, folder, CPU))
-    assert without_seconds(folder.rows()) == whole(trial, tmp_path)
+    assert folder.ending() == ending_of(last)
 
 
 def test_a_marker_lost_in_a_kill_is_written_without_training(
@@ -288,50 +241,37 @@ def test_a_huge_learning_rate_ends_at_the_ceiling(model: str, folder: TrialFolde
     ceilings = [row["w1"] for row in folder.rows() if row["evaluation"] == 0]
     assert [row["score"] for row in last.rows] == ceilings
     assert last.objective == sum(ceilings) / 2
-    ending = folder.ending()
-    assert ending is not None
-    assert (ending.state, ending.objective, ending.kimg) == ("diverged", last.objective, last.kimg)
-
-
-def plant_nan(pack: Pack, member: int) -> None:
-    with torch.no_grad():
-        pack.generator.parameters[0][member] = math.nan
+    assert folder.ending() == ending_of(last)
 
 
 @pytest.fixture
-def planting(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, int]], None]:
+def planting(monkeypatch: pytest.MonkeyPatch) -> Planting:
     """Plant a NaN in members {seed: evaluation} right before the training towards that evaluation."""
 
     def choose(when: dict[int, int]) -> None:
-        from study.training.schedule import Progress, schedule
-        from study.training.trainer import Due
-        from study.trial import run as trial
-
         def planted(pack: Pack, data: torch.Tensor, *budget: float) -> Iterator[Due | Progress]:
             for event in schedule(pack, data, *budget):
                 yield event
                 for seed, evaluation in when.items():
                     if isinstance(event, Progress) and event.evaluation == evaluation - 1:
-                        plant_nan(pack, pack.seeds.index(seed))
+                        pack.generator.parameters[0][pack.seeds.index(seed)] = math.nan
 
-        monkeypatch.setattr(trial, "schedule", planted)
+        monkeypatch.setattr("study.trial.run.schedule", planted)
 
     return choose
 
 
 @pytest.mark.parametrize(("metric", "how"), [("w1", "mean"), ("w1", "cvar"), ("hq", "mean")])
 def test_a_diverged_seed_scores_its_ceiling_and_the_others_go_on(
-    metric: str, how: str, planting: Callable[[dict[int, int]], None], folder: TrialFolder, tmp_path: Path
+    metric: str, how: str, planting: Planting, folder: TrialFolder, tmp_path: Path
 ) -> None:
     trial = trial_plan(seeds=(0, 1, 2), metric=metric, aggregate=how)
     expected = whole(trial, tmp_path)
     planting({1: 3})
     *_, last = run(trial, folder, CPU)
     assert (last.state, last.ended_by) == ("completed", "budget")
-    rows = folder.rows()
-    assert [row for row in without_seconds(rows) if row["seed"] != 1] == [
-        row for row in expected if row["seed"] != 1
-    ]
+    rows = without_seconds(folder.rows())
+    assert [row for row in rows if row["seed"] != 1] == [row for row in expected if row["seed"] != 1]
     mine = [row for row in rows if row["seed"] == 1]
     assert [row["diverged"] for row in mine] == [False, False, False, True, True]
     for row in mine[3:]:
@@ -344,22 +284,8 @@ def test_a_diverged_seed_scores_its_ceiling_and_the_others_go_on(
     assert "NaN" not in (folder.path / "curves.jsonl").read_text()
 
 
-def test_when_all_seeds_have_diverged_the_trial_has(
-    planting: Callable[[dict[int, int]], None], folder: TrialFolder
-) -> None:
-    planting({0: 1, 1: 2})
-    *_, last = run(trial_plan(), folder, CPU)
-    assert (last.state, last.ended_by, last.evaluation) == ("diverged", "divergence", 2)
-    ending = folder.ending()
-    assert ending is not None
-    assert ending.objective == objective(trial_plan(), last.rows) == last.objective
-    assert math.isfinite(last.objective)
-    assert (folder.path / "DIVERGED").is_file()
-    assert json.loads((folder.path / "DIVERGED").read_text())["kimg"] == last.kimg
-
-
 def test_a_diverged_trial_killed_before_its_marker_is_diverged(
-    planting: Callable[[dict[int, int]], None], folder: TrialFolder
+    planting: Planting, folder: TrialFolder
 ) -> None:
     planting({0: 1, 1: 1})
     *_, last = run(trial_plan(), folder, CPU)
@@ -369,14 +295,11 @@ def test_a_diverged_trial_killed_before_its_marker_is_diverged(
 
 
 def test_a_seed_that_diverged_stays_so_over_an_interruption(
-    planting: Callable[[dict[int, int]], None], folder: TrialFolder, tmp_path: Path
+    planting: Planting, folder: TrialFolder, tmp_path: Path
 ) -> None:
     planting({1: 2})
     expected = whole(trial_plan(), tmp_path)
-    first = run(trial_plan(), folder, CPU)
-    for _ in range(3):
-        next(first)
-    first.close()  # type: ignore[attr-defined]
+    cut(trial_plan(), folder, heard=3)
     planting({})
     list(run(trial_plan(), folder, CPU))
     assert without_seconds(folder.rows()) == expected
