@@ -177,23 +177,16 @@ def evaluator(digits: Dataset, classifier: Classifier) -> Evaluator:
     return Evaluator(digits)
 
 
-def test_the_floor_of_digits_is_far_below_noise(digits: Dataset, evaluator: Evaluator) -> None:
+def test_the_floor_of_digits_is_far_below_noise(evaluator: Evaluator) -> None:
     assert list(evaluator.floor) == metrics_for("images")
     assert evaluator.floor["modes_covered"] == 10
     assert evaluator.floor["mode_kl"] < 0.01
     noise = torch.rand(1000, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    ceiling = evaluator(noise)
-    assert ceiling is not None
-    assert evaluator.floor["fd"] < 0.2 * ceiling["fd"]
-    held_out = evaluator(digits.held_out)
-    assert held_out is not None
-    # Features are float32: moments of some 1e3 in sum, rounded at 1e-7 of themselves.
-    assert held_out["fd"] == pytest.approx(0, abs=1e-3)
+    assert evaluator.floor["fd"] < 0.2 * evaluator(noise)["fd"]
 
 
 def test_one_repeated_digit_is_one_mode(digits: Dataset, evaluator: Evaluator) -> None:
     figures = evaluator(digits.train[:1].repeat(100, 1, 1, 1))
-    assert figures is not None
     assert figures["modes_covered"] == 1
     assert figures["mode_kl"] == pytest.approx(math.log(10), abs=0.1)
 

@@ -1,6 +1,5 @@
 """The three tables: every trial, run and evaluation is a row, whatever became of it."""
 
-import json
 import math
 import shutil
 from collections.abc import Callable
@@ -543,11 +542,6 @@ def test_directions_of_all_metrics_are_used(add: Add, study: StudyFolder) -> Non
         higher = METRICS[name].higher_is_better
         assert run[f"{name}_best"] == (max if higher else min)(CEILING[name], 0.5, 0.7)
         assert trial[name] == 0.7
-
-
-def test_a_marker_is_json_that_anyone_can_read(add: Add) -> None:
-    folder = add("a-00000", rows([1.0], [1.0]), ended("completed"))
-    assert json.loads((folder.path / "DONE").read_text())["state"] == "completed"
 
 
 def test_a_curve_that_is_cut_short_is_told(add: Add, study: StudyFolder) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from study.seeds import derive_seed
-from study.training.streams import PURPOSES, Draws, Streams, generator_for
+from study.training.streams import PURPOSES, Draws, Streams
 
 CPU = torch.device("cpu")
 DRAWS = {
@@ -192,10 +192,3 @@ def test_latents_are_standard_normal(purpose: str) -> None:
     n = latents.numel()
     assert float(latents.mean()) == pytest.approx(0, abs=5 / n**0.5)
     assert float(latents.std()) == pytest.approx(1, abs=5 / (2 * n) ** 0.5)
-
-
-def test_seeds_are_common_random_numbers() -> None:
-    """A seed's initial weights depend on nothing of the trial: neither name, pack nor model."""
-    first = torch.randn(4, generator=generator_for(7, 2, "initial generator"))
-    second = torch.randn(4, generator=generator_for(7, 2, "initial generator"))
-    assert torch.equal(first, second)
