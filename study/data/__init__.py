@@ -1,4 +1,4 @@
-"""The datasets, one file each or a few of a kind; each lives on the device as one tensor."""
+"""The datasets. A new one is a new file here, which declares it; each lives on the device as one tensor."""
 
 import re
 from functools import cache

@@ -1,6 +1,7 @@
 """Who is next, and what is written down when a trial reports or ends.
 
-Optuna, the trial folders, the tables, W&B and the screen hear of a trial from here and nowhere else.
+Optuna, the trial folders, the tables, W&B and the screen hear of a trial from here and nowhere else. A killed
+study goes on from here, too: what has ended is told, what was begun comes first (`reconcile`, `queue`).
 """
 
 import time
