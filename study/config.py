@@ -64,7 +64,8 @@ class TrialConfig(SimpleNamespace):
     @property
     def shape_key(self) -> tuple[object, ...]:
         """What the members of one pack must agree on: everything else."""
-        return tuple(value for name, value in vars(self).items() if name not in self.per_member)
+        per_member = self.per_member
+        return tuple(value for name, value in vars(self).items() if name not in per_member)
 
     def to_dict(self) -> dict[str, Any]:
         return dict(vars(self))

@@ -180,6 +180,7 @@ def parse_space(name: str, document: Any) -> Space:
     if not isinstance(parameters, dict) or not parameters:
         raise SpaceError(f"{name}: parameters must name at least one hyperparameter")
 
+    known = hyperparameters()
     searched: dict[str, Choice | Range] = {}
     constants: dict[str, Any] = {}
     for parameter, spec in parameters.items():
@@ -195,8 +196,8 @@ def parse_space(name: str, document: Any) -> Space:
             constants[parameter] = spec["value"]
         else:
             searched[parameter] = found = _searched(where, kind, spec)
-            known = hyperparameters().get(parameter)
-            if known and known.type is int and isinstance(found, Range) and not found.whole:
+            whole = parameter in known and known[parameter].type is int
+            if whole and isinstance(found, Range) and not found.whole:
                 raise SpaceError(
                     f"{where} takes whole numbers: use int_uniform, q_uniform with a whole q, or values"
                 )

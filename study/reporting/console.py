@@ -159,7 +159,8 @@ class Console:
                 "objective", ascending=not self._metric.higher_is_better
             )
             for row in best.head(BEST_ROWS).to_dict("records"):
-                chosen = "  ".join(f"{n} {_cell(row[n])}" for n in space.searched if n in row)
+                known = (n for n in space.searched if n in row and not pd.isna(row[n]))  # its model has it
+                chosen = "  ".join(f"{n} {_cell(row[n])}" for n in known)
                 table.add_row(row["trial_id"], *(_cell(row[m]) for m in ("objective", *metrics)), chosen)
         if len(completed):
             self._rich.print(table)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from study.config import TrialConfig
 from study.networks import MEMBER_DIM
 from study.training.pack import Pack
 
@@ -65,33 +66,24 @@ def room_for(packs: Sequence[Pack]) -> Pack:
     first = packs[0]
     if any(p.study_seed != first.study_seed or p.precision != first.precision for p in packs):
         raise ValueError("packs that train together need the same study seed and precision")
-    return Pack(
-        [config for pack in packs for config in pack.configs],
-        [seed for pack in packs for seed in pack.seeds],
-        first.study_seed,
-        first.sample_shape,
-        first.device,
-        first.precision,
-        drawn=False,
-    )
+    configs = [config for pack in packs for config in pack.configs]
+    return _room(first, configs, [seed for pack in packs for seed in pack.seeds])
 
 
 def member(pack: Pack, k: int) -> Pack:
     """Member k as a pack of its own, as it now is."""
     rows = slice(k, k + 1)
-    alone = Pack(
-        pack.configs[rows],
-        pack.seeds[rows],
-        pack.study_seed,
-        pack.sample_shape,
-        pack.device,
-        pack.precision,
-        drawn=False,
-    )
+    alone = _room(pack, pack.configs[rows], pack.seeds[rows])
     load(alone, state_of(pack, rows))
     alone.generator.refresh()
     alone.critic.refresh()
     return alone
+
+
+def _room(like: Pack, configs: Sequence[TrialConfig], seeds: Sequence[int]) -> Pack:
+    """A pack for other members, all else as in `like`, its weights undefined."""
+    study_seed, shape = like.study_seed, like.sample_shape
+    return Pack(configs, seeds, study_seed, shape, like.device, like.precision, drawn=False)
 
 
 def _rows(state: dict[str, Tensor], rows: slice) -> dict[str, Tensor]:
