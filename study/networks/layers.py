@@ -156,8 +156,8 @@ class MemberBatchNorm2d(nn.Module):
         self.recording = False
         self.weight = nn.Parameter(torch.ones(members, channels))
         self.bias = nn.Parameter(torch.zeros(members, channels))
-        self.register_buffer("running_mean", torch.zeros(members * channels), persistent=False)
-        self.register_buffer("running_var", torch.ones(members * channels), persistent=False)
+        self.register_buffer("running_mean", torch.zeros(members, channels))
+        self.register_buffer("running_var", torch.ones(members, channels))
 
     def initialise(self, generators: Sequence[torch.Generator]) -> None:
         _normal(self.weight, generators, 1.0, self.init_std)
@@ -167,8 +167,8 @@ class MemberBatchNorm2d(nn.Module):
         stored = self.recording or not self.training
         return F.batch_norm(
             x,
-            self.running_mean if stored else None,
-            self.running_var if stored else None,
+            self.running_mean.view(-1) if stored else None,
+            self.running_var.view(-1) if stored else None,
             self.weight.flatten(),
             self.bias.flatten(),
             training=batch_statistics,

@@ -21,6 +21,8 @@ def state_of(pack: Pack, rows: slice = ALL) -> dict[str, Any]:
     return {
         "generator": pack.generator.values[rows],
         "critic": pack.critic.values[rows],
+        "generator_buffers": _rows(pack.generator.buffers(), rows),
+        "critic_buffers": _rows(pack.critic.buffers(), rows),
         "generator_optimiser": _rows(pack.generator_optimiser.state_dict(), rows),
         "critic_optimiser": _rows(pack.critic_optimiser.state_dict(), rows),
         "streams": pack.streams.state_dict(rows),
@@ -41,6 +43,7 @@ def load(pack: Pack, state: dict[str, Any]) -> None:
             raise ValueError(f"the {key} has another shape")
     for player, key in players:
         player.values.copy_(state[key])
+        player.load_buffers(state.get(f"{key}_buffers", {}))  # checkpoints of early versions have none
     pack.generator_optimiser.load_state_dict(state["generator_optimiser"])
     pack.critic_optimiser.load_state_dict(state["critic_optimiser"])
     pack.streams.load_state_dict(state["streams"])

@@ -4,7 +4,7 @@ Optimiser, clipping, divergence check and checkpoint see the buffer (M, P) and a
 each; the network's copies have the type and the memory layout that its own kernels want.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Generic, TypeVar
 
 import torch
@@ -30,8 +30,8 @@ class Player(Generic[Network]):
         network.to(device)
         self.network = network
         self.weights = list(network.parameters())
-        parts = network.parts if isinstance(network, InParts) else [network]
-        own = [[p.detach() for p in part.parameters()] for part in parts]
+        self._parts = list(network.parts) if isinstance(network, InParts) else [network]
+        own = [[p.detach() for p in part.parameters()] for part in self._parts]
         self.values = torch.cat(
             [torch.cat([_in_memory_order(p).flatten(1) for p in part], 1) for part in own], MEMBER_DIM
         )
@@ -49,6 +49,17 @@ class Player(Generic[Network]):
         with torch.no_grad():
             for weight, parameter in zip(self.weights, self.parameters, strict=True):
                 weight.copy_(parameter)
+
+    def buffers(self) -> dict[str, Tensor]:
+        """What the network holds beside parameters, by name, (M, ...): statistics of batch norm."""
+        parts = [dict(part.named_buffers()) for part in self._parts]
+        return {name: torch.cat([part[name] for part in parts], MEMBER_DIM) for name in parts[0]}
+
+    def load_buffers(self, buffers: Mapping[str, Tensor]) -> None:
+        sizes = [len(next(part.parameters())) for part in self._parts]
+        for name, values in buffers.items():
+            for part, own in zip(self._parts, values.split(sizes, MEMBER_DIM), strict=True):
+                part.get_buffer(name).copy_(own)
 
     def gradient(self, loss: Tensor) -> Tensor:
         """The gradient of `loss` (M,), summed, with respect to the parameters: (M, P), as `values`.
