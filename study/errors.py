@@ -25,3 +25,10 @@ def not_one_of(name: str, value: object, known: Iterable[str]) -> str:
     near = get_close_matches(str(value), names, n=1)
     meant = f"; did you mean {near[0]}?" if near else ""
     return f"{name} = {value!r} is not one of {', '.join(names)}{meant}"
+
+
+def some_of(names: Iterable[str], n: int = 3) -> str:
+    """The first few of many names: 'a, b, c and 5 more'."""
+    known = list(names)
+    more = f" and {len(known) - n} more" if len(known) > n else ""
+    return ", ".join(known[:n]) + more

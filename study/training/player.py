@@ -30,7 +30,7 @@ class Player(Generic[Network]):
         network.to(device)
         self.network = network
         self.weights = list(network.parameters())
-        self._parts = list(network.parts) if isinstance(network, InParts) else [network]
+        self._parts: list[nn.Module] = list(network.parts) if isinstance(network, InParts) else [network]
         own = [[p.detach() for p in part.parameters()] for part in self._parts]
         self.values = torch.cat(
             [torch.cat([_in_memory_order(p).flatten(1) for p in part], 1) for part in own], MEMBER_DIM
@@ -59,7 +59,7 @@ class Player(Generic[Network]):
         sizes = [len(next(part.parameters())) for part in self._parts]
         for name, values in buffers.items():
             for part, own in zip(self._parts, values.split(sizes, MEMBER_DIM), strict=True):
-                part.get_buffer(name).copy_(own)
+                dict(part.named_buffers())[name].copy_(own)
 
     def gradient(self, loss: Tensor) -> Tensor:
         """The gradient of `loss` (M,), summed, with respect to the parameters: (M, P), as `values`.
