@@ -26,7 +26,7 @@ from study.command import (
     whole_at_least,
 )
 from study.config import TrialConfig
-from study.data import DATASETS, KINDS, dataset_named, facts, file_name, prepare
+from study.data import DATASETS, KINDS, check_same, dataset_named, facts, file_name, prepare
 from study.declared import describe
 from study.errors import UserError
 from study.machine.hardware import detect
@@ -138,6 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UserError(f"{options.resume} is no trial's folder: {error}") from error
         if folder.ending() is not None:
             raise UserError(f"{options.resume} has ended: nothing is left to train")
+        check_same(plan.config.dataset, plan.fingerprint)
     else:
         plan = plan_from(options)
         folder = TrialFolder(options.results / plan.study / "trials" / plan.trial_id)

@@ -25,7 +25,7 @@ from study.command import (
     use_data_folder,
     whole_at_least,
 )
-from study.data import DATASETS, dataset_named, facts, file_name, prepare
+from study.data import DATASETS, check_same, facts, file_name, prepare
 from study.declared import describe
 from study.errors import UserError
 from study.machine.hardware import Hardware, detect
@@ -126,7 +126,7 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
 
     folder = StudyFolder(options.resume)
     plan = folder.plan()
-    _check_data(plan)
+    check_same(plan.dataset, plan.fingerprint)
     check_metric(plan.metric, plan.dataset)
     if not plan.spaces:
         raise UserError(f"{folder.path} has no space to search")
@@ -150,14 +150,6 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
     wandb = options.wandb if options.wandb != p.get_default("wandb") else plan.wandb
     plan = replace(plan, trials=trials, wandb=wandb, address=options.address, **asdict(resources))
     return _run(plan, folder, spaces, hardware, timing, resumed=True)
-
-
-def _check_data(plan: StudyPlan) -> None:
-    """Raise UserError where the data are not those that the study began with."""
-    dataset = prepare(plan.dataset, **dataset_named(plan.dataset).options)
-    found, _ = facts(dataset)
-    if plan.fingerprint and found["sha256"] != plan.fingerprint.get("sha256"):
-        raise UserError(f"the data of {plan.dataset} have changed since {plan.name} began: it can't go on")
 
 
 def _extended(plan: StudyPlan, spaces: "Sequence[Space]", asked: int | None) -> dict[str, int]:

@@ -74,19 +74,6 @@ class Console:
             + f"; computing in {_precision(plan)}"
         )
 
-        dataset = dataset_named(self._plan.dataset)
-        fingerprint, notes = facts(dataset)
-        names = {
-            "train": "for training",
-            "held_out": "for selection",
-            "test": "for a test that no search sees",
-        }
-        parts = ", ".join(f"{number:,} {names[part]}" for part, number in fingerprint["number"].items())
-        shape = "x".join(map(str, dataset.sample_shape))
-        self.say(f"data: {parts}; each {shape}")
-        for note in notes:
-            self.say(f"  {note}")
-
     def __enter__(self) -> "Console":
         self._start = time.monotonic()
         if self._rich.is_terminal:
