@@ -1,5 +1,6 @@
 """What a running study shows: a status line that lives in a terminal, plain lines elsewhere."""
 
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from study.space import Space
 PLAIN_SECONDS = 5.0
 PLAIN_WIDTH = 140
 BEST_ROWS = 5
+HOUR = 3600.0  # seconds
 GOOD_ACCURACY = 0.9  # of a classifier on held-out images
 
 
@@ -99,7 +101,8 @@ class Console:
         self.say(f"preparing {dataset.name}{trained} ...")
 
     def facts(self, facts: Mapping[str, Any]) -> None:
-        """What the first worker has found out about the data: `Evaluator.facts`."""
+        """What a worker has found out about the data and the cost: `study.trial.preparation.prepare`."""
+        self._price(facts["measured_seconds"])
         accuracy, components = facts["classifier_accuracy"], facts["components"]
         if accuracy is not None:
             self.say(f"classifier: {accuracy:.1%} right on held-out images")
@@ -114,6 +117,24 @@ class Console:
                 f"no labels: fd_pca compares images in {components['number']} principal components of their "
                 f"pixels ({components['explained']:.0%} of the variance), and there are no modes"
             )
+
+    def _price(self, measured: Mapping[str, Mapping[str, float]]) -> None:
+        """How long it will take, and what would take an hour."""
+        plan = self._plan
+        evaluations = math.ceil(plan.kimg / plan.eval_kimg) + 1
+        training = sum(n * plan.kimg * measured[space]["per_kimg"] for space, n in plan.trials.items())
+        judging = sum(n * evaluations * measured[space]["per_evaluation"] for space, n in plan.trials.items())
+        share = (self._total - self._done_before) / self._total / plan.concurrency
+        seconds = (training + judging) * share
+        each = ", ".join(
+            f"{space} {m['per_kimg']:.2g} s a kimg and {m['per_evaluation']:.2g} s an evaluation"
+            for space, m in measured.items()
+        )
+        self.say(f"cost: about {_clock(seconds)} if no trial is stopped early (a trial of {each})")
+        if seconds > HOUR:
+            left = HOUR - judging * share
+            fits = f"--kimg {plan.kimg * left / (training * share):.2g}" if left > 0 else "fewer --trials"
+            self.say(f"  a study of one hour: {fits} (or fewer trials, seeds, or a smaller --side)")
 
     def started(self, trial_id: str) -> None:
         """A trial begins, or goes on."""
