@@ -36,7 +36,12 @@ class Evaluator:
         self.classifier = load_classifier(dataset, arrays) if dataset.is_classified else None
         generator = torch.Generator().manual_seed(derive_seed("floor", dataset.name))
         chosen = torch.randperm(len(arrays.train), generator=generator)[: self.samples]
-        self.floor = self(arrays.train[chosen.to(arrays.train.device)])
+        self._chosen = chosen.to(arrays.train.device)
+        self.floor = self(self.real())
+
+    def real(self) -> Tensor:
+        """Those training samples that the floor is measured on, (at most `samples`, ...)."""
+        return self.arrays.train[self._chosen]
 
     @cached_property
     def held_out_features(self) -> Tensor:
