@@ -59,6 +59,16 @@ def precision_help() -> str:
     return f"auto: bf16 where it is fast and harmless; fp32 elsewhere, and always for {', '.join(apart)}"
 
 
+def add_keep_best(group: argparse._ActionsContainer) -> None:
+    """Add --keep-best, a switch."""
+    group.add_argument(
+        "--keep-best",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="keep the networks of a trial's best evaluation beside its last checkpoint",
+    )
+
+
 def terminate_as_interrupt() -> None:
     """Let SIGTERM end a command as Ctrl-C does: a cluster's polite kill keeps what was done."""
 

@@ -33,6 +33,7 @@ class TrialPlan:
         metric: the metric that each member's score is read from.
         aggregate: how the seeds' scores become the objective: mean, median or cvar.
         precision: what networks compute in, fp32 or bf16.
+        keep_best: whether the networks of the best evaluation are kept beside the last checkpoint.
     """
 
     study: str
@@ -46,6 +47,7 @@ class TrialPlan:
     metric: str
     aggregate: str
     precision: str = "fp32"
+    keep_best: bool = True
 
     def __post_init__(self) -> None:
         _check_budget(self.kimg, self.eval_kimg)
@@ -76,6 +78,7 @@ class StudyPlan:
             how many there are.
         seeds: members per trial.
         precision: by model, fp32 or bf16; a model that is not named computes in fp32.
+        keep_best: see `TrialPlan`.
         concurrency, cpus_per_trial, gpus_per_trial, pack: see `Resources`.
     """
 
@@ -99,6 +102,7 @@ class StudyPlan:
     address: str | None
     precision: dict[str, str] = field(default_factory=dict)
     pack: int | str = "trial"
+    keep_best: bool = True
 
     def __post_init__(self) -> None:
         """Raises ConfigError where a plan read from study.json makes no sense."""
@@ -146,6 +150,7 @@ class StudyPlan:
             metric=self.metric,
             aggregate=self.aggregate,
             precision=self.precision.get(config.model, "fp32"),
+            keep_best=self.keep_best,
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from study.command import (
     NOTHING_COMPLETED,
     OK,
     Parser,
+    add_keep_best,
     positive,
     precision_help,
     run_command,
@@ -53,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--aggregate", choices=AGGREGATES, default="mean", help="of the seeds' scores")
     p.add_argument("--results", type=Path, default=Path("results"), help="folder of the results")
     p.add_argument("--name", default="train", help="study that the trial is filed under")
+    add_keep_best(p)
     p.add_argument(
         "--precision",
         choices=PRECISIONS,
@@ -106,6 +108,7 @@ def plan_from(options: argparse.Namespace) -> TrialPlan:
             config.kind in MODELS[config.model].bf16_harmless,
             hardware.bf16(len(hardware.gpus)),
         ),
+        keep_best=options.keep_best,
     )
 
 
@@ -177,6 +180,8 @@ def _train(plan: TrialPlan, folder: TrialFolder, options: argparse.Namespace) ->
                 f" diverged {summary['diverged_seeds']}/{len(plan.seeds)}",
                 flush=True,
             )
+            if evaluation.evaluation == 0 and folder.best.exists():
+                print(folder.cost_of_best())
     except Exception as error:
         folder.record_fault(traceback.format_exc())
         print(f"error: the trial failed: {error}; the traceback is in {folder.path}", file=sys.stderr)

@@ -16,6 +16,7 @@ from study.command import (
     NOTHING_COMPLETED,
     OK,
     Parser,
+    add_keep_best,
     not_negative,
     positive,
     precision_help,
@@ -81,6 +82,7 @@ def parser() -> argparse.ArgumentParser:
     where = p.add_argument_group("where results go")
     where.add_argument("--results", type=Path, default=Path("results"), help="folder of all studies")
     where.add_argument("--name", help="study's name (default: spaces, dataset and time)")
+    add_keep_best(where)
     where.add_argument(
         "--wandb", choices=MODES, default="auto", help="auto: online if logged in, else offline"
     )
@@ -129,7 +131,7 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
         raise UserError(f"{folder.path} has no space to search")
     spaces = [parse_space(name, document) for name, document in plan.spaces.items()]
     fixed = ("space", "dataset", "metric", "aggregate", "seeds", "kimg", "eval_kimg", "seed", "sampler",
-             "scheduler", "precision", "name")  # fmt: skip
+             "scheduler", "precision", "keep_best", "name")  # fmt: skip
     changed = [name for name in fixed if getattr(options, name) != p.get_default(name)]
     if changed:
         flags = ", ".join("--" + name.replace("_", "-") for name in changed)
@@ -196,6 +198,7 @@ def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: 
             for m in s.models()
         },
         address=options.address,
+        keep_best=options.keep_best,
         **asdict(resources),
     )
 

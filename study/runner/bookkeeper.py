@@ -139,6 +139,9 @@ class Bookkeeper(Callback):
                 self._facts_known = True
                 self.folder.add_facts(**{fact: value for fact, value in facts.items() if value is not None})
                 self.console.facts(facts["classifier_accuracy"])
+                trial_folder = self.folder.trial(name)
+                if trial_folder.best.exists():
+                    self.console.say(trial_folder.cost_of_best())
             self.searches[space].report(trial_number(name), result["evaluation"], result["objective"])
             self.console.evaluated(name, result["kimg"], result["objective"])
         with self.timing.part("wandb"):

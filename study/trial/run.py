@@ -17,7 +17,7 @@ from study.metrics import METRICS
 from study.metrics.judge.evaluator import Evaluator, evaluator_for
 from study.metrics.stability import clamp_score
 from study.plan import TrialPlan
-from study.records.objective import objective, rank
+from study.records.objective import is_best_yet, objective, rank
 from study.records.schema import Row
 from study.records.trial_folder import RUNNING, Ending, TrialFolder
 from study.reporting.pictures import save_samples
@@ -88,6 +88,8 @@ def steps(
                 history += rows
                 folder.append(rows)
             with timing.part("checkpoint"):
+                if plan.keep_best and is_best_yet(plan, history):
+                    checkpoint.save_networks(pack, event.evaluation, folder.best)
                 checkpoint.save(pack, folder.checkpoint)
             with timing.part("record"):
                 evaluation = _judge(plan, history, is_finished(pack, plan.kimg), image)
