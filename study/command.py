@@ -81,6 +81,16 @@ def use_data_folder(path: Path | None) -> None:
         os.environ["GAN_STUDY_DATA"] = str(path.expanduser().resolve())
 
 
+def add_keep_best(group: argparse._ActionsContainer) -> None:
+    """Add --keep-best, a switch."""
+    group.add_argument(
+        "--keep-best",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="keep the networks of a trial's best evaluation beside its last checkpoint",
+    )
+
+
 def terminate_as_interrupt() -> None:
     """Let SIGTERM end a command as Ctrl-C does: a cluster's polite kill keeps what was done."""
 

@@ -36,6 +36,7 @@ class TrialPlan:
         precision: what networks compute in, fp32 or bf16.
         fingerprint: of the data (`study.data.facts`).
         declared: what the package does not have of what the plan names (`study.declared`).
+        keep_best: whether the networks of the best evaluation are kept beside the last checkpoint.
     """
 
     study: str
@@ -51,6 +52,7 @@ class TrialPlan:
     precision: str = "fp32"
     fingerprint: dict[str, Any] = field(default_factory=dict)
     declared: dict[str, Any] = field(default_factory=dict)
+    keep_best: bool = True
 
     def __post_init__(self) -> None:
         _check_budget(self.kimg, self.eval_kimg)
@@ -82,6 +84,7 @@ class StudyPlan:
             how many there are.
         seeds: members per trial.
         precision: by model, fp32 or bf16; a model that is not named computes in fp32.
+        keep_best: see `TrialPlan`.
         concurrency, cpus_per_trial, gpus_per_trial, pack: see `Resources`.
         fingerprint, declared: as of each trial.
     """
@@ -108,6 +111,7 @@ class StudyPlan:
     pack: int | str = "trial"
     fingerprint: dict[str, Any] = field(default_factory=dict)
     declared: dict[str, Any] = field(default_factory=dict)
+    keep_best: bool = True
 
     def __post_init__(self) -> None:
         """Raises ConfigError where a plan read from study.json makes no sense."""
@@ -157,6 +161,7 @@ class StudyPlan:
             precision=self.precision.get(config.model, "fp32"),
             fingerprint=self.fingerprint,
             declared=self.declared,
+            keep_best=self.keep_best,
         )
 
     def to_dict(self) -> dict[str, Any]:

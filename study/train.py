@@ -18,6 +18,7 @@ from study.command import (
     OK,
     Parser,
     add_data_options,
+    add_keep_best,
     positive,
     precision_help,
     run_command,
@@ -56,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--aggregate", choices=AGGREGATES, default="mean", help="of the seeds' scores")
     p.add_argument("--results", type=Path, default=Path("results"), help="folder of the results")
     p.add_argument("--name", default="train", help="study that the trial is filed under")
+    add_keep_best(p)
     p.add_argument(
         "--precision",
         choices=PRECISIONS,
@@ -111,6 +113,7 @@ def plan_from(options: argparse.Namespace) -> TrialPlan:
         ),
         fingerprint=facts(dataset)[0],
         declared=describe(dataset.name, [config.model]),
+        keep_best=options.keep_best,
     )
 
 
@@ -186,6 +189,8 @@ def _train(plan: TrialPlan, folder: TrialFolder, options: argparse.Namespace) ->
                 f" diverged {summary['diverged_seeds']}/{len(plan.seeds)}",
                 flush=True,
             )
+            if evaluation.evaluation == 0 and folder.best.exists():
+                print(folder.cost_of_best())
     except Exception as error:
         folder.record_fault(traceback.format_exc())
         print(f"error: the trial failed: {error}; the traceback is in {folder.path}", file=sys.stderr)

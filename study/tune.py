@@ -17,6 +17,7 @@ from study.command import (
     OK,
     Parser,
     add_data_options,
+    add_keep_best,
     not_negative,
     positive,
     precision_help,
@@ -82,6 +83,7 @@ def parser() -> argparse.ArgumentParser:
     where = p.add_argument_group("where results go")
     where.add_argument("--results", type=Path, default=Path("results"), help="folder of all studies")
     where.add_argument("--name", help="study's name (default: spaces, dataset and time)")
+    add_keep_best(where)
     where.add_argument(
         "--wandb", choices=MODES, default="auto", help="auto: online if logged in, else offline"
     )
@@ -132,7 +134,7 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
         raise UserError(f"{folder.path} has no space to search")
     spaces = [parse_space(name, document) for name, document in plan.spaces.items()]
     fixed = ("space", "dataset", "side", "metric", "aggregate", "seeds", "kimg", "eval_kimg", "seed",
-             "sampler", "scheduler", "precision", "name")  # fmt: skip
+             "sampler", "scheduler", "precision", "keep_best", "name")  # fmt: skip
     changed = [name for name in fixed if getattr(options, name) != p.get_default(name)]
     if changed:
         flags = ", ".join("--" + name.replace("_", "-") for name in changed)
@@ -202,6 +204,7 @@ def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: 
         address=options.address,
         fingerprint=fingerprint,
         declared=describe(dataset, (m for s in spaces for m in s.models())),
+        keep_best=options.keep_best,
         **asdict(resources),
     )
 

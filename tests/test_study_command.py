@@ -184,6 +184,7 @@ def test_what_a_study_prints(three_arms: tuple[Command, Start]) -> None:
     for arm in ARMS:
         assert f"{arm}: 2 trials by tpe, stopped early by asha" in command.out
     assert "results: results/arms" in command.out
+    assert command.out.count("keeping the best evaluation's networks beside the last checkpoint: about") == 1
     assert "Traceback" not in command.out
     assert max(map(len, command.out.splitlines())) <= 140
 
