@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
+from traceback import extract_tb
 
 
 class UserError(ValueError):
@@ -25,3 +27,17 @@ def not_one_of(name: str, value: object, known: Iterable[str]) -> str:
     near = get_close_matches(str(value), names, n=1)
     meant = f"; did you mean {near[0]}?" if near else ""
     return f"{name} = {value!r} is not one of {', '.join(names)}{meant}"
+
+
+def last_line(error: Exception) -> str:
+    """'ZeroDivisionError: division by zero (mine.py:12)': an exception and its place in the user's code."""
+    place = ""
+    if isinstance(error, SyntaxError):
+        place = f" ({error.filename}:{error.lineno})"
+        error = SyntaxError(error.msg)
+    package = str(Path(__file__).parent)
+    for frame in extract_tb(error.__traceback__):
+        if not frame.filename.startswith(package) and "site-packages" not in frame.filename:
+            place = f" ({frame.filename}:{frame.lineno})"
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}{': ' if message else ''}{message}{place}"

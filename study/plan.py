@@ -11,6 +11,7 @@ from study.config import TrialConfig
 from study.data import dataset_named
 from study.errors import ConfigError
 from study.machine.precision import PRECISIONS
+from study.models import MODELS
 from study.resources import Resources
 
 EVALUATIONS = 9  # after the one at kimg 0, where the user does not say
@@ -49,7 +50,7 @@ class TrialPlan:
 
     def __post_init__(self) -> None:
         _check_budget(self.kimg, self.eval_kimg)
-        _check_precision(self.precision)
+        _check_precision(self.precision, self.config.model)
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise ConfigError(f"seeds = {self.seeds!r}: it must be one or more different seeds")
         if self.aggregate not in AGGREGATES:
@@ -114,8 +115,8 @@ class StudyPlan:
             if not isinstance(number, int) or number < 1:
                 raise ConfigError(f"{name} = {number!r} must be a whole number of at least 1")
         dataset_named(self.dataset)
-        for precision in self.precision.values():
-            _check_precision(precision)
+        for model, precision in self.precision.items():
+            _check_precision(precision, model)
         if self.pack not in PACKS and not (isinstance(self.pack, int) and self.pack >= self.seeds):
             raise ConfigError(
                 f"pack = {self.pack!r} is not {' or '.join(PACKS)} or a number of at least the "
@@ -171,9 +172,13 @@ def _check_budget(kimg: float, eval_kimg: float) -> None:
             raise ConfigError(f"{name} = {value!r} is out of range: it must be above 0")
 
 
-def _check_precision(precision: str) -> None:
+def _check_precision(precision: str, model: str) -> None:
     if precision not in PRECISIONS[1:]:
         raise ConfigError(f"precision = {precision!r} is not one of {', '.join(PRECISIONS[1:])}")
+    if precision == "bf16" and model in MODELS and MODELS[model].has_own_networks:
+        raise ConfigError(
+            f"precision = {precision!r}: the networks that {model} brings compute in fp32 alone"
+        )
 
 
 def trial_id(space: str, number: int) -> str:
