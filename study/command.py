@@ -5,12 +5,14 @@
 
 import argparse
 import math
+import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
-from study.data import KINDS
+from study.data import DATASETS, KINDS, dataset_names
 from study.errors import UserError
 from study.models import MODELS
 
@@ -57,6 +59,26 @@ def precision_help() -> str:
     """What --precision does, in words."""
     apart = [f"{m.name} on {kind}" for m in MODELS.values() for kind in KINDS if kind not in m.bf16_harmless]
     return f"auto: bf16 where it is fast and harmless; fp32 elsewhere, and always for {', '.join(apart)}"
+
+
+def add_data_options(group: "argparse._ArgumentGroup") -> None:
+    """--dataset, and what is said of the data beside."""
+    group.add_argument(
+        "--dataset",
+        help=f"{', '.join(dataset_names())} (default: {DATASETS.default.name})",
+    )
+    group.add_argument(
+        "--side",
+        type=whole_at_least(1),
+        help="side in pixels to which a folder's images are brought: 8, 16, 32, ... (default: by their size)",
+    )
+    group.add_argument("--data-dir", type=Path, metavar="FOLDER", help="where mnist and the like are, or go")
+
+
+def use_data_folder(path: Path | None) -> None:
+    """Where downloaded datasets are, for this process and those it starts."""
+    if path is not None:
+        os.environ["GAN_STUDY_DATA"] = str(path.expanduser().resolve())
 
 
 def terminate_as_interrupt() -> None:

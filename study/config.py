@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError
 from types import SimpleNamespace
 from typing import Any
 
-from study.data import DATASETS, dataset_named, dataset_names
+from study.data import DATASETS, dataset_named
 from study.errors import ConfigError, UserError, did_you_mean, not_one_of
 from study.models import MODELS, hyperparameters
 
@@ -29,8 +29,7 @@ class TrialConfig(SimpleNamespace):
         try:
             by_data = dataset_named(dataset).defaults
         except UserError as error:
-            own = str(error) if ":" in str(dataset) else not_one_of("dataset", dataset, dataset_names())
-            raise ConfigError(own) from error
+            raise ConfigError(str(error)) from error
         vars(self).update(model=model, dataset=dataset)
         for name, hyperparameter in MODELS[model].hyperparameters.items():
             default = by_data.get(name) if hyperparameter.default is None else hyperparameter.default

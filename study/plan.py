@@ -9,6 +9,7 @@ from typing import Any
 
 from study.config import TrialConfig
 from study.data import dataset_named
+from study.declared import remember
 from study.errors import ConfigError
 from study.machine.precision import PRECISIONS
 from study.models import MODELS
@@ -34,6 +35,8 @@ class TrialPlan:
         metric: the metric that each member's score is read from.
         aggregate: how the seeds' scores become the objective: mean, median or cvar.
         precision: what networks compute in, fp32 or bf16.
+        fingerprint: of the data (`study.data.facts`).
+        declared: what the package does not have of what the plan names (`study.declared`).
     """
 
     study: str
@@ -47,6 +50,8 @@ class TrialPlan:
     metric: str
     aggregate: str
     precision: str = "fp32"
+    fingerprint: dict[str, Any] = field(default_factory=dict)
+    declared: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_budget(self.kimg, self.eval_kimg)
@@ -62,6 +67,7 @@ class TrialPlan:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrialPlan":
         known = dict(values)
+        remember(known.get("declared", {}))
         known["config"] = TrialConfig.from_dict(known["config"])
         known["seeds"] = tuple(known["seeds"])
         return cls(**known)
@@ -78,6 +84,7 @@ class StudyPlan:
         seeds: members per trial.
         precision: by model, fp32 or bf16; a model that is not named computes in fp32.
         concurrency, cpus_per_trial, gpus_per_trial, pack: see `Resources`.
+        fingerprint, declared: as of each trial.
     """
 
     name: str
@@ -100,6 +107,8 @@ class StudyPlan:
     address: str | None
     precision: dict[str, str] = field(default_factory=dict)
     pack: int | str = "trial"
+    fingerprint: dict[str, Any] = field(default_factory=dict)
+    declared: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raises ConfigError where a plan read from study.json makes no sense."""
@@ -147,6 +156,8 @@ class StudyPlan:
             metric=self.metric,
             aggregate=self.aggregate,
             precision=self.precision.get(config.model, "fp32"),
+            fingerprint=self.fingerprint,
+            declared=self.declared,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -154,6 +165,7 @@ class StudyPlan:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "StudyPlan":
+        remember(values.get("declared", {}))
         return cls(**values)
 
 

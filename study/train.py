@@ -17,14 +17,17 @@ from study.command import (
     NOTHING_COMPLETED,
     OK,
     Parser,
+    add_data_options,
     positive,
     precision_help,
     run_command,
     terminate_as_interrupt,
+    use_data_folder,
     whole_at_least,
 )
 from study.config import TrialConfig
-from study.data import DATASETS, KINDS, dataset_named, dataset_names, file_name
+from study.data import DATASETS, KINDS, dataset_named, facts, file_name, prepare
+from study.declared import describe
 from study.errors import UserError
 from study.machine.hardware import detect
 from study.machine.precision import PRECISIONS, resolve
@@ -69,9 +72,7 @@ def parser() -> argparse.ArgumentParser:
     group = p.add_argument_group("hyperparameters (defaults depend on model and data)")
     titles = "; ".join(f"{name}: {model.title}" for name, model in MODELS.items())
     group.add_argument("--model", help=f"{titles} (default: {MODELS.default.name})")
-    group.add_argument(
-        "--dataset", help=f"one of {', '.join(dataset_names())} (default: {DATASETS.default.name})"
-    )
+    add_data_options(group)
     for name, hyperparameter in hyperparameters().items():
         group.add_argument(
             *dict.fromkeys([f"--{name.replace('_', '-')}", f"--{name}"]),
@@ -86,8 +87,10 @@ def parser() -> argparse.ArgumentParser:
 def plan_from(options: argparse.Namespace) -> TrialPlan:
     """Validated options -> a plan. Raises UserError."""
     chosen = {name: getattr(options, name) for name in ("model", "dataset", *hyperparameters())}
-    config = TrialConfig.from_dict(chosen)
-    kimg = options.kimg or dataset_named(config.dataset).kimg
+    TrialConfig.from_dict({**chosen, "dataset": None})  # what is wrong beside the data is said at once
+    dataset = prepare(options.dataset or DATASETS.default.name, side=options.side)
+    config = TrialConfig.from_dict({**chosen, "dataset": dataset.name})
+    kimg = options.kimg or dataset.kimg
     hardware = detect()
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S-%f")
     return TrialPlan(
@@ -106,13 +109,15 @@ def plan_from(options: argparse.Namespace) -> TrialPlan:
             config.kind in MODELS[config.model].bf16_harmless,
             hardware.bf16(len(hardware.gpus)),
         ),
+        fingerprint=facts(dataset)[0],
+        declared=describe(dataset.name, [config.model]),
     )
 
 
 def _only_resume(options: argparse.Namespace) -> None:
     """Raise UserError for options that a trial which has begun can't take any more."""
     p = parser()
-    runtime = ("resume", "threads", "wandb")
+    runtime = ("resume", "threads", "wandb", "data_dir")
     changed = [k for k, v in vars(options).items() if k not in runtime and v != p.get_default(k)]
     if changed:
         flags = ", ".join("--" + name.replace("_", "-") for name in changed)
@@ -123,6 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Train, printing a line per evaluation."""
     options: Any = parser().parse_args(arguments)
     terminate_as_interrupt()
+    use_data_folder(options.data_dir)
     if options.resume:
         _only_resume(options)
         folder = TrialFolder(options.resume.resolve())
@@ -140,6 +146,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except OSError as error:
             raise UserError(f"{folder.path} can't be written: {error.strerror}") from error
     print(f"{folder.path}")
+    for line in facts(dataset_named(plan.config.dataset))[1]:
+        print(line)
     try:
         return _train(plan, folder, options)
     except KeyboardInterrupt:

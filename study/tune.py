@@ -16,14 +16,17 @@ from study.command import (
     NOTHING_COMPLETED,
     OK,
     Parser,
+    add_data_options,
     not_negative,
     positive,
     precision_help,
     run_command,
     terminate_as_interrupt,
+    use_data_folder,
     whole_at_least,
 )
-from study.data import DATASETS, dataset_named, dataset_names, file_name
+from study.data import DATASETS, dataset_named, facts, file_name, prepare
+from study.declared import describe
 from study.errors import UserError
 from study.machine.hardware import Hardware, detect
 from study.machine.precision import PRECISIONS, resolve
@@ -46,9 +49,7 @@ def parser() -> argparse.ArgumentParser:
     p = Parser(prog="python -m study.tune", description=__doc__.split("\n\n")[0])
     what = p.add_argument_group("what to study")
     what.add_argument("--space", nargs="+", metavar="SPACE", help="names in search_spaces/, or YAML files")
-    what.add_argument(
-        "--dataset", help=f"one of {', '.join(dataset_names())} (default: {DATASETS.default.name})"
-    )
+    add_data_options(what)
     what.add_argument("--metric", help="what the objective is made of (default: the space's metric)")
     what.add_argument("--aggregate", choices=AGGREGATES, default="mean", help="of the seeds' scores")
     what.add_argument("--resume", type=Path, metavar="FOLDER", help="finish, or extend, this study")
@@ -96,6 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if bool(options.space) == bool(options.resume):
         p.error("give either --space, for a new study, or --resume, to finish one")
     terminate_as_interrupt()
+    use_data_folder(options.data_dir)
     if options.resume:
         return _resume(options, p, timing)
     return _start(options, timing)
@@ -124,12 +126,13 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
 
     folder = StudyFolder(options.resume)
     plan = folder.plan()
+    _check_data(plan)
     check_metric(plan.metric, plan.dataset)
     if not plan.spaces:
         raise UserError(f"{folder.path} has no space to search")
     spaces = [parse_space(name, document) for name, document in plan.spaces.items()]
-    fixed = ("space", "dataset", "metric", "aggregate", "seeds", "kimg", "eval_kimg", "seed", "sampler",
-             "scheduler", "precision", "name")  # fmt: skip
+    fixed = ("space", "dataset", "side", "metric", "aggregate", "seeds", "kimg", "eval_kimg", "seed",
+             "sampler", "scheduler", "precision", "name")  # fmt: skip
     changed = [name for name in fixed if getattr(options, name) != p.get_default(name)]
     if changed:
         flags = ", ".join("--" + name.replace("_", "-") for name in changed)
@@ -149,6 +152,14 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
     return _run(plan, folder, spaces, hardware, timing, resumed=True)
 
 
+def _check_data(plan: StudyPlan) -> None:
+    """Raise UserError where the data are not those that the study began with."""
+    dataset = prepare(plan.dataset, **dataset_named(plan.dataset).options)
+    found, _ = facts(dataset)
+    if plan.fingerprint and found["sha256"] != plan.fingerprint.get("sha256"):
+        raise UserError(f"the data of {plan.dataset} have changed since {plan.name} began: it can't go on")
+
+
 def _extended(plan: StudyPlan, spaces: "Sequence[Space]", asked: int | None) -> dict[str, int]:
     """Trials by space after --resume --trials: never fewer than there were."""
     if asked is None:
@@ -162,8 +173,9 @@ def _extended(plan: StudyPlan, spaces: "Sequence[Space]", asked: int | None) -> 
 
 def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: Hardware) -> StudyPlan:
     """Options, spaces and hardware -> the study's plan. Raises UserError."""
-    dataset = _dataset(options.dataset, spaces)
-    declared = dataset_named(dataset)
+    declared = prepare(_dataset(options.dataset, spaces), side=options.side)
+    dataset = declared.name
+    fingerprint, _ = facts(declared)
     kimg = options.kimg or declared.kimg
     eval_kimg = options.eval_kimg or kimg / EVALUATIONS
     if eval_kimg > kimg:
@@ -196,6 +208,8 @@ def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: 
             for m in s.models()
         },
         address=options.address,
+        fingerprint=fingerprint,
+        declared=describe(dataset, (m for s in spaces for m in s.models())),
         **asdict(resources),
     )
 
@@ -221,7 +235,7 @@ def _trials(space: "Space", sampler: str, asked: int | None, default: int) -> in
 def _dataset(asked: str | None, spaces: "Sequence[Space]") -> str:
     named: set[str] = {s.constants["dataset"] for s in spaces if "dataset" in s.constants}
     if asked is not None:
-        named.add(dataset_named(asked).name)
+        named.add(asked)
     if len(named) > 1:
         raise UserError(f"the spaces (and --dataset) name different datasets: {', '.join(sorted(named))}")
     return named.pop() if named else DATASETS.default.name

@@ -3,17 +3,20 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from study.data import dataset_named, load
+from study.data import DATASETS, dataset_named, load
 from study.data.arrays import Arrays
 from study.metrics import METRICS
-from study.metrics.judge.classifier import Classifier, load_classifier
+from study.metrics.judge.classifier import Classifier
 from study.metrics.judge.evaluator import evaluator_for
+from study.metrics.judge.judge import load_judge
 from study.models import MODELS
+from study.registry import Registry
 from tests.packs import CPU, TINY, Case, training_data
 
 
@@ -24,6 +27,18 @@ def _private_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GAN_STUDY_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _as_declared() -> Iterator[None]:
+    """What a test declares, or reads from a study's files, is forgotten after it."""
+    registries: tuple[Registry[Any], ...] = (MODELS, DATASETS, METRICS)
+    before = [(dict(registry), set(registry._recalled)) for registry in registries]
+    yield
+    for registry, (known, recalled) in zip(registries, before, strict=True):
+        registry.clear()
+        registry.update(known)
+        registry._recalled = recalled
 
 
 @pytest.fixture
@@ -58,7 +73,9 @@ def digits() -> Arrays:
 @pytest.fixture(scope="session")
 def classifier(digits: Arrays) -> Classifier:
     """The classifier of digits; its ten seconds of training are spent once per session."""
-    return load_classifier(dataset_named("digits"), digits)
+    judge, _ = load_judge(dataset_named("digits"), digits)
+    assert isinstance(judge, Classifier)
+    return judge
 
 
 @pytest.fixture(params=list(product(MODELS, TINY)), ids=lambda case: "-".join(case), scope="session")

@@ -99,7 +99,7 @@ def test_yaml_that_does_not_parse(refuse: Refuse) -> None:
         ("learning_rate: {value: 0.1}", "unknown hyperparameter 'learning_rate'"),
         ("lr_d: {distribution: log_uniform_values, min: 1e-5, max: 0.1}", "write 1.0e-05"),
         ("beta1: {min: 0.0, max: 1.0}", "beta1 = 1.0 is out of range"),
-        ("dataset: {value: mnist}", "dataset = 'mnist'"),
+        ("dataset: {value: minst}", "dataset = 'minst'"),
     ],
 )
 def test_a_bad_parameter(line: str, words: str, refuse: Refuse) -> None:
@@ -148,8 +148,10 @@ def test_a_grid_without_end(refuse: Refuse) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--dataset", "mnist"], ["unknown dataset 'mnist'", "digits"]),
-        (["--dataset", "ring"], ["unknown dataset 'ring'", "ring8"]),
+        (["--dataset", "minst"], ["dataset = 'minst'", "mnist"]),
+        (["--dataset", "ring"], ["dataset = 'ring'", "ring8"]),
+        (["--dataset", "."], ["did you mean folder:.?"]),
+        (["--dataset", "folder:absent"], ["there is no folder"]),
         (["--metric", "fid"], ["unknown metric 'fid'", "fd"]),
         (["--metric", "fd", "--dataset", "ring8"], ["'fd' is not for points", "w1"]),
         (["--metric", "w1"], ["'w1' is not for images", "fd"]),
@@ -261,7 +263,7 @@ def test_resuming_a_damaged_study(content: str, refuse: Refuse) -> None:
         ("samplers", {"a": "cmaes"}),
         ("schedulers", {"a": "pbt"}),
         ("metric", "loss"),
-        ("dataset", "mnist"),
+        ("dataset", "minst"),
         ("trials", 3),
         ("kimg", None),
         ("pack", 1),
@@ -319,7 +321,7 @@ def test_resuming_with_a_temporary_folder_too_long(refuse: Refuse, monkeypatch: 
         (["--beta1", "1"], ["beta1 = 1.0 is out of range", "below 1"]),
         (["--model", "wgan"], ["model = 'wgan'", "dcgan"]),
         (["--model", "wgan_gp", "--clip-value", "0.1"], ["wgan_gp has no use for clip_value"]),
-        (["--dataset", "mnist"], ["dataset = 'mnist'", "digits"]),
+        (["--dataset", "minst"], ["dataset = 'minst'", "digits"]),
         (["--metric", "fid"], ["unknown metric 'fid'", "fd"]),
         (["--metric", "fd", "--dataset", "ring8"], ["'fd' is not for points"]),
         (["--batch-size", "1.5"], ["--batch-size"]),

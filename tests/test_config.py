@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from study.config import TrialConfig, check_name
-from study.data import DATASETS
+from study.data import dataset_names
 from study.errors import ConfigError, UserError, did_you_mean
 from study.models import MODELS, hyperparameters
 
 HYPERPARAMETERS = hyperparameters()
+NAMES = ", ".join(dataset_names())
 NUMBERS = [name for name, h in HYPERPARAMETERS.items() if h.type is not str]
 INTEGERS = [name for name, h in HYPERPARAMETERS.items() if h.type is int]
 WITH_ALL = {"clip_value": "wgan_cp", "lambda_gp": "wgan_gp"}  # a model that has the hyperparameter
@@ -56,7 +57,7 @@ def test_rmsprop_smooths_as_torch_does_by_default() -> None:
     assert TrialConfig(model="wgan_cp").beta2 == 0.99
 
 
-@pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize("dataset", [name for name in dataset_names() if ":" not in name])
 def test_architecture_defaults_follow_the_kind_of_data(dataset: str) -> None:
     config = TrialConfig(dataset=dataset)
     expected = {"images": (64, 32, 100), "points": (256, 128, 2)}[config.kind]
@@ -135,7 +136,11 @@ def test_the_ends_of_a_range_belong_to_it(name: str, value: float) -> None:
             "wgan-gp",
             "model = 'wgan-gp' is not one of dcgan, wgan_cp, wgan_gp; did you mean wgan_gp?",
         ),
-        ("dataset", "ring9", "dataset = 'ring9' is not one of digits, ring8, grid25; did you mean ring8?"),
+        (
+            "dataset",
+            "ring9",
+            f"dataset = 'ring9' is not one of {NAMES}; did you mean ring8?",
+        ),
         ("optimizer", "sgd", "optimizer = 'sgd' is not one of adam, rmsprop"),
         ("model", 3, "model = 3 is not one of dcgan, wgan_cp, wgan_gp"),
     ],
@@ -197,7 +202,7 @@ def test_a_config_is_frozen() -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("dataset", DATASETS)
+@pytest.mark.parametrize("dataset", [name for name in dataset_names() if ":" not in name])
 def test_a_config_survives_json(model: str, dataset: str) -> None:
     config = TrialConfig(model=model, dataset=dataset, lr_g=1.2345678901234567e-5)
     assert TrialConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config

@@ -17,7 +17,7 @@ STUDY = ROOT / "study"
 ROOMS = [
     *("errors", "seeds", "registry", "machine", "resources"),
     *("models", "data", "metrics"),
-    *("config", "plan", "space"),
+    *("declared", "config", "plan", "space"),
     *("networks", "training"),
     *("records", "reporting", "trial", "runner"),
     *("command", "results", "train", "tune"),

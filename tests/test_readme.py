@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from study.data import DATASETS, Dataset
+from study.data import DATASETS, KINDS, DatasetFamily
 from study.metrics import METRICS
 from study.models import MODELS
 from study.records.schema import TABLES, columns, of_hyperparameters, of_metric
@@ -32,8 +32,11 @@ def models() -> Iterator[Iterable[object]]:
 
 def datasets() -> Iterator[Iterable[object]]:
     yield "dataset", "", "samples", "modes", "kimg by default"
+    budgets = " or ".join(f"{kind.kimg:g}" for kind in KINDS.values())
     for name, dataset in DATASETS.items():
-        assert isinstance(dataset, Dataset)
+        if isinstance(dataset, DatasetFamily):
+            yield code(f"{name}:<{dataset.argument}>"), dataset.meaning, "its own", "its classes", budgets
+            continue
         shape = "x".join(map(str, dataset.sample_shape))
         yield code(name), dataset.meaning, f"{dataset.kind}, {shape}", dataset.modes, f"{dataset.kimg:g}"
 

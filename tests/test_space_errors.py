@@ -107,7 +107,7 @@ def refusal(given: Any) -> str:
         ("model: {values: [dcgan, vae]}", "model = 'vae'"),
         ("model: {values: [dcgan, wgan_gp]}\nlambda_gp: {value: 10}", "dcgan has no use for lambda_gp"),
         ("dataset: {values: [ring8, grid25]}", "dataset: a study has one dataset"),
-        ("dataset: {value: mnist}", "dataset = 'mnist' is not one of digits"),
+        ("dataset: {value: minst}", "dataset = 'minst' is not one of"),
         ("optimizer: {values: [adam, sgd]}", "optimizer = 'sgd' is not one of adam, rmsprop"),
     ],
 )

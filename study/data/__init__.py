@@ -1,11 +1,13 @@
 """The datasets. A new one is a new file here, which declares it; each lives on the device as one tensor."""
 
 import re
+from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from study.data.declaration import KINDS, Dataset, DatasetFamily
-from study.errors import UserError
+from study.errors import UserError, not_one_of
 from study.registry import Registry
 
 if TYPE_CHECKING:
@@ -15,6 +17,11 @@ if TYPE_CHECKING:
 
 DATASETS: Registry[Dataset | DatasetFamily] = Registry("dataset", Dataset, DatasetFamily)
 DATASETS.collect_package(__name__)
+PART_NAMES = {
+    "train": "for training",
+    "held_out": "for selection",
+    "test": "for a test (no search sees them)",
+}
 
 
 def dataset_names() -> list[str]:
@@ -22,23 +29,71 @@ def dataset_names() -> list[str]:
     return [
         name if isinstance(declared, Dataset) else f"{name}:<{declared.argument}>"
         for name, declared in DATASETS.items()
+        if ":" not in name
     ]
 
 
 def dataset_named(name: str) -> Dataset:
     """The dataset of a name, or of a family's name and an argument. Raises UserError."""
-    stem, colon, argument = str(name).partition(":")
-    declared = DATASETS[stem]
-    if isinstance(declared, Dataset) and not colon:
-        return declared
-    if isinstance(declared, DatasetFamily) and argument:
-        return declared.of(argument)
-    raise UserError(f"unknown dataset {name!r}; there are: {', '.join(dataset_names())}")
+    name = str(name)
+    declared = DATASETS.get(name)
+    return declared if isinstance(declared, Dataset) else _of_family(name, {})
+
+
+def prepare(name: str, **options: Any) -> Dataset:
+    """The dataset of a name, made ready to be loaded, with what a user says of it beside (None: nothing).
+
+    It is known by its full name from now on, in which a path is absolute. Raises UserError.
+    """
+    given = {option: value for option, value in options.items() if value is not None}
+    if ":" in name:
+        return _of_family(name, given)
+    dataset = dataset_named(name)
+    for option in given:
+        raise UserError(f"--{option.replace('_', '-')} is not for {name}")
+    if dataset.prepare is not None:
+        dataset.prepare()
+    return dataset
+
+
+def facts(dataset: Dataset) -> tuple[dict[str, Any], list[str]]:
+    """The fingerprint of a dataset that is prepared, and lines that tell of the data.
+
+    The fingerprint: kind, sample_shape, number of items by part, sha256 of the contents.
+    """
+    if dataset.prepare is not None:
+        kept = dataset.prepare().facts
+    else:
+        arrays = dataset.load(**dataset.options)
+        kept = {"number": arrays.number, "sha256": arrays.fingerprint}
+    parts = ", ".join(f"{number:,} {PART_NAMES[part]}" for part, number in kept["number"].items())
+    lines = [f"data: {parts}; each {'x'.join(map(str, dataset.sample_shape))}"]
+    fingerprint = {"kind": dataset.kind, "sample_shape": list(dataset.sample_shape)}
+    return (
+        fingerprint | {name: kept[name] for name in ("number", "sha256")},
+        lines + [f"  {note}" for note in kept.get("notes", [])],
+    )
+
+
+def _of_family(name: str, options: Mapping[str, Any]) -> Dataset:
+    stem, _, argument = name.partition(":")
+    family = DATASETS.get(stem)
+    if not isinstance(family, DatasetFamily) or not argument:
+        own = "folder" if Path(name).is_dir() else "array" if Path(name).is_file() else ""
+        meant = f"; did you mean {own}:{name}?" if own else ""
+        raise UserError(not_one_of("dataset", name, dataset_names()) + meant)
+    for option in options:
+        if option not in family.options:
+            raise UserError(f"--{option.replace('_', '-')} is not for {stem}:<{family.argument}>")
+    dataset = family.of(argument, **options)
+    DATASETS.recall(dataset)
+    return dataset
 
 
 def file_name(dataset: str) -> str:
-    """A dataset's name as part of a file's: an argument may be a path."""
-    return re.sub(r"[^\w.-]+", "-", dataset)
+    """A dataset's name as part of a file's: of an argument that is a path, the last part."""
+    stem, colon, argument = dataset.partition(":")
+    return re.sub(r"[^\w.-]+", "-", stem + colon + Path(argument).name)
 
 
 @cache
@@ -47,9 +102,10 @@ def load(name: str, device: "torch.device") -> "Arrays":
 
     Raises:
         ValueError: they are not what the dataset declares.
+        UserError: they are gone.
     """
     dataset = dataset_named(name)
-    arrays = dataset.load()
+    arrays = dataset.load(**dataset.options)
     arrays.check(dataset)
     return arrays.to(device)
 
@@ -61,6 +117,8 @@ __all__ = [
     "DatasetFamily",
     "dataset_named",
     "dataset_names",
+    "facts",
     "file_name",
     "load",
+    "prepare",
 ]

@@ -1,14 +1,20 @@
 """What a loader returns: real samples to train on, held-out ones to measure against, their modes."""
 
 import hashlib
-from dataclasses import dataclass, fields, replace
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from study.data.declaration import Dataset
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from torch import Tensor
+
+PARTS = ("train", "held_out", "test", "labels", "held_out_labels", "test_labels", "centres", "std")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,12 +22,13 @@ class Arrays:
     """Real data, split once and for all.
 
     Attributes:
-        train: what GANs (and the classifier) are trained on, float32, (N, D) points or
-            (N, C, H, W) images in [-1, 1].
-        held_out: what samples are measured against, never trained on, (H, ...) as `train`.
+        train: what GANs (and the judge) are trained on: (N, D) float32 points, or (N, C, H, W) images, either
+            float32 in [-1, 1] or uint8 (see `as_floats`).
+        held_out: for selection: what samples are measured against, never trained on, (H, ...) as `train`.
+        test: what no search sees, (T, ...) as `train`.
         centres: (modes, D) mode centres of a mixture of points.
         std: standard deviation of every mode of a mixture.
-        labels, held_out_labels: (N,), (H,) int64 classes.
+        labels, held_out_labels, test_labels: (N,), (H,), (T,) int64 classes.
     """
 
     train: "Tensor"
@@ -30,6 +37,8 @@ class Arrays:
     std: float | None = None
     labels: "Tensor | None" = None
     held_out_labels: "Tensor | None" = None
+    test: "Tensor | None" = None
+    test_labels: "Tensor | None" = None
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -52,14 +61,43 @@ class Arrays:
                 raise ValueError(f"{dataset.name}: the parts, or their labels, don't fit each other")
 
     def to(self, device: "torch.device") -> "Arrays":
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{k: v.to(device) for k, v in values.items() if hasattr(v, "to")})
+        """All but the test part, which nothing trains on or searches with."""
+        values = {name: getattr(self, name) for name in PARTS if not name.startswith("test")}
+        moved = replace(self, **{k: v.to(device) for k, v in values.items() if hasattr(v, "to")})
+        vars(moved)["fingerprint"] = self.fingerprint
+        return moved
 
+    @property
+    def number(self) -> dict[str, int]:
+        """Items by part."""
+        return {
+            part: len(items)
+            for part, items in (("train", self.train), ("held_out", self.held_out), ("test", self.test))
+            if items is not None
+        }
+
+    @cached_property
     def fingerprint(self) -> str:
-        """A hash of the real data, labels included: the same bytes give the same 16 hex digits."""
-        digest = hashlib.sha256()
-        for tensor in (self.train, self.held_out, self.labels, self.held_out_labels):
-            if tensor is not None:
-                digest.update(str(tuple(tensor.shape)).encode())
-                digest.update(tensor.cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()[:16]
+        """SHA-256 of the contents, labels included."""
+        tensors = {name: getattr(self, name) for name in PARTS}
+        return sha256({k: v.cpu().numpy() for k, v in tensors.items() if hasattr(v, "cpu")})
+
+
+def as_floats(items: "Tensor") -> "Tensor":
+    """Data as networks see them: uint8 pixels (n, ...) become floats in [-1, 1], of torch's default type."""
+    import torch
+
+    return items if items.is_floating_point() else items.to(torch.get_default_dtype()).div_(127.5).sub_(1)
+
+
+def sha256(arrays: "Mapping[str, np.ndarray]") -> str:
+    """Of the contents of all parts, their types and shapes."""
+    import numpy as np
+
+    digest = hashlib.sha256()
+    for part in PARTS:
+        if part in arrays:
+            array = np.ascontiguousarray(arrays[part])
+            digest.update(json.dumps([part, array.dtype.str, array.shape]).encode())
+            digest.update(array.reshape(-1).view(np.uint8).data if array.size else b"")
+    return digest.hexdigest()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from study.data.arrays import Arrays
+    from study.data.store import Stored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +36,14 @@ class Dataset:
         meaning: in a few words, with the source.
         kind: 'images' or 'points'.
         sample_shape: (C, side, side) of an image, (D,) of a point.
-        load: called once per process; it imports what it needs.
+        load: called once per process, with the `options`; it imports what it needs. Not needed beside
+            `prepare`.
         modes: number of classes (images) or mixture components (points); None where they aren't known.
         labels: whether every sample has a class; a classifier then gives features and modes of images.
         kimg, defaults: instead of the kind's.
+        options: by name, what a user said of the data beside their name.
+        prepare: what is kept of the data in the cache, made if need be: a command calls it before it creates
+            anything. Raises UserError where it can't be made. None: the data are loaded to be looked at.
 
     Raises:
         ValueError: the declaration makes no sense.
@@ -48,11 +53,13 @@ class Dataset:
     meaning: str
     kind: str
     sample_shape: tuple[int, ...]
-    load: "Callable[[], Arrays]"
+    load: "Callable[..., Arrays]" = None  # type: ignore[assignment]
     modes: int | None = None
     labels: bool = False
     kimg: float = 0.0
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    prepare: "Callable[[], Stored] | None" = None
     is_default: bool = False
 
     def __post_init__(self) -> None:
@@ -63,6 +70,11 @@ class Dataset:
                 f"dataset {self.name}: {self.sample_shape} is no shape of {self.kind}: (C, side, side) of "
                 "an image, (D,) of a point"
             )
+        if self.load is None:
+            if self.prepare is None:
+                raise ValueError(f"dataset {self.name}: neither load nor prepare is declared")
+            kept = self.prepare
+            object.__setattr__(self, "load", lambda **_: kept().load())
         side = self.sample_shape[-1]
         if self.kind == "images" and (self.sample_shape[1] != side or side < 8 or side & (side - 1)):
             raise ValueError(f"dataset {self.name}: images must be square, of side 8, 16, 32, ...")
@@ -89,11 +101,14 @@ class DatasetFamily:
 
     Attributes:
         argument: what follows the colon, in a word.
-        of: argument -> the dataset of that full name. Raises UserError where there is none.
+        of: (argument, **options) -> the dataset of that full name, ready to be loaded. Raises UserError where
+            there is none.
+        options: names of what a user may say beside the argument.
     """
 
     name: str
     meaning: str
     argument: str
-    of: Callable[[str], Dataset]
+    of: Callable[..., Dataset]
+    options: tuple[str, ...] = ()
     is_default: bool = False

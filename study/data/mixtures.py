@@ -1,21 +1,24 @@
 """2-D Gaussian mixtures with known modes, as in PacGAN (Lin et al. 2018, section 4.1)."""
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from study.data.declaration import Dataset
+from study.data.store import stored
 from study.seeds import derive_seed
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
-
-    from study.data.arrays import Arrays
 
 TRAIN = 50_000
 HELD_OUT = 10_000
+RECIPE = 1  # counts changes of what is drawn
+
+Drawn = tuple[dict[str, "np.ndarray"], dict[str, Any]]
 
 
-def load_ring8() -> "Arrays":
+def _ring8() -> Drawn:
     """Angles 2*pi*i/8; a linspace that includes both ends would give seven modes."""
     import torch
 
@@ -23,29 +26,24 @@ def load_ring8() -> "Arrays":
     return _mixture("ring8", torch.stack([angles.cos(), angles.sin()], dim=1), std=0.01)
 
 
-def load_grid25() -> "Arrays":
+def _grid25() -> Drawn:
     import torch
 
     side = torch.arange(-4.0, 5.0, 2.0, dtype=torch.float32)
     return _mixture("grid25", torch.cartesian_prod(side, side), std=0.05)
 
 
-def _mixture(name: str, centres: "Tensor", std: float) -> "Arrays":
+def _mixture(name: str, centres: "Tensor", std: float) -> Drawn:
+    import numpy as np
     import torch
-
-    from study.data.arrays import Arrays
 
     def draw(part: str, n: int) -> "Tensor":
         generator = torch.Generator().manual_seed(derive_seed(name, part))
         mode = torch.randint(len(centres), (n,), generator=generator)
         return centres[mode] + std * torch.randn(n, 2, generator=generator, dtype=torch.float32)
 
-    return Arrays(
-        train=draw("train", TRAIN),
-        held_out=draw("held out", HELD_OUT),
-        centres=centres,
-        std=std,
-    )
+    drawn = {"train": draw("train", TRAIN), "held_out": draw("held out", HELD_OUT), "centres": centres}
+    return {**{part: tensor.numpy() for part, tensor in drawn.items()}, "std": np.array(std)}, {}
 
 
 RING8 = Dataset(
@@ -53,7 +51,7 @@ RING8 = Dataset(
     meaning="8 Gaussians of std 0.01 on the unit circle (PacGAN)",
     kind="points",
     sample_shape=(2,),
-    load=load_ring8,
+    prepare=lambda: stored(f"ring8-{RECIPE}", _ring8),
     modes=8,
 )
 GRID25 = Dataset(
@@ -61,6 +59,6 @@ GRID25 = Dataset(
     meaning="25 Gaussians of std 0.05 on a grid of spacing 2 (PacGAN)",
     kind="points",
     sample_shape=(2,),
-    load=load_grid25,
+    prepare=lambda: stored(f"grid25-{RECIPE}", _grid25),
     modes=25,
 )

@@ -15,12 +15,14 @@ NEEDS: dict[str, Callable[[Dataset], bool]] = {
     "samples": lambda _: True,  # (n, ...) of one member
     "train": lambda _: True,  # (N, ...) real
     "held_out": lambda _: True,  # (H, ...) real, never trained on
-    "critic": lambda _: (
-        True
-    ),  # the member's own, (n, ...) -> scores (n,); batch norm takes these n for a batch
+    # the member's own, (n, ...) -> scores (n,); batch norm takes these n for a batch
+    "critic": lambda _: True,
     "labels": lambda dataset: dataset.labels,  # (N,) classes of `train`
     "features": lambda dataset: dataset.is_classified,  # (n, D) of the samples, by the dataset's classifier
     "held_out_features": lambda dataset: dataset.is_classified,  # (H, D)
+    # (n, k) of the samples, (H, k): principal components of images without labels
+    "components": lambda dataset: dataset.kind == "images" and not dataset.labels,
+    "held_out_components": lambda dataset: dataset.kind == "images" and not dataset.labels,
     "logits": lambda dataset: dataset.is_classified,  # (n, modes) of the samples
     # study.metrics.modes.Modes
     "modes": lambda dataset: bool(dataset.modes) and (dataset.kind == "points" or dataset.is_classified),

@@ -19,6 +19,17 @@ def fd(features: "Tensor", held_out_features: "Tensor") -> float:
     return frechet_distance(held_out_features.cpu(), features.cpu())
 
 
+@metric(
+    samples={"images": 1000},
+    higher_is_better=False,
+    is_default=True,
+    meaning="Fréchet distance to held-out images without labels, in principal components of the training "
+    "pixels (comparable with no other fd)",
+)
+def fd_pca(components: "Tensor", held_out_components: "Tensor") -> float:
+    return frechet_distance(held_out_components.cpu(), components.cpu())
+
+
 def frechet_distance(reference: "Tensor", features: "Tensor") -> float:
     """|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)) of (N, D) and (L, D); never negative."""
     from torch.linalg import eigh, eigvalsh

@@ -51,6 +51,7 @@ class TrialFolder:
         self.path = path
         self.checkpoint = path / "checkpoint" / "pack.pt"
         self.samples = path / "samples"
+        self.judges = path.parent.parent / "judge"  # the study's
         self._curves = path / "curves.jsonl"
 
     def create(self, plan: TrialPlan) -> None:

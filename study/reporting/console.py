@@ -1,6 +1,7 @@
 """What a running study shows: a status line that lives in a terminal, plain lines elsewhere."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from study.data import dataset_named, facts
 from study.machine.hardware import Hardware
 from study.metrics import METRICS, metrics_for
 from study.plan import StudyPlan
@@ -19,6 +21,7 @@ from study.space import Space
 PLAIN_SECONDS = 5.0
 PLAIN_WIDTH = 140
 BEST_ROWS = 5
+GOOD_ACCURACY = 0.9  # of a classifier on held-out images
 
 
 class Console:
@@ -41,6 +44,7 @@ class Console:
         self._choose = max if self._metric.higher_is_better else min
         self._start = time.monotonic()
         self._printed = 0.0
+        self._warning = ""
 
     def say(self, line: str) -> None:
         """Print a line (above the status, where there is one)."""
@@ -51,6 +55,8 @@ class Console:
         plan = self._plan
         gpus = f", {len(hardware.gpus)} x {hardware.gpus[0]}" if hardware.gpus else ", no GPU"
         self.say(f"study {plan.name} on {plan.dataset} -> {folder}")
+        for line in facts(dataset_named(plan.dataset))[1]:
+            self.say(line)
         self.say(f"hardware: {hardware.cpus} CPUs ({hardware.cpu_name}), {hardware.memory_gib:g} GiB{gpus}")
         for space, n in plan.trials.items():
             scheduler = plan.schedulers[space]
@@ -67,6 +73,19 @@ class Console:
             + (f" and {plan.gpus_per_trial:g} GPU each" if plan.gpus_per_trial else " each")
             + f"; computing in {_precision(plan)}"
         )
+
+        dataset = dataset_named(self._plan.dataset)
+        fingerprint, notes = facts(dataset)
+        names = {
+            "train": "for training",
+            "held_out": "for selection",
+            "test": "for a test that no search sees",
+        }
+        parts = ", ".join(f"{number:,} {names[part]}" for part, number in fingerprint["number"].items())
+        shape = "x".join(map(str, dataset.sample_shape))
+        self.say(f"data: {parts}; each {shape}")
+        for note in notes:
+            self.say(f"  {note}")
 
     def __enter__(self) -> "Console":
         self._start = time.monotonic()
@@ -86,10 +105,28 @@ class Console:
         self._done_before = ended
         self._best_ended = best
 
-    def facts(self, classifier_accuracy: float | None) -> None:
-        """What the first worker has found out about the data."""
-        if classifier_accuracy is not None:
-            self.say(f"classifier: {classifier_accuracy:.1%} right on held-out images")
+    def preparing(self) -> None:
+        """Workers begin: what they do first."""
+        dataset = dataset_named(self._plan.dataset)
+        trained = " (its classifier is trained once, then cached)" if dataset.is_classified else ""
+        self.say(f"preparing {dataset.name}{trained} ...")
+
+    def facts(self, facts: Mapping[str, Any]) -> None:
+        """What the first worker has found out about the data: `Evaluator.facts`."""
+        accuracy, components = facts["classifier_accuracy"], facts["components"]
+        if accuracy is not None:
+            self.say(f"classifier: {accuracy:.1%} right on held-out images")
+            if accuracy < GOOD_ACCURACY:
+                self._warning = (
+                    f"the classifier behind fd and modes is right on only {accuracy:.0%} of held-out images: "
+                    "differences between trials mean less than they would otherwise"
+                )
+                self.say(f"warning: {self._warning}")
+        if components is not None:
+            self.say(
+                f"no labels: fd_pca compares images in {components['number']} principal components of their "
+                f"pixels ({components['explained']:.0%} of the variance), and there are no modes"
+            )
 
     def started(self, trial_id: str) -> None:
         """A trial begins, or goes on."""
@@ -167,6 +204,8 @@ class Console:
             first = completed.iloc[0]
             low, high = (_cell(first[f"{self._plan.metric}_{end}"], 4) for end in ("floor", "ceiling"))
             self.say(f"{self._plan.metric}: real data {low}, untrained generator {high}")
+        if self._warning:
+            self.say(f"warning: {self._warning}")
         for space in spaces:
             states = trials[trials["space"] == space.name]["state"].value_counts()
             counts = ", ".join(f"{n} {state}" for state, n in states.items())

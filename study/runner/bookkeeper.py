@@ -138,7 +138,7 @@ class Bookkeeper(Callback):
             if not self._facts_known:
                 self._facts_known = True
                 self.folder.add_facts(**{fact: value for fact, value in facts.items() if value is not None})
-                self.console.facts(facts["classifier_accuracy"])
+                self.console.facts(facts)
             self.searches[space].report(trial_number(name), result["evaluation"], result["objective"])
             self.console.evaluated(name, result["kimg"], result["objective"])
         with self.timing.part("wandb"):

@@ -10,9 +10,7 @@ import pandas as pd
 import ray
 from ray import tune
 
-from study.data import dataset_named
 from study.errors import UserError
-from study.machine.cache import cache_folder
 from study.machine.hardware import Hardware
 from study.metrics import METRICS
 from study.plan import StudyPlan
@@ -99,10 +97,7 @@ def _tune(
 ) -> None:
     """Ray Tune's part: returns when all trials have ended, or after Ctrl-C."""
     cost = bookkeeper.cost
-    classified = dataset_named(plan.dataset).is_classified
     with cost.driver.part("ray_start"):
-        if classified:
-            cache_folder()  # each trial would fail for want of it
         if not ray.is_initialized():
             _start_ray(plan)
     bookkeeper.interruption.listen()
@@ -113,8 +108,7 @@ def _tune(
         scheduler.replay(space, trial_id, history)
     threads = max(1, int(plan.cpus_per_trial))
     device = "cuda" if plan.gpus_per_trial else "cpu"
-    trained = " (its classifier is trained once, then cached)"
-    bookkeeper.console.say(f"preparing {plan.dataset}{trained if classified else ''} ...")
+    bookkeeper.console.preparing()
     if plan.pack != "trial":
         with cost.driver.part("pack_size"):
             bookkeeper.workers = PackWorkers(plan, threads, device)

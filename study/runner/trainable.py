@@ -81,7 +81,7 @@ class TrialTrainable(Trainable):
             plan = TrialPlan.from_dict(self.config["plan"])
             device = torch.device(self.config["device"])
             if self._facts is None:
-                self._facts = evaluator_for(plan.config.dataset, device).facts()
+                self._facts = evaluator_for(plan.config.dataset, device, folder.judges).facts()
         return run(plan, folder, device, self._timing)
 
     def _ask(self, name: str) -> Iterator[Evaluation]:
@@ -91,7 +91,7 @@ class TrialTrainable(Trainable):
         try:
             with self._timing.part("load"):
                 if self._facts is None:
-                    self._facts = ray.get(worker.facts.remote(plan["config"]["dataset"]))
+                    self._facts = ray.get(worker.facts.remote(plan, folder))
             while True:
                 with self._timing.part("wait"):
                     evaluation, seconds, cpu_seconds = ray.get(worker.next.remote(plan, folder))

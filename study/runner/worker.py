@@ -32,12 +32,13 @@ class PackWorker:
         self._group = TrialGroup(self._device)
         self._cpu_seconds = time.process_time()
 
-    async def facts(self, dataset: str) -> dict[str, Any]:
-        """What study.json is to tell of the data."""
+    async def facts(self, plan: dict[str, Any], folder: str) -> dict[str, Any]:
+        """What study.json is to tell of a trial's data and judge."""
         from study.metrics.judge.evaluator import evaluator_for
 
         self._use_threads()
-        return evaluator_for(dataset, self._device).facts()
+        judges = TrialFolder(Path(folder)).judges
+        return evaluator_for(TrialPlan.from_dict(plan).config.dataset, self._device, judges).facts()
 
     async def pack_size(
         self, plan: dict[str, Any], largest: int, memory_share: float

@@ -63,7 +63,7 @@ class Player(Generic[Network]):
         sizes = [len(next(part.parameters())) for part in self._parts]
         for name, values in buffers.items():
             for part, own in zip(self._parts, values.split(sizes, MEMBER_DIM), strict=True):
-                part.get_buffer(name).copy_(own)
+                dict(part.named_buffers())[name].copy_(own)
 
     def gradient(self, loss: Tensor) -> Tensor:
         """The gradient of `loss` (M,), summed, with respect to the parameters: (M, P), as `values`.

@@ -7,6 +7,7 @@ here reads a value back from the device.
 import torch
 from torch import Tensor
 
+from study.data.arrays import as_floats
 from study.models import CRITIC, GENERATOR
 from study.training.pack import Pack
 from study.training.streams import Draws
@@ -22,7 +23,7 @@ def iteration(pack: Pack, data: Tensor, draws: Draws) -> None:
             pack.generator.refresh()
         i = done[player]
         if player == CRITIC:
-            real = data[draws.indices[:, i]]
+            real = as_floats(data[draws.indices[:, i]])
             critic_step(pack, real, draws.critic_noise[:, i], draws.epsilon[:, i])
         else:
             generator_step(pack, draws.generator_noise[:, i])

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from study.data import load
+from study.errors import UserError
 from study.machine.arithmetic import settle
 from study.machine.memory import keep_freed_memory
 from study.metrics import METRICS
@@ -64,7 +65,9 @@ def steps(
             settle(device)
             locked.enter_context(folder.lock())
             data = load(plan.config.dataset, device)
-            evaluator = evaluator_for(plan.config.dataset, device)
+            if plan.fingerprint and data.fingerprint != plan.fingerprint["sha256"]:
+                raise UserError(f"the data of {plan.config.dataset} are not those that the trial began with")
+            evaluator = evaluator_for(plan.config.dataset, device, folder.judges)
             configs = [plan.config] * len(plan.seeds)
             pack = Pack(configs, plan.seeds, plan.study_seed, data.sample_shape, device, plan.precision)
             if folder.checkpoint.exists():

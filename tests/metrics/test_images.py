@@ -1,8 +1,9 @@
 """Metrics of images, with a stand-in classifier where figures must be known, and digits' real one."""
 
+import hashlib
 import math
-from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,8 +14,9 @@ from study.data.arrays import Arrays
 from study.metrics import METRICS, metrics_for
 from study.metrics.frechet import frechet_distance
 from study.metrics.judge import classifier as classifier_module
-from study.metrics.judge.classifier import Classifier, cache_folder, load_classifier
+from study.metrics.judge.classifier import Classifier
 from study.metrics.judge.evaluator import Evaluator
+from study.metrics.judge.judge import load_judge
 from study.metrics.modes import modes_of_images
 
 PIXELS = 4  # a 2x2 image; its features are its pixels, its class the brightest one
@@ -25,7 +27,7 @@ def stand_in() -> Classifier:
     last = nn.Linear(PIXELS, PIXELS, bias=False)
     with torch.no_grad():
         last.weight.copy_(torch.eye(PIXELS))
-    return Classifier(nn.Sequential(nn.Flatten(), last), accuracy=1.0, fingerprint="none")
+    return Classifier(nn.Sequential(nn.Flatten(), last), accuracy=1.0)
 
 
 def images_of(*classes: int) -> Tensor:
@@ -101,76 +103,62 @@ def test_batches_of_a_classifier_do_not_show(digits: Arrays, classifier: Classif
     torch.testing.assert_close(whole[1100:1103], classifier(digits.train[1100:1103])[0])
 
 
-def test_a_second_load_reads_the_cache(
+def judged(arrays: Arrays, folder: Path | None = None) -> tuple[Classifier, str]:
+    judge, sha256 = load_judge(dataset_named("digits"), arrays, folder)
+    assert isinstance(judge, Classifier)
+    return judge, sha256
+
+
+def test_a_second_load_reads_the_cache_and_leaves_the_global_generator_alone(
     digits: Arrays, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def train_again(*_: object) -> None:
-        pytest.fail("the classifier was trained a second time")
-
-    files = {path: path.stat().st_mtime_ns for path in cache_folder().glob("*.pt")}
-    monkeypatch.setattr(classifier_module, "_train", train_again)
-    again = load_classifier(dataset_named("digits"), digits)
-    assert {path: path.stat().st_mtime_ns for path in cache_folder().glob("*.pt")} == files
-    assert (again.accuracy, again.fingerprint) == (classifier.accuracy, classifier.fingerprint)
+    monkeypatch.setattr(classifier_module, "train", lambda *_: pytest.fail("it was trained again"))
+    before = torch.get_rng_state()
+    again, _ = judged(digits)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert again.accuracy == classifier.accuracy
     for a, b in zip(again.network.parameters(), classifier.network.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
-def untrained(trained: list[str]) -> Callable[[str, Arrays, nn.Sequential], float]:
-    """In place of training: notes for which data it was asked."""
-
-    def train(_: str, arrays: Arrays, __: nn.Sequential) -> float:
-        trained.append(arrays.fingerprint())
-        return 0.5
-
-    return train
-
-
-def test_other_data_has_a_classifier_of_its_own(
+def test_other_data_and_another_recipe_have_a_classifier_of_their_own(
     digits: Arrays, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained: list[str] = []
-    monkeypatch.setattr(classifier_module, "_train", untrained(trained))
-    other = replace(digits, train=digits.train.flip(3))
-    loaded = load_classifier(dataset_named("digits"), other)
-    assert trained == [other.fingerprint()]
-    assert loaded.fingerprint == other.fingerprint() != classifier.fingerprint
-    assert loaded.accuracy == 0.5
-
-
-def test_another_recipe_trains_anew(digits: Arrays, monkeypatch: pytest.MonkeyPatch) -> None:
-    trained: list[str] = []
-    monkeypatch.setattr(classifier_module, "_train", untrained(trained))
+    other = {"network": classifier.network.state_dict(), "accuracy": 0.5}
+    monkeypatch.setattr(classifier_module, "train", lambda *_: other)
+    assert judged(replace(digits, train=digits.train.flip(3)))[0].accuracy == 0.5
+    assert judged(digits)[0].accuracy == classifier.accuracy
     monkeypatch.setattr(classifier_module, "RECIPE", -1)
-    load_classifier(dataset_named("digits"), digits)
-    assert len(trained) == 1
+    assert judged(digits)[0].accuracy == 0.5
 
 
-def test_loading_a_classifier_leaves_the_global_generator_alone(
-    digits: Arrays, classifier: Classifier
+def test_a_study_keeps_its_judge_whatever_the_machine_has(
+    digits: Arrays, classifier: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    del classifier  # it is in the cache by now
-    before = torch.get_rng_state()
-    load_classifier(dataset_named("digits"), digits)
-    assert torch.equal(torch.get_rng_state(), before)
+    _, first = judged(digits, tmp_path)
+    (kept,) = tmp_path.glob("*.pt")
+    assert first == hashlib.sha256(kept.read_bytes()).hexdigest()
+    monkeypatch.setenv("GAN_STUDY_CACHE", str(tmp_path / "other"))
+    monkeypatch.setattr(classifier_module, "train", lambda *_: pytest.fail("it was trained again"))
+    again, second = judged(digits, tmp_path)
+    assert second == first
+    assert again.accuracy == classifier.accuracy
 
 
 def test_training_a_classifier_is_repeatable_and_leaves_the_global_generator_alone(
     digits: Arrays, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(classifier_module, "EPOCHS", 1)
-    network = classifier_module._network
+    monkeypatch.setattr(classifier_module, "MOST_STEPS", 20)
     results = []
     for seed in (1, 2):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            fresh = network(1, 16, 10)
             state = torch.get_rng_state()
-            results.append((fresh, classifier_module._train("digits", digits, fresh)))
+            results.append(classifier_module.train(dataset_named("digits"), digits))
             assert torch.equal(torch.get_rng_state(), state)
-    (a, accuracy_a), (b, accuracy_b) = results
-    assert accuracy_a == accuracy_b
-    assert all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
+    a, b = results
+    assert a["accuracy"] == b["accuracy"]
+    assert all(torch.equal(a["network"][name], b["network"][name]) for name in a["network"])
 
 
 def test_a_classifier_sends_no_gradient_to_its_weights(classifier: Classifier) -> None:

@@ -3,16 +3,18 @@
 import math
 from collections.abc import Callable
 from functools import cache, cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from study.data import Dataset, dataset_named, load
-from study.data.arrays import Arrays
+from study.data.arrays import Arrays, as_floats
 from study.metrics import METRICS, metrics_for
 from study.metrics.declaration import EVERY
-from study.metrics.judge.classifier import load_classifier
+from study.metrics.judge.classifier import Classifier
+from study.metrics.judge.judge import Judge, load_judge
 from study.metrics.modes import Modes, modes_of_images, modes_of_points
 from study.seeds import derive_seed
 
@@ -26,28 +28,46 @@ class Evaluator:
         samples: how many samples of a member one evaluation takes.
         floor: the same metrics of real training samples, as many as there are (at most `samples`),
             drawn without replacement: what a perfect generator would reach. Null for a critic's metrics.
-        classifier: of the dataset's images; None for points and without labels.
+        judge: of the dataset's images; None for points.
     """
 
-    def __init__(self, dataset: Dataset, arrays: Arrays) -> None:
+    def __init__(self, dataset: Dataset, arrays: Arrays, judges: Path | None = None) -> None:
+        """`judges`: the study's folder of them."""
         self.dataset, self.arrays = dataset, arrays
         self.metrics = [METRICS[name] for name in metrics_for(dataset.name)]
         self.samples = max((metric.samples[dataset.kind] for metric in self.metrics), default=1)
-        self.classifier = load_classifier(dataset, arrays) if dataset.is_classified else None
+        self.judge: Judge | None = None
+        self.judge_sha256 = ""
+        if dataset.kind == "images":
+            self.judge, self.judge_sha256 = load_judge(dataset, arrays, judges)
         generator = torch.Generator().manual_seed(derive_seed("floor", dataset.name))
         chosen = torch.randperm(len(arrays.train), generator=generator)[: self.samples]
-        self.floor = self(arrays.train[chosen.to(arrays.train.device)])
+        self.floor = self(as_floats(arrays.train[chosen.to(arrays.train.device)]))
 
     @cached_property
     def held_out_features(self) -> Tensor:
-        """(H, D)."""
-        assert self.classifier is not None
-        return self.classifier(self.arrays.held_out)[0]
+        """(H, D), by the judge."""
+        return self.features(self.arrays.held_out)
+
+    def features(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, D), by the judge."""
+        assert self.judge is not None
+        return self.judge(images)[0] if isinstance(self.judge, Classifier) else self.judge(images)
 
     def facts(self) -> dict[str, Any]:
-        """What study.json is to tell of the data."""
-        accuracy = None if self.classifier is None else self.classifier.accuracy
-        return {"floor": self.floor, "classifier_accuracy": accuracy}
+        """What study.json is to tell of the judge and the floor; None where there is nothing to tell."""
+        judge = self.judge
+        parts: dict[str, Any] = {
+            "floor": self.floor,
+            "judge_sha256": self.judge_sha256 or None,
+            "classifier_accuracy": None,
+            "components": None,
+        }
+        if isinstance(judge, Classifier):
+            parts["classifier_accuracy"] = judge.accuracy
+        elif judge is not None:
+            parts["components"] = {"number": judge.vectors.shape[1], "explained": judge.explained}
+        return parts
 
     def __call__(
         self, samples: Tensor, critic: Critic | None = None, *, last: bool = True
@@ -75,13 +95,28 @@ class _Seen:
     def __init__(self, evaluator: Evaluator, samples: Tensor, critic: Critic | None) -> None:
         self._evaluator, self._arrays = evaluator, evaluator.arrays
         self.samples, self.critic = samples, critic
-        self.train, self.held_out = self._arrays.train, self._arrays.held_out
         self.labels = self._arrays.labels
 
     @cached_property
+    def train(self) -> Tensor:
+        return as_floats(self._arrays.train)
+
+    @cached_property
+    def held_out(self) -> Tensor:
+        return as_floats(self._arrays.held_out)
+
+    @cached_property
+    def components(self) -> Tensor:
+        return self._evaluator.features(self.samples)
+
+    @property
+    def held_out_components(self) -> Tensor:
+        return self._evaluator.held_out_features
+
+    @cached_property
     def _classified(self) -> tuple[Tensor, Tensor]:
-        assert self._evaluator.classifier is not None
-        return self._evaluator.classifier(self.samples)
+        assert isinstance(self._evaluator.judge, Classifier)
+        return self._evaluator.judge(self.samples)
 
     @property
     def features(self) -> Tensor:
@@ -110,6 +145,6 @@ def _finite(value: Any) -> float | None:
 
 
 @cache
-def evaluator_for(dataset: str, device: torch.device) -> Evaluator:
-    """The evaluator of a dataset on `device`, made once per process."""
-    return Evaluator(dataset_named(dataset), load(dataset, device))
+def evaluator_for(dataset: str, device: torch.device, judges: Path | None = None) -> Evaluator:
+    """The evaluator of a dataset on `device`, made once per process and study (`judges`: its folder)."""
+    return Evaluator(dataset_named(dataset), load(dataset, device), judges)

@@ -1,0 +1,136 @@
+"""Real data in the cache folder: a file for each part, which the processes of a machine share.
+
+What takes long to decode or draw is made once, under a lock, and mapped into memory where it is used.
+"""
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+from study.data.arrays import PARTS, Arrays, sha256
+from study.errors import UserError
+from study.machine.cache import cache_folder
+from study.machine.files import read_json, write_json
+
+if TYPE_CHECKING:
+    import numpy as np
+
+FACTS = "facts.json"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Data in a folder of the cache, which goes by its `key`."""
+
+    key: str
+
+    @property
+    def path(self) -> Path:
+        return cache_folder() / "data" / self.key
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """The number of items, of each part, the contents' SHA-256, and what their maker told."""
+        facts: dict[str, Any] = read_json(self.path / FACTS)
+        return facts
+
+    def load(self) -> Arrays:
+        """The arrays, mapped: memory is taken for what is read, once for all processes."""
+        import numpy as np
+        import torch
+
+        tensors: dict[str, Any] = {}
+        for part in PARTS:
+            path = self.path / f"{part}.npy"
+            if path.exists():  # mode c: never written back
+                tensors[part] = torch.from_numpy(np.load(path, mmap_mode="c"))
+        if "std" in tensors:
+            tensors["std"] = float(tensors["std"])
+        arrays = Arrays(**tensors)
+        vars(arrays)["fingerprint"] = self.facts["sha256"]  # the cached property: known already
+        return arrays
+
+    def is_whole(self) -> bool:
+        """Whether it was made, and every file has its size."""
+        found = {file.stem: file.stat().st_size for file in self.path.glob("*.npy")}
+        try:
+            return bool(read_json(self.path / FACTS).get("bytes") == found)
+        except (OSError, ValueError, AttributeError):  # there is none, or a damaged one
+            return False
+
+
+def stored(key: str, make: "Callable[[], tuple[dict[str, np.ndarray], dict[str, Any]]]") -> Stored:
+    """The data of a key, from the cache or made now: arrays by part, and what is to be told of them.
+
+    Raises UserError where the cache can't be written, and what `make` raises; then nothing is kept.
+    """
+    found = Stored(key)
+    found.path.parent.mkdir(exist_ok=True)
+    with FileLock(found.path.with_name(key + ".lock")):
+        if not found.is_whole():
+            arrays, told = make()
+            number = {part: len(arrays[part]) for part in ("train", "held_out", "test") if part in arrays}
+            facts = {"number": number, "sha256": sha256(arrays), **told}
+            temporary = found.path.with_name(f".{key}.{uuid.uuid4().hex}.tmp")
+            try:
+                _write(temporary, arrays)
+                sizes = {file.stem: file.stat().st_size for file in temporary.glob("*.npy")}
+                write_json(temporary / FACTS, {**facts, "bytes": sizes})
+                shutil.rmtree(found.path, ignore_errors=True)
+                temporary.rename(found.path)
+            except OSError as error:
+                raise UserError(
+                    f"the cache folder {temporary.parent} can't be written: {error.strerror}"
+                ) from error
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+    return found
+
+
+def _write(folder: Path, arrays: "Mapping[str, np.ndarray]") -> None:
+    import numpy as np
+
+    folder.mkdir()
+    for part, array in arrays.items():
+        with (folder / f"{part}.npy").open("wb") as file:
+            np.save(file, array)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+SHARE = 0.15  # of selection, and of test
+LARGEST_PART = 10_000
+
+
+def split(labels: "np.ndarray | None", n: int) -> "dict[str, np.ndarray]":
+    """Indices of `n` items for training, selection (`held_out`) and `test`, the same each time.
+
+    Of every class, or of all, 15% each are for selection and test, 10,000 in all at most.
+    """
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    share = min(SHARE, LARGEST_PART / n)
+    parts: dict[str, list[np.ndarray]] = {"train": [], "held_out": [], "test": []}
+    for own in [np.arange(n)] if labels is None else [np.flatnonzero(labels == c) for c in np.unique(labels)]:
+        order, size = rng.permutation(own), round(share * len(own))
+        for part, some in zip(("held_out", "test", "train"), np.split(order, (size, 2 * size)), strict=True):
+            parts[part].append(some)
+    return {part: np.sort(np.concatenate(indices)) for part, indices in parts.items()}
+
+
+def in_parts(items: "np.ndarray", labels: "np.ndarray | None") -> "dict[str, np.ndarray]":
+    """Items (N, ...) and classes (N,) -> arrays by part."""
+    found = {}
+    for part, indices in split(labels, len(items)).items():
+        found[part] = items[indices]
+        if labels is not None:
+            found["labels" if part == "train" else f"{part}_labels"] = labels[indices]
+    return found
