@@ -1,5 +1,6 @@
 """The errors that are the user's to mend: a command or a file it names is wrong."""
 
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
@@ -36,15 +37,21 @@ def some_of(names: Iterable[str], n: int = 3) -> str:
     return ", ".join(known[:n]) + more
 
 
-def last_line(error: Exception) -> str:
+def last_line(error: BaseException) -> str:
     """'ZeroDivisionError: division by zero (mine.py:12)': an exception and its place in the user's code."""
     place = ""
     if isinstance(error, SyntaxError):
         place = f" ({error.filename}:{error.lineno})"
         error = SyntaxError(error.msg)
-    package = str(Path(__file__).parent)
+    others = (
+        "<",
+        "site-packages",
+        "dist-packages",
+        f"{Path(__file__).parent}{os.sep}",
+        f"{Path(os.__file__).parent}{os.sep}",
+    )
     for frame in extract_tb(error.__traceback__):
-        if not frame.filename.startswith(package) and "site-packages" not in frame.filename:
+        if not any(part in frame.filename for part in others):
             place = f" ({frame.filename}:{frame.lineno})"
     message = " ".join(str(error).split())
     return f"{type(error).__name__}{': ' if message else ''}{message}{place}"

@@ -37,6 +37,7 @@ class TrialPlan:
         precision: what networks compute in, fp32 or bf16.
         fingerprint: of the data (`study.data.facts`).
         declared: what the package does not have of what the plan names (`study.declared`).
+        plugins: path and SHA-256 of the files with the user's code (`study.plugins`).
     """
 
     study: str
@@ -52,6 +53,7 @@ class TrialPlan:
     precision: str = "fp32"
     fingerprint: dict[str, Any] = field(default_factory=dict)
     declared: dict[str, Any] = field(default_factory=dict)
+    plugins: list[dict[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         _check_budget(self.kimg, self.eval_kimg)
@@ -84,7 +86,7 @@ class StudyPlan:
         seeds: members per trial.
         precision: by model, fp32 or bf16; a model that is not named computes in fp32.
         concurrency, cpus_per_trial, gpus_per_trial, pack: see `Resources`.
-        fingerprint, declared: as of each trial.
+        fingerprint, declared, plugins: as of each trial.
     """
 
     name: str
@@ -109,6 +111,7 @@ class StudyPlan:
     pack: int | str = "trial"
     fingerprint: dict[str, Any] = field(default_factory=dict)
     declared: dict[str, Any] = field(default_factory=dict)
+    plugins: list[dict[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Raises ConfigError where a plan read from study.json makes no sense."""
@@ -158,6 +161,7 @@ class StudyPlan:
             precision=self.precision.get(config.model, "fp32"),
             fingerprint=self.fingerprint,
             declared=self.declared,
+            plugins=self.plugins,
         )
 
     def to_dict(self) -> dict[str, Any]:

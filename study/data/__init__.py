@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study.data.declaration import KINDS, Dataset, DatasetFamily
-from study.errors import UserError, not_one_of
+from study.errors import UserError, last_line, not_one_of
 from study.registry import Registry
 
 if TYPE_CHECKING:
@@ -64,7 +64,13 @@ def facts(dataset: Dataset) -> tuple[dict[str, Any], list[str]]:
     if dataset.prepare is not None:
         kept = dataset.prepare().facts
     else:
-        arrays = dataset.load(**dataset.options)
+        try:
+            arrays = dataset.load(**dataset.options)
+            arrays.check(dataset)
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(f"the dataset {dataset.name} can't be loaded: {last_line(error)}") from error
         kept = {"number": arrays.number, "sha256": arrays.fingerprint}
     parts = ", ".join(f"{number:,} {PART_NAMES[part]}" for part, number in kept["number"].items())
     lines = [f"data: {parts}; each {'x'.join(map(str, dataset.sample_shape))}"]
