@@ -1,4 +1,4 @@
-"""A user's own code: `--plugin FILE.py`, a file that declares models, datasets or metrics as the package does.
+"""A user's own code: `--plugin FILE.py`, which declares models, datasets or metrics as the package does.
 
 Its source travels with each trial to the process that trains it. What a study's folder says of it is its
 path and hash: a folder alone never runs code.
