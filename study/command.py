@@ -6,13 +6,16 @@
 import argparse
 import math
 import os
+import shlex
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from study.data import DATASETS, KINDS, dataset_names
+from study import plugins
+from study.config import TrialConfig
+from study.data import DATASETS, KINDS, dataset_named, dataset_names
 from study.errors import UserError
 from study.models import MODELS
 
@@ -53,6 +56,40 @@ def run_command(main: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def add_plugin_option(group: "argparse._ActionsContainer") -> None:
+    group.add_argument(
+        "--plugin",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE.py",
+        help="a file that declares models, datasets or metrics of your own (may be repeated)",
+    )
+
+
+def use_plugins(arguments: Sequence[str] | None, prog: str) -> None:
+    """Take in the plugins of a command line, before its parser lists what there is. Raises UserError."""
+    first = Parser(prog=prog, add_help=False)
+    add_plugin_option(first)
+    for path in first.parse_known_args(arguments)[0].plugin:
+        plugins.use(plugins.read(path))
+
+
+def check_networks_of(config: TrialConfig) -> list[str]:
+    """Lines on the networks that a configuration's model brings. Raises UserError for wrong ones."""
+    model = MODELS[config.model]
+    if not model.has_own_networks:
+        return []
+    from study.networks.check import check_networks  # which needs torch
+
+    return check_networks(model, config.latent_dim, dataset_named(config.dataset).sample_shape)
+
+
+def with_plugins(command: str, recorded: Iterable[Mapping[str, str]]) -> str:
+    """A command that continues something, with the plugins that it was made with."""
+    return command + "".join(f" --plugin {shlex.quote(values['path'])}" for values in recorded)
 
 
 def precision_help() -> str:

@@ -1,7 +1,10 @@
 """The errors that are the user's to mend: a command or a file it names is wrong."""
 
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
+from traceback import extract_tb
 
 
 class UserError(ValueError):
@@ -32,3 +35,23 @@ def some_of(names: Iterable[str], n: int = 3) -> str:
     known = list(names)
     more = f" and {len(known) - n} more" if len(known) > n else ""
     return ", ".join(known[:n]) + more
+
+
+def last_line(error: BaseException) -> str:
+    """'ZeroDivisionError: division by zero (mine.py:12)': an exception and its place in the user's code."""
+    place = ""
+    if isinstance(error, SyntaxError):
+        place = f" ({error.filename}:{error.lineno})"
+        error = SyntaxError(error.msg)
+    others = (
+        "<",
+        "site-packages",
+        "dist-packages",
+        f"{Path(__file__).parent}{os.sep}",
+        f"{Path(os.__file__).parent}{os.sep}",
+    )
+    for frame in extract_tb(error.__traceback__):
+        if not any(part in frame.filename for part in others):
+            place = f" ({frame.filename}:{frame.lineno})"
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}{': ' if message else ''}{message}{place}"

@@ -12,6 +12,7 @@ from study.data import dataset_named
 from study.declared import remember
 from study.errors import ConfigError
 from study.machine.precision import PRECISIONS
+from study.models import MODELS
 from study.resources import Resources
 
 EVALUATIONS = 9  # after the one at kimg 0, where the user does not say
@@ -37,6 +38,7 @@ class TrialPlan:
         fingerprint: of the data (`study.data.facts`).
         declared: what the package does not have of what the plan names (`study.declared`).
         keep_best: whether the networks of the best evaluation are kept beside the last checkpoint.
+        plugins: path and SHA-256 of the files with the user's code (`study.plugins`).
     """
 
     study: str
@@ -53,10 +55,11 @@ class TrialPlan:
     fingerprint: dict[str, Any] = field(default_factory=dict)
     declared: dict[str, Any] = field(default_factory=dict)
     keep_best: bool = True
+    plugins: list[dict[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         _check_budget(self.kimg, self.eval_kimg)
-        _check_precision(self.precision)
+        _check_precision(self.precision, self.config.model)
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise ConfigError(f"seeds = {self.seeds!r}: it must be one or more different seeds")
         if self.aggregate not in AGGREGATES:
@@ -86,7 +89,7 @@ class StudyPlan:
         precision: by model, fp32 or bf16; a model that is not named computes in fp32.
         keep_best: see `TrialPlan`.
         concurrency, cpus_per_trial, gpus_per_trial, pack: see `Resources`.
-        fingerprint, declared: as of each trial.
+        fingerprint, declared, plugins: as of each trial.
     """
 
     name: str
@@ -112,6 +115,7 @@ class StudyPlan:
     fingerprint: dict[str, Any] = field(default_factory=dict)
     declared: dict[str, Any] = field(default_factory=dict)
     keep_best: bool = True
+    plugins: list[dict[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Raises ConfigError where a plan read from study.json makes no sense."""
@@ -127,8 +131,8 @@ class StudyPlan:
             if not isinstance(number, int) or number < 1:
                 raise ConfigError(f"{name} = {number!r} must be a whole number of at least 1")
         dataset_named(self.dataset)
-        for precision in self.precision.values():
-            _check_precision(precision)
+        for model, precision in self.precision.items():
+            _check_precision(precision, model)
         if self.pack not in PACKS and not (isinstance(self.pack, int) and self.pack >= self.seeds):
             raise ConfigError(
                 f"pack = {self.pack!r} is not {' or '.join(PACKS)} or a number of at least the "
@@ -162,6 +166,7 @@ class StudyPlan:
             fingerprint=self.fingerprint,
             declared=self.declared,
             keep_best=self.keep_best,
+            plugins=self.plugins,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -188,9 +193,13 @@ def _check_budget(kimg: float, eval_kimg: float) -> None:
             raise ConfigError(f"{name} = {value!r} is out of range: it must be above 0")
 
 
-def _check_precision(precision: str) -> None:
+def _check_precision(precision: str, model: str) -> None:
     if precision not in PRECISIONS[1:]:
         raise ConfigError(f"precision = {precision!r} is not one of {', '.join(PRECISIONS[1:])}")
+    if precision == "bf16" and model in MODELS and MODELS[model].has_own_networks:
+        raise ConfigError(
+            f"precision = {precision!r}: the networks that {model} brings compute in fp32 alone"
+        )
 
 
 def trial_id(space: str, number: int) -> str:

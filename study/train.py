@@ -19,15 +19,19 @@ from study.command import (
     Parser,
     add_data_options,
     add_keep_best,
+    add_plugin_option,
+    check_networks_of,
     positive,
     precision_help,
     run_command,
     terminate_as_interrupt,
     use_data_folder,
+    use_plugins,
     whole_at_least,
+    with_plugins,
 )
 from study.config import TrialConfig
-from study.data import DATASETS, KINDS, check_same, dataset_named, facts, file_name, prepare
+from study.data import DATASETS, KINDS, check_contents, dataset_named, facts, file_name, prepare
 from study.declared import describe
 from study.errors import UserError
 from study.machine.hardware import detect
@@ -35,13 +39,16 @@ from study.machine.precision import PRECISIONS, resolve
 from study.metrics import METRICS, check_metric, default_metric
 from study.models import MODELS, hyperparameters
 from study.plan import AGGREGATES, EVALUATIONS, TrialPlan, check_study_name
+from study.plugins import check_same, read
 from study.records.trial_folder import TrialFolder
 from study.reporting.tracking import MODES, Tracker
+
+PROGRAM = "python -m study.train"
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line of study.train; each hyperparameter as --lr-g or --lr_g."""
-    p = Parser(prog="python -m study.train", description=__doc__.split("\n\n")[0])
+    p = Parser(prog=PROGRAM, description=__doc__.split("\n\n")[0])
     budgets = ", ".join(f"{kind.kimg:g} for {name}" for name, kind in KINDS.items())
     default_metrics = [name for name, metric in METRICS.items() if metric.is_default]
     p.add_argument("--resume", type=Path, metavar="FOLDER", help="continue this trial's folder")
@@ -75,6 +82,7 @@ def parser() -> argparse.ArgumentParser:
     titles = "; ".join(f"{name}: {model.title}" for name, model in MODELS.items())
     group.add_argument("--model", help=f"{titles} (default: {MODELS.default.name})")
     add_data_options(group)
+    add_plugin_option(p)
     for name, hyperparameter in hyperparameters().items():
         group.add_argument(
             *dict.fromkeys([f"--{name.replace('_', '-')}", f"--{name}"]),
@@ -114,13 +122,14 @@ def plan_from(options: argparse.Namespace) -> TrialPlan:
         fingerprint=facts(dataset)[0],
         declared=describe(dataset.name, [config.model]),
         keep_best=options.keep_best,
+        plugins=[read(path).recorded() for path in options.plugin],
     )
 
 
 def _only_resume(options: argparse.Namespace) -> None:
     """Raise UserError for options that a trial which has begun can't take any more."""
     p = parser()
-    runtime = ("resume", "threads", "wandb", "data_dir")
+    runtime = ("resume", "threads", "wandb", "data_dir", "plugin")
     changed = [k for k, v in vars(options).items() if k not in runtime and v != p.get_default(k)]
     if changed:
         flags = ", ".join("--" + name.replace("_", "-") for name in changed)
@@ -129,6 +138,7 @@ def _only_resume(options: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train, printing a line per evaluation."""
+    use_plugins(arguments, PROGRAM)
     options: Any = parser().parse_args(arguments)
     terminate_as_interrupt()
     use_data_folder(options.data_dir)
@@ -139,11 +149,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             plan = folder.plan()
         except (ValueError, OSError) as error:
             raise UserError(f"{options.resume} is no trial's folder: {error}") from error
+        check_same([read(path) for path in options.plugin], plan.plugins, plan.trial_id)
         if folder.ending() is not None:
             raise UserError(f"{options.resume} has ended: nothing is left to train")
-        check_same(plan.config.dataset, plan.fingerprint)
+        check_contents(plan.config.dataset, plan.fingerprint)
     else:
         plan = plan_from(options)
+        for line in check_networks_of(plan.config):
+            print(line)
         folder = TrialFolder(options.results / plan.study / "trials" / plan.trial_id)
         try:
             folder.create(plan)
@@ -155,7 +168,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _train(plan, folder, options)
     except KeyboardInterrupt:
-        print(f"interrupted; continue with: python -m study.train --resume {folder.path}")
+        command = with_plugins(f"{PROGRAM} --resume {folder.path}", plan.plugins)
+        print(f"interrupted; continue with: {command}")
         return INTERRUPTED
 
 

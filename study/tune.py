@@ -18,15 +18,20 @@ from study.command import (
     Parser,
     add_data_options,
     add_keep_best,
+    add_plugin_option,
+    check_networks_of,
     not_negative,
     positive,
     precision_help,
     run_command,
     terminate_as_interrupt,
     use_data_folder,
+    use_plugins,
     whole_at_least,
+    with_plugins,
 )
-from study.data import DATASETS, check_same, facts, file_name, prepare
+from study.config import TrialConfig
+from study.data import DATASETS, check_contents, facts, file_name, prepare
 from study.declared import describe
 from study.errors import UserError
 from study.machine.hardware import Hardware, detect
@@ -34,6 +39,7 @@ from study.machine.precision import PRECISIONS, resolve
 from study.metrics import METRICS, check_metric, default_metric
 from study.models import MODELS
 from study.plan import AGGREGATES, EVALUATIONS, PACKS, SAMPLERS, SCHEDULERS, StudyPlan, check_study_name
+from study.plugins import check_same, read
 from study.records.study_folder import StudyFolder, command_line
 from study.reporting.timing import StudyCost, Timing
 from study.reporting.tracking import MODES
@@ -42,15 +48,17 @@ from study.resources import default_resources, default_seeds, default_trials, re
 if TYPE_CHECKING:
     from study.space import Space
 
+PROGRAM = "python -m study.tune"
 SAMPLER_OF_METHOD = {"bayes": "tpe", "random": "random", "grid": "grid"}
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line of study.tune."""
-    p = Parser(prog="python -m study.tune", description=__doc__.split("\n\n")[0])
+    p = Parser(prog=PROGRAM, description=__doc__.split("\n\n")[0])
     what = p.add_argument_group("what to study")
     what.add_argument("--space", nargs="+", metavar="SPACE", help="names in search_spaces/, or YAML files")
     add_data_options(what)
+    add_plugin_option(what)
     what.add_argument("--metric", help="what the objective is made of (default: the space's metric)")
     what.add_argument("--aggregate", choices=AGGREGATES, default="mean", help="of the seeds' scores")
     what.add_argument("--resume", type=Path, metavar="FOLDER", help="finish, or extend, this study")
@@ -94,6 +102,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run or resume a study; the exit status is the command's."""
     timing = Timing("books")
+    use_plugins(arguments, PROGRAM)
     p = parser()
     options: Any = p.parse_args(arguments)
     if bool(options.space) == bool(options.resume):
@@ -114,6 +123,7 @@ def _start(options: argparse.Namespace, timing: Timing) -> int:
         raise UserError(f"the spaces {', '.join(names)} need different names")
     hardware = _hardware(options.address)
     plan = plan_from(options, spaces, hardware)
+    _check_networks(plan, spaces)
     folder = StudyFolder(options.results / plan.name)
     folder.create(plan, command_line(), hardware.to_dict())
     try:
@@ -128,7 +138,8 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
 
     folder = StudyFolder(options.resume)
     plan = folder.plan()
-    check_same(plan.dataset, plan.fingerprint)
+    check_same([read(path) for path in options.plugin], plan.plugins, plan.name)
+    check_contents(plan.dataset, plan.fingerprint)
     check_metric(plan.metric, plan.dataset)
     if not plan.spaces:
         raise UserError(f"{folder.path} has no space to search")
@@ -152,6 +163,17 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
     wandb = options.wandb if options.wandb != p.get_default("wandb") else plan.wandb
     plan = replace(plan, trials=trials, wandb=wandb, address=options.address, **asdict(resources))
     return _run(plan, folder, spaces, hardware, timing, resumed=True)
+
+
+def _check_networks(plan: StudyPlan, spaces: "Sequence[Space]") -> None:
+    """Say how networks are computed that the spaces' models bring. Raises UserError for wrong ones."""
+    lines = []
+    for space in spaces:
+        latent_dim = space.largest().get("latent_dim")
+        for model in space.models():
+            lines += check_networks_of(TrialConfig(model=model, dataset=plan.dataset, latent_dim=latent_dim))
+    for line in dict.fromkeys(lines):
+        print(line)
 
 
 def _extended(plan: StudyPlan, spaces: "Sequence[Space]", asked: int | None) -> dict[str, int]:
@@ -205,6 +227,7 @@ def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: 
         fingerprint=fingerprint,
         declared=describe(dataset, (m for s in spaces for m in s.models())),
         keep_best=options.keep_best,
+        plugins=[read(path).recorded() for path in options.plugin],
         **asdict(resources),
     )
 
@@ -302,7 +325,8 @@ def _run(
 
 def _how_to_continue(plan: StudyPlan, folder: StudyFolder) -> str:
     joined = f" --address {plan.address}" if plan.address else ""
-    return f"interrupted; continue with: python -m study.tune --resume {folder.path}{joined}"
+    command = with_plugins(f"{PROGRAM} --resume {folder.path}{joined}", plan.plugins)
+    return f"interrupted; continue with: {command}"
 
 
 if __name__ == "__main__":

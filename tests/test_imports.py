@@ -19,7 +19,7 @@ ROOMS = [
     *("models", "data", "metrics"),
     *("declared", "config", "plan", "space"),
     *("networks", "training"),
-    *("records", "reporting", "trial", "runner"),
+    *("records", "plugins", "reporting", "trial", "runner"),
     *("command", "results", "train", "tune"),
 ]
 

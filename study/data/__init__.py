@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study.data.declaration import KINDS, Dataset, DatasetFamily
-from study.errors import UserError, not_one_of
+from study.errors import UserError, last_line, not_one_of
 from study.registry import Registry
 
 if TYPE_CHECKING:
@@ -64,7 +64,13 @@ def facts(dataset: Dataset) -> tuple[dict[str, Any], list[str]]:
     if dataset.prepare is not None:
         kept = dataset.prepare().facts
     else:
-        arrays = dataset.load(**dataset.options)
+        try:
+            arrays = dataset.load(**dataset.options)
+            arrays.check(dataset)
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(f"the dataset {dataset.name} can't be loaded: {last_line(error)}") from error
         kept = {"number": arrays.number, "sha256": arrays.fingerprint}
     parts = ", ".join(f"{number:,} {PART_NAMES[part]}" for part, number in kept["number"].items())
     lines = [f"data: {parts}; each {'x'.join(map(str, dataset.sample_shape))}"]
@@ -90,7 +96,7 @@ def _of_family(name: str, options: Mapping[str, Any]) -> Dataset:
     return dataset
 
 
-def check_same(name: str, fingerprint: Mapping[str, Any]) -> None:
+def check_contents(name: str, fingerprint: Mapping[str, Any]) -> None:
     """Raise UserError where a dataset's contents are not those of a fingerprint (if there is one)."""
     found, _ = facts(prepare(name, **dataset_named(name).options))
     if fingerprint and found["sha256"] != fingerprint.get("sha256"):
@@ -122,7 +128,7 @@ __all__ = [
     "KINDS",
     "Dataset",
     "DatasetFamily",
-    "check_same",
+    "check_contents",
     "dataset_named",
     "dataset_names",
     "facts",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from study.models.hyperparameter import GIVEN_BY_DATA, GIVEN_BY_MODEL, Hyperparameter
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 CRITIC, GENERATOR = "critic", "generator"  # the players, as they take turns
 
@@ -46,6 +46,9 @@ class Model:
         critic_batch_norm: whether an image critic has batch norm; none that is penalised may mix samples.
         turns: n_critic -> the players' updates of one iteration, in order.
         hyperparameters: all that the model has, by name.
+        generator: (latent_dim, sample_shape) -> a new module, (B, latent_dim) -> (B, *sample_shape), with
+            weights drawn from torch's global generator; None for the package's.
+        critic: (sample_shape) -> a new module, (B, *sample_shape) -> (B,) or (B, 1), likewise.
         bf16_harmless: kinds of data where bfloat16 was shown to make no difference to final metrics
             (python -m tests.benchmarks.precision); elsewhere `auto` computes in fp32.
 
@@ -64,6 +67,8 @@ class Model:
     clip: "Callable[[Tensor, Tensor, Values], None] | None" = None
     critic_batch_norm: bool = True
     turns: Callable[[int], Sequence[str]] = critic_first
+    generator: "Callable[[int, tuple[int, ...]], nn.Module] | None" = None
+    critic: "Callable[[tuple[int, ...]], nn.Module] | None" = None
     bf16_harmless: tuple[str, ...] = ()
     is_default: bool = False
     hyperparameters: dict[str, Hyperparameter] = field(init=False, repr=False)
@@ -85,8 +90,15 @@ class Model:
             if default is None:
                 raise ValueError(f"the model {self.name} declares no default of {hyperparameter.name}")
             known[hyperparameter.name] = replace(hyperparameter, default=hyperparameter.checked(default))
-        if self.penalty is not None and self.critic_batch_norm:
+        if self.penalty is not None and self.critic is None and self.critic_batch_norm:
             raise ValueError(f"the model {self.name} has a penalty: its critic may not have batch norm")
         if {*self.turns(self.defaults["n_critic"])} != {CRITIC, GENERATOR}:
             raise ValueError(f"the model {self.name}: the turns must be the critic's and the generator's")
+        if self.has_own_networks and self.bf16_harmless:
+            raise ValueError(f"the model {self.name} brings networks: those compute in fp32 alone")
         object.__setattr__(self, "hyperparameters", known)
+
+    @property
+    def has_own_networks(self) -> bool:
+        """Whether it brings a generator or a critic."""
+        return self.generator is not None or self.critic is not None

@@ -22,7 +22,8 @@ RESERVED = {
         "metric",
         "aggregate",
     ),
-    *("precision", "results", "resume", "threads", "wandb", "help"),
+    *("precision", "results", "resume", "threads", "wandb", "help", "side", "data_dir"),
+    *("plugin", "plugins", "declared", "fingerprint"),
 }
 
 

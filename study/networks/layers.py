@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from study.networks.convolution import double, double_to_image, halve, halve_image
 
@@ -180,15 +181,25 @@ MEMBER_LAYERS = (MemberLinear, _MemberConvolution, MemberBatchNorm2d)
 
 
 def record_statistics(network: nn.Module, batch: Tensor) -> None:
-    """Store the batch-norm statistics of `batch` (M, B, ...), fresh noise or real images, for evaluation."""
+    """Store the batch-norm statistics of `batch` (M, B, ...), fresh noise or real images, for evaluation.
+
+    `network` is in evaluation mode.
+    """
     norms = [m for m in network.modules() if isinstance(m, MemberBatchNorm2d)]
-    if not norms:
+    ordinary = [m for m in network.modules() if isinstance(m, _BatchNorm)]
+    if not norms and not ordinary:
         return
+    momenta = [norm.momentum for norm in ordinary]
     for norm in norms:
         norm.recording = True
+    for torchs in ordinary:
+        torchs.reset_running_stats()
+        torchs.train().momentum = 1.0
     try:
         with torch.no_grad():
             network(batch)
     finally:
         for norm in norms:
             norm.recording = False
+        for torchs, momentum in zip(ordinary, momenta, strict=True):
+            torchs.eval().momentum = momentum

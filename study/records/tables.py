@@ -1,6 +1,7 @@
 """The tables of a study, built from its trial folders: trials, runs (trial x seed), curves (x evaluation)."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
 
@@ -28,6 +29,10 @@ class Results:
 
     def __init__(self, folder: StudyFolder) -> None:
         self._folder = folder
+        has_plan = (folder.path / "study.json").exists()
+        for plan in [folder.plan] if has_plan else [trial.plan for _, trial in folder.trials()]:
+            with suppress(ValueError):  # said where it is needed; here, what it declares becomes columns
+                plan()
         self._spool = Spool(
             {**{table: _schema(table, tuple(METRICS)) for table in TABLES}, "objectives": OBJECTIVES}
         )

@@ -12,6 +12,7 @@ from ray.tune import Callback
 from ray.tune.search import Searcher
 
 from study.plan import StudyPlan, TrialPlan, trial_id, trial_number
+from study.plugins import to_send
 from study.records.objective import ranks
 from study.records.study_folder import StudyFolder
 from study.records.tables import Results
@@ -217,7 +218,9 @@ class QueueSearcher(Searcher):
         super().__init__()
         self._bookkeeper = bookkeeper
         self._queue = bookkeeper.queue()
-        self._where = {"threads": threads, "device": device}
+        # As source: the file itself may not be where the trial is trained.
+        plugins = to_send(bookkeeper.plan.plugins)
+        self._where = {"threads": threads, "device": device, "plugins": plugins}
 
     def __getstate__(self) -> dict[str, Any]:
         """As for the bookkeeper."""

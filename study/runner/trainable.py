@@ -14,6 +14,7 @@ from ray.exceptions import RayActorError
 from ray.tune import Trainable
 
 from study.plan import TrialPlan
+from study.plugins import use_sent
 from study.records.trial_folder import RUNNING, TrialFolder
 from study.reporting.timing import Timing
 from study.trial.evaluation import Evaluation
@@ -42,6 +43,7 @@ class TrialTrainable(Trainable):
         return True
 
     def _prepare(self, config: dict[str, Any]) -> None:
+        use_sent(config["plugins"])
         if config["worker"] is None:
             import torch  # not above: neither the driver nor who asks a worker has to wait for it
 

@@ -12,6 +12,7 @@ from ray.exceptions import RayTaskError
 
 from study.errors import UserError
 from study.plan import StudyPlan, TrialPlan
+from study.plugins import to_send, use_sent
 from study.records.trial_folder import TrialFolder
 from study.trial.evaluation import Evaluation
 
@@ -24,11 +25,12 @@ class PackWorker:
     When it dies, Ray starts another and asks it once more: its trials continue from their folders.
     """
 
-    def __init__(self, threads: int, device: str) -> None:
+    def __init__(self, threads: int, device: str, plugins: list[dict[str, str]]) -> None:
         import torch
 
         from study.trial.group import TrialGroup
 
+        use_sent(plugins)
         self._threads = threads
         self._device = torch.device(device)
         self._group = TrialGroup(self._device)
@@ -94,7 +96,7 @@ class PackWorkers:
                 max_restarts=-1,
                 max_task_retries=1,
             )
-            .remote(threads, device)
+            .remote(threads, device, to_send(plan.plugins))
             for name in self.names
         }
         self.trials_each = 1

@@ -86,6 +86,6 @@ class CapturedIterations:
 
 def iterations_of(pack: Pack, data: Tensor) -> EagerIterations | CapturedIterations:
     """What advances `pack` by an iteration a call, in the way that is fastest on its device."""
-    if pack.device.type == "cuda":
+    if pack.device.type == "cuda" and not pack.model.has_own_networks:
         return CapturedIterations(pack, data, CudaRecorder())
     return EagerIterations(pack, data)

@@ -5,19 +5,22 @@ Training many small GANs as one program follows HFTA (Wang et al., MLSys 2021).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import SimpleNamespace
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from study.config import TrialConfig
 from study.machine.arithmetic import settle
 from study.models import CRITIC, GENERATOR, MODELS
 from study.networks import build_critic, build_generator, initialise
 from study.networks.layers import record_statistics
+from study.networks.ordinary import Ordinary, blueprint, stacks
 from study.networks.parts import build_in_parts
+from study.seeds import derive_seed
 from study.training.divergence import EXPLODED_RMS, DivergenceWatch
 from study.training.meter import Meter
 from study.training.optimisers import OPTIMISERS, Optimiser
@@ -65,19 +68,25 @@ class Pack:
         # On a CPU. Products of matrices, which points need alone, go from member to member by themselves.
         whole = device.type != "cpu" or len(sample_shape) == 1
         part_values = math.inf if whole else PART_BYTES / compute_type.itemsize
-        generator = build_in_parts(
-            partial(build_generator, sample_shape, config.latent_dim, config.width), members, part_values
-        )
-        critic = build_in_parts(
-            partial(build_critic, sample_shape, config.width, batch_norm=self.model.critic_batch_norm),
-            members,
-            part_values,
-        )
-        if drawn:
-            initialise(generator, [generator_for(study_seed, seed, "initial generator") for seed in seeds])
-            initialise(critic, [generator_for(study_seed, seed, "initial critic") for seed in seeds])
-        self.generator = Player(generator, device, compute_type)
-        self.critic = Player(critic, device, compute_type)
+        builders: dict[str, Callable[[int], nn.Module]] = {
+            GENERATOR: partial(build_generator, sample_shape, config.latent_dim, config.width),
+            CRITIC: partial(
+                build_critic, sample_shape, config.width, batch_norm=self.model.critic_batch_norm
+            ),
+        }
+
+        def player(name: str) -> Player[Any]:
+            own = blueprint(self.model, name, config.latent_dim, sample_shape)
+            purpose = f"initial {name}"
+            if own is not None:
+                drawn_from = [derive_seed(study_seed, seed, purpose) for seed in seeds]
+                return Player(Ordinary(own, drawn_from, stacks(own)), device, compute_type)
+            network = build_in_parts(builders[name], members, part_values)
+            if drawn:
+                initialise(network, [generator_for(study_seed, seed, purpose) for seed in seeds])
+            return Player(network, device, compute_type)
+
+        self.generator, self.critic = player(GENERATOR), player(CRITIC)
 
         exact = {  # what depends on the hyperparameters alone is computed in float64
             name: torch.tensor([getattr(c, name) for c in configs], dtype=torch.float64, device=device)

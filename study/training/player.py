@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from study.networks.layers import MemberBatchNorm2d
+from study.networks.ordinary import Ordinary
 from study.networks.parts import MEMBER_DIM, InParts
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -33,11 +34,14 @@ class Player(Generic[Network]):
         self._parts: list[nn.Module] = list(network.parts) if isinstance(network, InParts) else [network]
         own = [[p.detach() for p in part.parameters()] for part in self._parts]
         self.values = torch.cat(
-            [torch.cat([_in_memory_order(p).flatten(1) for p in part], 1) for part in own], MEMBER_DIM
+            [torch.cat([_in_memory_order(p).reshape(len(p), -1) for p in part], 1) for part in own],
+            MEMBER_DIM,
         )
         self.parameters = _views(self.values, own)
         self._gradient = torch.zeros_like(self.values)
         self._gradients = _views(self._gradient, own)
+        if isinstance(network, Ordinary):
+            return  # which computes in the type, and with the memory layout, that the user's module expects
         for module in network.modules():
             exact = isinstance(module, MemberBatchNorm2d) or getattr(module, "exact", False)
             for parameter in module.parameters(recurse=False):
@@ -51,7 +55,7 @@ class Player(Generic[Network]):
                 weight.copy_(parameter)
 
     def buffers(self) -> dict[str, Tensor]:
-        """What the network holds beside parameters, by name, (M, ...): statistics of batch norm."""
+        """What the network holds beside parameters, by name, (M, ...): statistics of batch norm, say."""
         parts = [dict(part.named_buffers()) for part in self._parts]
         return {name: torch.cat([part[name] for part in parts], MEMBER_DIM) for name in parts[0]}
 
@@ -66,7 +70,7 @@ class Player(Generic[Network]):
 
         It is overwritten by the next call.
         """
-        found = torch.autograd.grad(loss.sum(), self.weights)
+        found = torch.autograd.grad(loss.sum(), self.weights, allow_unused=True, materialize_grads=True)
         for own, gradient in zip(self._gradients, found, strict=True):
             own.copy_(gradient)
         return self._gradient
@@ -85,7 +89,7 @@ def _views(buffer: Tensor, like: Sequence[Sequence[Tensor]]) -> list[Tensor]:
 
 
 def _in_memory_order(parameter: Tensor) -> Tensor:
-    """The weights of a convolution, (M, small, large, 4, 4), with channels last."""
+    """The weights of a 2-D convolution, (M, ..., ..., height, width), with channels last."""
     return parameter.permute(0, 1, 3, 4, 2) if parameter.dim() == 5 else parameter
 
 

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from study.data import load
 from study.errors import UserError
@@ -17,6 +17,7 @@ from study.machine.memory import keep_freed_memory
 from study.metrics import METRICS
 from study.metrics.judge.evaluator import Evaluator, evaluator_for
 from study.metrics.stability import clamp_score
+from study.networks.ordinary import Ordinary
 from study.plan import TrialPlan
 from study.records.objective import is_best_yet, objective, rank
 from study.records.schema import Row
@@ -162,7 +163,12 @@ def _evaluate(
 
 def _critic(pack: Pack, k: int) -> Callable[[Tensor], Tensor]:
     """Member k's critic, samples (n, ...) -> scores (n,); held alone from when it is first called."""
-    network = cache(lambda: member(pack, k).critic.network.requires_grad_(False))
+
+    @cache
+    def network() -> nn.Module:
+        own = member(pack, k).critic.network.requires_grad_(False)
+        return own.judge() if isinstance(own, Ordinary) else own
+
     return lambda samples: network()(samples[None])[0]
 
 

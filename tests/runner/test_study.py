@@ -223,9 +223,9 @@ def test_a_worker_has_the_threads_it_is_told() -> None:
     before = torch.get_num_threads()
     try:
         worker: Any = object.__new__(TrialTrainable)
-        worker.setup({"threads": 2, "worker": None})
+        worker.setup({"threads": 2, "worker": None, "plugins": []})
         assert torch.get_num_threads() == 2
-        worker.reset_config({"threads": 1, "worker": None})
+        worker.reset_config({"threads": 1, "worker": None, "plugins": []})
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)

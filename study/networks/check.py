@@ -1,0 +1,86 @@
+"""A look at the networks that a model brings, before anything is created: what a wrong one is told."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from study.errors import UserError, last_line
+from study.models import CRITIC, GENERATOR, Model
+from study.networks.ordinary import Blueprint, blueprint, stacks
+
+BATCH = 2
+
+
+def check_networks(model: Model, latent_dim: int, sample_shape: tuple[int, ...]) -> list[str]:
+    """Try what `model` brings on one batch; say how the members of each network are computed.
+
+    Raises:
+        UserError: a network has another shape, can't be trained, or raises an exception of its own.
+    """
+    said = []
+    for player in (GENERATOR, CRITIC):
+        own = blueprint(model, player, latent_dim, sample_shape)
+        if own is not None:
+            name = f"the {player} of {model.name}"
+            _check(own, name)
+            how = "at once, by torch.func" if stacks(own) else "one after another"
+            said.append(f"{name}: members are computed {how}")
+    return said
+
+
+def _check(blueprint: Blueprint, name: str) -> None:
+    with _told(f"{name} can't be built"):
+        network, again = (blueprint.build(seed=0) for _ in range(2))
+    if not isinstance(network, nn.Module):
+        raise UserError(f"{name} must be a torch.nn.Module, and is {network!r}")
+    parameters = dict(network.named_parameters())
+    for parameter, values in parameters.items():
+        if not values.requires_grad:
+            raise UserError(f"{name}: {parameter} takes no gradient; a constant must be a buffer")
+        if values.dtype != torch.get_default_dtype():
+            raise UserError(f"{name}: {parameter} is of {values.dtype}, not {torch.get_default_dtype()}")
+    if not parameters:
+        raise UserError(f"{name} has no parameters to train")
+    pairs = zip(network.state_dict().values(), again.state_dict().values(), strict=True)
+    if network is again or not all(torch.equal(a, b) for a, b in pairs):
+        raise UserError(
+            f"{name} must be a new module each time, its weights drawn by torch: seeds repeat them"
+        )
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    if norms and blueprint.penalised:
+        raise UserError(
+            f"{name} has batch norm ({type(norms[0]).__name__}), which mixes samples: a penalty on its "
+            "gradient needs a critic without"
+        )
+    x = torch.randn(BATCH, *blueprint.in_shape, generator=torch.Generator().manual_seed(0))
+    with torch.random.fork_rng(devices=[]):
+        with _told(f"{name} can't be called with {tuple(x.shape)}"):
+            out = network(x.requires_grad_(blueprint.penalised))
+        expected = [(BATCH, *blueprint.out_shape), (BATCH, 1)][: 2 if blueprint.player == CRITIC else 1]
+        found = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+        if found not in expected:
+            shapes = " or ".join(map(str, expected))
+            raise UserError(f"{name} must turn {tuple(x.shape)} into {shapes}, and gives {found}")
+        if out.dtype != x.dtype:
+            raise UserError(f"{name} must give {x.dtype}, and gives {out.dtype}")
+        if not out.requires_grad:
+            raise UserError(f"{name} gives what no gradient can go through")
+        with _told(f"{name} has no gradient"):
+            loss = out.sum()
+            if blueprint.penalised:
+                loss = loss + torch.autograd.grad(loss, x, create_graph=True)[0].square().sum()
+            gradients = torch.autograd.grad(loss, list(network.parameters()), allow_unused=True)
+    if all(gradient is None for gradient in gradients):
+        raise UserError(f"{name} gives what does not depend on its parameters")
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """An exception in the user's code is one sentence."""
+    try:
+        yield
+    except Exception as error:
+        raise UserError(f"{what}: {last_line(error)}") from error

@@ -1,0 +1,117 @@
+"""A user's own code: `--plugin FILE.py`, which declares models, datasets or metrics as the package does.
+
+Its source travels with each trial to the process that trains it. What a study's folder says of it is its
+path and hash: a folder alone never runs code.
+"""
+
+import hashlib
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from study.data import DATASETS
+from study.errors import UserError, last_line
+from study.metrics import METRICS
+from study.models import MODELS, hyperparameters
+from study.records.schema import columns
+from study.registry import Registry
+
+REGISTRIES: tuple[Registry[Any], ...] = (MODELS, DATASETS, METRICS)
+HASH_SHOWN = 12  # digits
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One file: where it was, and what it says."""
+
+    path: str
+    source: str
+
+    @cached_property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.source.encode()).hexdigest()
+
+    @property
+    def shown(self) -> str:
+        return f"{self.path} (sha256 {self.sha256[:HASH_SHOWN]})"
+
+    def recorded(self) -> dict[str, str]:
+        """For a study's files."""
+        return {"path": self.path, "sha256": self.sha256}
+
+
+_IN_USE: dict[str, Plugin] = {}  # in this process, by hash
+
+
+def read(path: Path) -> Plugin:
+    """Raises UserError where there is no Python file."""
+    if path.suffix != ".py":
+        raise UserError(f"--plugin {path}: a plugin is a Python file, called something.py")
+    try:
+        return Plugin(str(path.resolve()), path.read_bytes().decode())
+    except UnicodeDecodeError as error:
+        raise UserError(f"--plugin {path} is not UTF-8 text") from error
+    except OSError as error:
+        raise UserError(f"--plugin {path} can't be read: {error.strerror}") from error
+
+
+def use(plugin: Plugin) -> None:
+    """Run a plugin's source, once per process, and take in what it declares.
+
+    Raises:
+        UserError: it raises an exception, declares nothing, or declares what there is already.
+    """
+    if plugin.sha256 in _IN_USE:
+        return
+    before = {id(declared) for registry in REGISTRIES for declared in registry.values()}
+    module = ModuleType(f"study_plugin_{plugin.sha256[:HASH_SHOWN]}")
+    module.__file__ = plugin.path
+    sys.modules[module.__name__] = module  # where pickle, dataclasses and the like look for it
+    try:
+        exec(compile(plugin.source, plugin.path, "exec"), vars(module))
+    except (Exception, SystemExit) as error:
+        del sys.modules[module.__name__]
+        raise UserError(f"--plugin {plugin.path} can't be imported: {last_line(error)}") from error
+    try:
+        for registry in REGISTRIES:
+            registry.collect(module)
+        hyperparameters()
+        for table in ("trials", "runs", "curves"):
+            columns(table, METRICS)
+    except ValueError as error:
+        said = str(error).replace(module.__name__, "it")
+        raise UserError(f"--plugin {plugin.path}: {said}") from error
+    if before == {id(declared) for registry in REGISTRIES for declared in registry.values()}:
+        raise UserError(f"--plugin {plugin.path} declares no model, dataset or metric")
+    _IN_USE[plugin.sha256] = plugin
+
+
+def to_send(recorded: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
+    """A study's plugins, which this process uses, for another: path and source of each."""
+    return [asdict(_IN_USE[values["sha256"]]) for values in recorded]
+
+
+def use_sent(plugins: Iterable[Mapping[str, str]]) -> None:
+    """Use what another process made with `to_send`."""
+    for values in plugins:
+        use(Plugin(**values))
+
+
+def check_same(given: Sequence[Plugin], recorded: Sequence[Mapping[str, str]], what: str) -> None:
+    """Raise UserError where `given` are not the plugins that `what` was made with."""
+    known = {values["sha256"] for values in recorded}
+    others = {Path(plugin.path).name: plugin for plugin in given if plugin.sha256 not in known}
+    for values in recorded:
+        if values["sha256"] in {plugin.sha256 for plugin in given}:
+            continue
+        made = f"{what} was made with --plugin {values['path']} (sha256 {values['sha256'][:HASH_SHOWN]})"
+        changed = others.get(Path(values["path"]).name)
+        if changed is not None:
+            raise UserError(f"{made}, and {changed.shown} is another: it can't go on with changed code")
+        raise UserError(f"{made}: give it again")
+    for plugin in others.values():
+        raise UserError(f"{what} was made without --plugin {plugin.shown}: it can't go on with other code")
