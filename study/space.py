@@ -290,7 +290,7 @@ def _early_terminate(name: str, spec: Any) -> tuple[int | None, float]:
         try:
             start = _number(where, spec, "max_iter") / eta ** _number(where, spec, "s")
         except ArithmeticError as error:
-            raise SpaceError(f"{where}: max_iter / eta**s is no number: {error}") from error
+            raise SpaceError(f"{where}: max_iter / eta**s is not a number: {error}") from error
     else:
         raise SpaceError(f"{where}: give min_iter, or max_iter and s")
     if not start >= 1:
@@ -345,7 +345,7 @@ def _categorical(where: str, spec: Spec) -> Choice:
         raise SpaceError(f"{where}: values must be a list of at least one value")
     for value in values:
         if value is not None and not isinstance(value, bool | int | float | str):
-            raise SpaceError(f"{where}: values: {value!r} is no single value")
+            raise SpaceError(f"{where}: values: {value!r} is not a single value")
     if len({(type(v), v) for v in values}) != len(values):
         raise SpaceError(f"{where}: values has duplicates")
     return Choice(tuple(values))

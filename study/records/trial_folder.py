@@ -102,7 +102,7 @@ class TrialFolder:
             os.fsync(file.fileno())
 
     def rows(self) -> list[Row]:
-        """All rows in order. A last line that was cut off by a kill is no row yet.
+        """All rows in order. A last line that was cut off by a kill is not a row yet.
 
         Raises:
             ValueError: a line is not JSON (names file and line).
@@ -115,7 +115,9 @@ class TrialFolder:
                 row = json.loads(line)
                 check_row(row, written=False)
             except (ValueError, AttributeError) as error:
-                raise ValueError(f"{self._curves}, line {number} is no curve row: {error!r}") from error
+                raise ValueError(
+                    f"{self._curves}, line {number} is not a row of a curve: {error!r}"
+                ) from error
             rows.append(row)
         return rows
 

@@ -1,11 +1,13 @@
-"""What a study says before its first trial."""
+"""What a study says before its first trial, and while it runs outside a terminal."""
 
 from typing import Any
 
 import pytest
 
+from study.records.trial_folder import Ending
+from study.reporting import console as console_module
 from study.reporting.console import Console
-from tests.studies import study_plan
+from tests.studies import Clock, study_plan
 
 FACTS: dict[str, Any] = {"classifier_accuracy": None, "components": None}
 
@@ -56,3 +58,28 @@ def test_components_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     measured = {"measured_seconds": {"a": {"per_kimg": 1.0, "per_evaluation": 1.0}}}
     told = said(capsys, {**measured, "components": {"number": 9, "explained": 0.714}})
     assert "fd_pca compares images in 9 principal components of their pixels (71% of the variance)" in told
+
+
+def test_outside_a_terminal_a_line_a_trials_end_and_one_a_minute(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(console_module.time, "monotonic", clock)
+    with Console(study_plan(kimg=9.0, eval_kimg=1.0, metric="w1")) as console:
+        console.started("a-00000")
+        for second in range(125):
+            clock.now = float(second)
+            console.evaluated("a-00000", 1.0 + second // 60, 5.0 - second // 60)
+        console.ended("a-00000", Ending(state="completed", ended_by="budget", kimg=9.0, objective=2.0))
+        console.evaluated("a-00001", 1.0, 7.0)
+        clock.now = 200.0
+        console.evaluated("a-00001", 2.0, 8.0)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(" |")[0] for line in lines] == [
+        "trials 0/3 ended, 1 running",
+        "trials 0/3 ended, 1 running",
+        "a-00000  completed (budget) at kimg 9  objective 2",
+        "trials 1/3 ended, 1 running",
+    ]
+    assert "best 4 at kimg 2 (a-00000, still running)" in lines[0]
+    assert "best 2 at kimg 9 (a-00000, ended)" in lines[3]
