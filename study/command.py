@@ -10,6 +10,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,23 +26,33 @@ OK, NOTHING_COMPLETED, WRONG_COMMAND, INTERRUPTED = 0, 1, 2, 130
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
     """Shows defaults, but not None: those are told in the option's own words."""
 
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        """Examples stay one a line."""
+        return text if text.startswith("examples:") else super()._fill_text(text, width, indent)
+
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default is None or action.default is False:
+        if action.default in (None, False, True, []):
             return action.help
         return super()._get_help_string(action)
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse that says what is wrong in one sentence, and takes --lr_g for --lr-g."""
+    """argparse that says what is wrong in one sentence, with the flag that may have been meant."""
 
-    def __init__(self, **options: object) -> None:
+    def __init__(self, *, examples: Sequence[str] = (), **options: object) -> None:
+        """`examples`: command lines that the help ends with."""
         super().__init__(
             formatter_class=_Help,
             allow_abbrev=False,
+            epilog="\n  ".join(["examples:", *examples]) if examples else None,
             **options,  # type: ignore[arg-type]
         )
 
     def error(self, message: str) -> NoReturn:
+        head, unknown, flags = message.partition("unrecognized arguments: ")
+        if unknown and not head:
+            near = get_close_matches(flags.split()[0].partition("=")[0], self._option_string_actions, n=1)
+            message = f"unknown option {flags}" + (f"; did you mean {near[0]}?" if near else "")
         print(f"{self.prog}: {message}; see --help", file=sys.stderr)
         sys.exit(WRONG_COMMAND)
 
@@ -95,27 +106,43 @@ def with_plugins(command: str, recorded: Iterable[Mapping[str, str]]) -> str:
 def precision_help() -> str:
     """What --precision does, in words."""
     apart = [f"{m.name} on {kind}" for m in MODELS.values() for kind in KINDS if kind not in m.bf16_harmless]
-    return f"auto: bf16 where it is fast and harmless; fp32 elsewhere, and always for {', '.join(apart)}"
+    auto = f"bf16 where it is fast and harmless, fp32 elsewhere and always for {', '.join(apart)}"
+    return f"number format of the networks; auto: {auto}"
 
 
 def add_data_options(group: "argparse._ArgumentGroup") -> None:
     """--dataset, and what is said of the data beside."""
     group.add_argument(
         "--dataset",
-        help=f"{', '.join(dataset_names())} (default: {DATASETS.default.name})",
+        help=f"training data: {', '.join(dataset_names())} (default: {DATASETS.default.name})",
     )
     group.add_argument(
         "--side",
         type=whole_at_least(1),
         help="side in pixels to which a folder's images are brought: 8, 16, 32, ... (default: by their size)",
     )
-    group.add_argument("--data-dir", type=Path, metavar="FOLDER", help="where mnist and the like are, or go")
+    group.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="FOLDER",
+        help="folder of mnist, fashion_mnist, cifar10 (default: GAN_STUDY_DATA, or the user's data folder)",
+    )
 
 
 def use_data_folder(path: Path | None) -> None:
     """Where downloaded datasets are, for this process and those it starts."""
     if path is not None:
         os.environ["GAN_STUDY_DATA"] = str(path.expanduser().resolve())
+
+
+def add_keep_best(group: argparse._ActionsContainer) -> None:
+    """Add --keep-best, a switch."""
+    group.add_argument(
+        "--keep-best",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="keep the networks of a trial's best evaluation beside its last checkpoint (default: keep them)",
+    )
 
 
 def terminate_as_interrupt() -> None:

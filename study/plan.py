@@ -37,6 +37,7 @@ class TrialPlan:
         precision: what networks compute in, fp32 or bf16.
         fingerprint: of the data (`study.data.facts`).
         declared: what the package does not have of what the plan names (`study.declared`).
+        keep_best: whether the networks of the best evaluation are kept beside the last checkpoint.
         plugins: path and SHA-256 of the files with the user's code (`study.plugins`).
     """
 
@@ -53,6 +54,7 @@ class TrialPlan:
     precision: str = "fp32"
     fingerprint: dict[str, Any] = field(default_factory=dict)
     declared: dict[str, Any] = field(default_factory=dict)
+    keep_best: bool = True
     plugins: list[dict[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -85,6 +87,7 @@ class StudyPlan:
             how many there are.
         seeds: members per trial.
         precision: by model, fp32 or bf16; a model that is not named computes in fp32.
+        keep_best: see `TrialPlan`.
         concurrency, cpus_per_trial, gpus_per_trial, pack: see `Resources`.
         fingerprint, declared, plugins: as of each trial.
     """
@@ -111,6 +114,7 @@ class StudyPlan:
     pack: int | str = "trial"
     fingerprint: dict[str, Any] = field(default_factory=dict)
     declared: dict[str, Any] = field(default_factory=dict)
+    keep_best: bool = True
     plugins: list[dict[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -161,6 +165,7 @@ class StudyPlan:
             precision=self.precision.get(config.model, "fp32"),
             fingerprint=self.fingerprint,
             declared=self.declared,
+            keep_best=self.keep_best,
             plugins=self.plugins,
         )
 

@@ -20,7 +20,11 @@ from study.records.tables import TABLES, Results
 
 def parser() -> argparse.ArgumentParser:
     """The command line of study.results."""
-    p = Parser(prog="python -m study.results", description="Rebuild a study's tables.")
+    p = Parser(
+        prog="python -m study.results",
+        description="Rebuild a study's tables from its trial folders.",
+        examples=("python -m study.results results/<study>", "python -m study.results results/train"),
+    )
     p.add_argument("folder", type=Path, help="the study's folder, results/<study>")
     return p
 
@@ -30,9 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options: Any = parser().parse_args(arguments)
     folder = StudyFolder(options.folder)
     if not folder.path.is_dir():
-        raise UserError(f"{folder.path} is no folder")
+        raise UserError(f"{folder.path} is not a folder")
     if not (folder.path / "study.json").is_file() and not any(folder.trials()):
-        raise UserError(f"{folder.path} is no study: it has neither study.json nor trials")
+        raise UserError(f"{folder.path} is not a study folder: it has neither study.json nor trials")
     tables_file = folder.path / "trials.parquet"
     if not any(folder.trials()) and tables_file.exists() and len(pd.read_parquet(tables_file)):
         raise UserError(f"{folder.path} has no trial folders: its tables are left as they are")

@@ -5,7 +5,8 @@ Every distribution of W&B's sweep schema is read as a choice or a range, or refu
 
 import json
 import math
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -118,12 +119,19 @@ class Space:
 
     def largest(self) -> dict[str, Any]:
         """Hyperparameters of the largest shape that it can propose; per-member numbers are left out."""
+        return self._shape(max)
+
+    def middle(self) -> dict[str, Any]:
+        """Those of a shape in the middle of what it can propose."""
+        return self._shape(statistics.median_high)
+
+    def _shape(self, choose: Callable[[Sequence[Any]], Any]) -> dict[str, Any]:
         per_member = {name for name, h in hyperparameters().items() if h.per_member}
         found = {name: value for name, value in self.constants.items() if name not in per_member}
         for name, searched in self.searched.items():
             if name not in per_member:
                 ends = searched.ends
-                found[name] = ends[0] if isinstance(ends[0], str) else max(ends)
+                found[name] = ends[0] if isinstance(ends[0], str) else choose(ends)
         return found
 
     def models(self) -> list[str]:
@@ -282,7 +290,7 @@ def _early_terminate(name: str, spec: Any) -> tuple[int | None, float]:
         try:
             start = _number(where, spec, "max_iter") / eta ** _number(where, spec, "s")
         except ArithmeticError as error:
-            raise SpaceError(f"{where}: max_iter / eta**s is no number: {error}") from error
+            raise SpaceError(f"{where}: max_iter / eta**s is not a number: {error}") from error
     else:
         raise SpaceError(f"{where}: give min_iter, or max_iter and s")
     if not start >= 1:
@@ -337,7 +345,7 @@ def _categorical(where: str, spec: Spec) -> Choice:
         raise SpaceError(f"{where}: values must be a list of at least one value")
     for value in values:
         if value is not None and not isinstance(value, bool | int | float | str):
-            raise SpaceError(f"{where}: values: {value!r} is no single value")
+            raise SpaceError(f"{where}: values: {value!r} is not a single value")
     if len({(type(v), v) for v in values}) != len(values):
         raise SpaceError(f"{where}: values has duplicates")
     return Choice(tuple(values))

@@ -18,6 +18,7 @@ from study.command import (
     OK,
     Parser,
     add_data_options,
+    add_keep_best,
     add_plugin_option,
     check_networks_of,
     positive,
@@ -30,7 +31,7 @@ from study.command import (
     with_plugins,
 )
 from study.config import TrialConfig
-from study.data import DATASETS, KINDS, dataset_named, facts, file_name, prepare
+from study.data import DATASETS, KINDS, check_contents, dataset_named, facts, file_name, prepare
 from study.declared import describe
 from study.errors import UserError
 from study.machine.hardware import detect
@@ -47,22 +48,32 @@ PROGRAM = "python -m study.train"
 
 def parser() -> argparse.ArgumentParser:
     """The command line of study.train; each hyperparameter as --lr-g or --lr_g."""
-    p = Parser(prog=PROGRAM, description=__doc__.split("\n\n")[0])
+    p = Parser(
+        prog=PROGRAM,
+        description=__doc__.split("\n\n")[0],
+        examples=(
+            "python -m study.train --model wgan_gp --lr-g 1e-3 --lr-d 1e-3",
+            "python -m study.train --model dcgan --dataset array:points.npy --seeds 4 --kimg 200",
+        ),
+    )
     budgets = ", ".join(f"{kind.kimg:g} for {name}" for name, kind in KINDS.items())
     default_metrics = [name for name, metric in METRICS.items() if metric.is_default]
-    p.add_argument("--resume", type=Path, metavar="FOLDER", help="continue this trial's folder")
-    p.add_argument("--seeds", type=whole_at_least(1), default=2, help="members, one per seed")
-    p.add_argument("--seed", type=whole_at_least(0), default=0, help="every stream derives from it")
+    p.add_argument("--resume", type=Path, metavar="FOLDER", help="continue the trial in this folder")
+    p.add_argument("--seeds", type=whole_at_least(1), default=2, help="seeds; each seed trains one GAN")
+    p.add_argument("--seed", type=whole_at_least(0), default=0, help="master random seed")
     p.add_argument(
         "--kimg",
         type=positive,
-        help=f"thousands of real images per member (default: {budgets})",
+        help=f"training budget: thousands of real images (or points) per seed (default: {budgets})",
     )
-    p.add_argument("--eval-kimg", type=positive, help="kimg between evaluations (default: a ninth)")
-    p.add_argument("--metric", help=f"scored metric (default: {' or '.join(default_metrics)})")
-    p.add_argument("--aggregate", choices=AGGREGATES, default="mean", help="of the seeds' scores")
+    p.add_argument("--eval-kimg", type=positive, help="kimg between evaluations (default: a ninth of --kimg)")
+    p.add_argument("--metric", help=f"metric to score (default: {' or '.join(default_metrics)}, by the data)")
+    p.add_argument(
+        "--aggregate", choices=AGGREGATES, default="mean", help="how seeds are combined into the objective"
+    )
     p.add_argument("--results", type=Path, default=Path("results"), help="folder of the results")
-    p.add_argument("--name", default="train", help="study that the trial is filed under")
+    p.add_argument("--name", default="train", help="name of the study that the trial is filed under")
+    add_keep_best(p)
     p.add_argument(
         "--precision",
         choices=PRECISIONS,
@@ -74,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
         "--wandb",
         choices=MODES,
         default="auto" if "WANDB_SWEEP_ID" in os.environ else "disabled",
-        help="log to W&B; auto under a sweep's agent",
+        help="Weights & Biases; by default on only under a sweep's agent",
     )
     group = p.add_argument_group("hyperparameters (defaults depend on model and data)")
     titles = "; ".join(f"{name}: {model.title}" for name, model in MODELS.items())
@@ -119,6 +130,7 @@ def plan_from(options: argparse.Namespace) -> TrialPlan:
         ),
         fingerprint=facts(dataset)[0],
         declared=describe(dataset.name, [config.model]),
+        keep_best=options.keep_best,
         plugins=[read(path).recorded() for path in options.plugin],
     )
 
@@ -130,7 +142,9 @@ def _only_resume(options: argparse.Namespace) -> None:
     changed = [k for k, v in vars(options).items() if k not in runtime and v != p.get_default(k)]
     if changed:
         flags = ", ".join("--" + name.replace("_", "-") for name in changed)
-        raise UserError(f"{flags} can't be changed by --resume: the trial keeps what it began with")
+        raise UserError(
+            f"{flags} can't be changed by --resume: the trial keeps the settings that it started with"
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -145,10 +159,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             plan = folder.plan()
         except (ValueError, OSError) as error:
-            raise UserError(f"{options.resume} is no trial's folder: {error}") from error
+            raise UserError(f"{options.resume} is not a trial's folder: {error}") from error
         check_same([read(path) for path in options.plugin], plan.plugins, plan.trial_id)
         if folder.ending() is not None:
             raise UserError(f"{options.resume} has ended: nothing is left to train")
+        check_contents(plan.config.dataset, plan.fingerprint)
     else:
         plan = plan_from(options)
         for line in check_networks_of(plan.config):
@@ -199,6 +214,8 @@ def _train(plan: TrialPlan, folder: TrialFolder, options: argparse.Namespace) ->
                 f" diverged {summary['diverged_seeds']}/{len(plan.seeds)}",
                 flush=True,
             )
+            if evaluation.evaluation == 0 and folder.best.exists():
+                print(folder.cost_of_best())
     except Exception as error:
         folder.record_fault(traceback.format_exc())
         print(f"error: the trial failed: {error}; the traceback is in {folder.path}", file=sys.stderr)

@@ -17,6 +17,7 @@ from study.command import (
     OK,
     Parser,
     add_data_options,
+    add_keep_best,
     add_plugin_option,
     check_networks_of,
     not_negative,
@@ -30,7 +31,7 @@ from study.command import (
     with_plugins,
 )
 from study.config import TrialConfig
-from study.data import DATASETS, dataset_named, facts, file_name, prepare
+from study.data import DATASETS, check_contents, facts, file_name, prepare
 from study.declared import describe
 from study.errors import UserError
 from study.machine.hardware import Hardware, detect
@@ -53,32 +54,76 @@ SAMPLER_OF_METHOD = {"bayes": "tpe", "random": "random", "grid": "grid"}
 
 def parser() -> argparse.ArgumentParser:
     """The command line of study.tune."""
-    p = Parser(prog=PROGRAM, description=__doc__.split("\n\n")[0])
+    p = Parser(
+        prog=PROGRAM,
+        description=__doc__.split("\n\n")[0],
+        examples=(
+            "python -m study.tune --space wgan_gp",
+            "python -m study.tune --space dcgan wgan_gp --dataset folder:~/pictures --trials 20 --kimg 100",
+            "python -m study.tune --resume results/<study>",
+        ),
+    )
     what = p.add_argument_group("what to study")
-    what.add_argument("--space", nargs="+", metavar="SPACE", help="names in search_spaces/, or YAML files")
+    what.add_argument(
+        "--space", nargs="+", metavar="SPACE", help="search spaces: names in search_spaces/, or YAML files"
+    )
     add_data_options(what)
     add_plugin_option(what)
-    what.add_argument("--metric", help="what the objective is made of (default: the space's metric)")
-    what.add_argument("--aggregate", choices=AGGREGATES, default="mean", help="of the seeds' scores")
-    what.add_argument("--resume", type=Path, metavar="FOLDER", help="finish, or extend, this study")
+    what.add_argument("--metric", help="metric to optimise (default: the space's metric)")
+    what.add_argument(
+        "--aggregate", choices=AGGREGATES, default="mean", help="how seeds are combined into the objective"
+    )
+    what.add_argument(
+        "--resume", type=Path, metavar="FOLDER", help="finish or extend the study in this folder"
+    )
     size = p.add_argument_group("how much (defaults follow the hardware)")
-    size.add_argument("--trials", type=whole_at_least(1), help="trials of each space")
-    size.add_argument("--seeds", type=whole_at_least(1), help="members of each trial, one per seed")
-    size.add_argument("--kimg", type=positive, help="thousands of real images (points) per member")
-    size.add_argument("--eval-kimg", type=positive, help="kimg between evaluations (default: a ninth)")
-    size.add_argument("--seed", type=whole_at_least(0), default=0, help="every stream derives from it")
+    size.add_argument(
+        "--trials", type=whole_at_least(1), help="number of trials of each space (default: by the hardware)"
+    )
+    size.add_argument(
+        "--seeds",
+        type=whole_at_least(1),
+        help="seeds per trial; each seed trains one GAN (default: by the hardware)",
+    )
+    size.add_argument(
+        "--kimg",
+        type=positive,
+        help="training budget: thousands of real images (or points) per seed (default: by the dataset)",
+    )
+    size.add_argument(
+        "--eval-kimg", type=positive, help="kimg between evaluations (default: a ninth of --kimg)"
+    )
+    size.add_argument("--seed", type=whole_at_least(0), default=0, help="master random seed")
     how = p.add_argument_group("how")
-    how.add_argument("--sampler", choices=SAMPLERS, help="default: by the space's method")
-    how.add_argument("--scheduler", choices=SCHEDULERS, help="default: by the space's early_terminate")
-    how.add_argument("--concurrency", type=whole_at_least(1), help="packs that train at the same time")
-    how.add_argument("--cpus-per-trial", type=positive, help="CPUs, and as many threads, for each of these")
-    how.add_argument("--gpus-per-trial", type=not_negative, help="GPUs for each; fractions share one")
+    how.add_argument(
+        "--sampler", choices=SAMPLERS, help="how configurations are proposed (default: by the space's method)"
+    )
+    how.add_argument(
+        "--scheduler",
+        choices=SCHEDULERS,
+        help="how trials are stopped early; fifo: never (default: by the space's early_terminate)",
+    )
+    how.add_argument(
+        "--concurrency",
+        type=whole_at_least(1),
+        help="training processes at a time (default: by the hardware)",
+    )
+    how.add_argument(
+        "--cpus-per-trial",
+        type=positive,
+        help="CPUs (and threads) per training process (default: by the hardware)",
+    )
+    how.add_argument(
+        "--gpus-per-trial",
+        type=not_negative,
+        help="GPUs per training process; fractions share a GPU (default: by the hardware)",
+    )
     how.add_argument(
         "--pack",
         type=_pack,
         metavar="{trial,auto,N}",
-        help="members in a pack: those of one trial (default on a CPU), N, of several trials with the same "
-        "shape, or as many as is fastest here and fits (default on a GPU)",
+        help="how many GANs train as one program: trial: the seeds of one trial (default on a CPU); N: those "
+        "of several trials of one shape; auto: as many as is fastest and fits (default on a GPU)",
     )
     how.add_argument(
         "--precision",
@@ -86,12 +131,18 @@ def parser() -> argparse.ArgumentParser:
         default="auto",
         help=precision_help(),
     )
-    how.add_argument("--address", help="join a running Ray cluster: 'auto' or host:port")
+    how.add_argument(
+        "--address", help="join a running Ray cluster: 'auto' or host:port (default: this machine alone)"
+    )
     where = p.add_argument_group("where results go")
-    where.add_argument("--results", type=Path, default=Path("results"), help="folder of all studies")
-    where.add_argument("--name", help="study's name (default: spaces, dataset and time)")
+    where.add_argument("--results", type=Path, default=Path("results"), help="folder that holds all studies")
+    where.add_argument("--name", help="name of the study (default: spaces, dataset and time)")
+    add_keep_best(where)
     where.add_argument(
-        "--wandb", choices=MODES, default="auto", help="auto: online if logged in, else offline"
+        "--wandb",
+        choices=MODES,
+        default="auto",
+        help="Weights & Biases; auto: online if you are logged in, else offline",
     )
     where.add_argument("--wandb-project", default="gan-study", help="W&B project")
     return p
@@ -137,25 +188,27 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
     folder = StudyFolder(options.resume)
     plan = folder.plan()
     check_same([read(path) for path in options.plugin], plan.plugins, plan.name)
-    _check_data(plan)
+    check_contents(plan.dataset, plan.fingerprint)
     check_metric(plan.metric, plan.dataset)
     if not plan.spaces:
-        raise UserError(f"{folder.path} has no space to search")
+        raise UserError(f"{folder.path} names no search space")
     spaces = [parse_space(name, document) for name, document in plan.spaces.items()]
     fixed = ("space", "dataset", "side", "metric", "aggregate", "seeds", "kimg", "eval_kimg", "seed",
-             "sampler", "scheduler", "precision", "name")  # fmt: skip
+             "sampler", "scheduler", "precision", "keep_best", "name")  # fmt: skip
     changed = [name for name in fixed if getattr(options, name) != p.get_default(name)]
     if changed:
         flags = ", ".join("--" + name.replace("_", "-") for name in changed)
-        raise UserError(f"{flags} can't be changed by --resume: {folder.path} keeps what it began with")
+        raise UserError(
+            f"{flags} can't be changed by --resume: {folder.path} keeps the settings that it started with"
+        )
     hardware = _hardware(options.address)
     trials = _extended(plan, spaces, options.trials)
     resources = resolve_resources(vars(options), plan.resources)
     if bool(resources.gpus_per_trial) != bool(plan.gpus_per_trial):
         where = "on GPUs" if plan.gpus_per_trial else "without GPUs"
         raise UserError(
-            f"--gpus-per-trial {resources.gpus_per_trial:g}: {plan.name} began {where}, "
-            "where random streams are others"
+            f"--gpus-per-trial {resources.gpus_per_trial:g}: {plan.name} started {where}; random numbers "
+            f"differ {'on a CPU' if plan.gpus_per_trial else 'on a GPU'}, so it cannot switch"
         )
     resources.check(hardware, is_cluster=bool(options.address))
     wandb = options.wandb if options.wandb != p.get_default("wandb") else plan.wandb
@@ -172,14 +225,6 @@ def _check_networks(plan: StudyPlan, spaces: "Sequence[Space]") -> None:
             lines += check_networks_of(TrialConfig(model=model, dataset=plan.dataset, latent_dim=latent_dim))
     for line in dict.fromkeys(lines):
         print(line)
-
-
-def _check_data(plan: StudyPlan) -> None:
-    """Raise UserError where the data are not those that the study began with."""
-    dataset = prepare(plan.dataset, **dataset_named(plan.dataset).options)
-    found, _ = facts(dataset)
-    if plan.fingerprint and found["sha256"] != plan.fingerprint.get("sha256"):
-        raise UserError(f"the data of {plan.dataset} have changed since {plan.name} began: it can't go on")
 
 
 def _extended(plan: StudyPlan, spaces: "Sequence[Space]", asked: int | None) -> dict[str, int]:
@@ -232,6 +277,7 @@ def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: 
         address=options.address,
         fingerprint=fingerprint,
         declared=describe(dataset, (m for s in spaces for m in s.models())),
+        keep_best=options.keep_best,
         plugins=[read(path).recorded() for path in options.plugin],
         **asdict(resources),
     )

@@ -58,6 +58,11 @@ def everything(pack: Pack | Mapping[str, Any]) -> dict[str, object]:
     return _flat({k: v for k, v in state.items() if k != "train_seconds"}, "")
 
 
+def without_statistics(pack: Pack) -> dict[str, object]:
+    """Everything but batch-norm statistics, which evaluations leave behind and training has no use for."""
+    return {name: value for name, value in everything(pack).items() if "_buffers/" not in name}
+
+
 def member_state(pack: Pack, member: int) -> dict[str, object]:
     """The bits of one member's parameters, optimiser state and meters, by name."""
     state = state_of(pack, slice(member, member + 1))

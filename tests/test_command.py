@@ -2,6 +2,8 @@
 
 import argparse
 import os
+import runpy
+import shlex
 import signal
 import subprocess
 import sys
@@ -154,6 +156,34 @@ def test_help_names_every_option(command: str, capsys: pytest.CaptureFixture[str
             assert option in text
     assert "None" not in text
     assert "SUPPRESS" not in text
+
+
+@pytest.mark.parametrize("command", PARSERS)
+def test_help_ends_with_examples_that_are_right(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    p = PARSERS[command]()
+    with pytest.raises(SystemExit):
+        p.parse_args(["--help"])
+    examples = capsys.readouterr().out.partition("examples:\n")[2].splitlines()
+    assert len(examples) >= 2
+    for example in examples:
+        python, m, name, *arguments = shlex.split(example)
+        assert (python, m, name) == ("python", "-m", f"study.{command}")
+        p.parse_args(arguments)
+
+
+def test_the_package_lists_its_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_module("study", run_name="__main__")
+    text = capsys.readouterr().out
+    assert all(f"python -m study.{command}" in text for command in PARSERS)
+
+
+def test_a_mistyped_flag_gets_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
+    for wrong, meant in (("--trails", "--trials"), ("--space_", "--space"), ("--lr-gg", "--lr-g")):
+        with pytest.raises(SystemExit):
+            PARSERS["train" if "lr" in wrong else "tune"]().parse_args([wrong, "3"])
+        err = capsys.readouterr().err
+        assert f"unknown option {wrong} 3; did you mean {meant}?" in err
+        assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize("command", PARSERS)

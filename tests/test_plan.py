@@ -67,6 +67,17 @@ def test_a_trial_computes_in_the_precision_of_its_model() -> None:
     assert {model: plan.trial("dcgan", 0, {"model": model}).precision for model in models} == models
 
 
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_trial_keeps_its_best_networks_if_its_study_does(keep: bool) -> None:
+    assert study_plan(**STUDY, keep_best=keep).trial("dcgan", 0, {"model": "dcgan"}).keep_best is keep
+
+
+def test_a_plan_of_an_earlier_version_keeps_the_best_networks() -> None:
+    values = trial_plan().to_dict()
+    del values["keep_best"]
+    assert TrialPlan.from_dict(values).keep_best
+
+
 def test_a_study_survives_json() -> None:
     plan = study_plan(**STUDY)
     assert StudyPlan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan

@@ -57,7 +57,7 @@ def tables() -> Iterator[Iterable[object]]:
         if name not in apart:
             unit = f" ({column.unit})" if column.unit else ""
             yield code(name), ", ".join(column.tables), column.meaning + unit
-    yield "each hyperparameter", ", ".join(of_hyperparameters()[0].tables), "`--help` tells its meaning"
+    yield "each hyperparameter", ", ".join(of_hyperparameters()[0].tables), "`--help` explains each"
     metric = next(iter(METRICS))
     for column in of_metric(metric):
         name = column.name.replace(metric, "<metric>")

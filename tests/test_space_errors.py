@@ -67,7 +67,7 @@ def refusal(given: Any) -> str:
         ("beta1: {distribution: q_uniform, min: 0, max: 0.9, q: 1.0e-40}", "q = 1e-40 is too small a step"),
         ("beta2: {values: []}", "beta2: values must be a list of at least one value"),
         ("beta2: {values: 0.9}", "beta2: values must be a list"),
-        ("beta2: {values: [0.9, [0.99]]}", "beta2: values: [0.99] is no single value"),
+        ("beta2: {values: [0.9, [0.99]]}", "beta2: values: [0.99] is not a single value"),
         ("beta2: {values: [0.9, 0.9]}", "beta2: values has duplicates"),
         ("beta2: {values: [0.9, 0.99], probabilities: [0.5, 0.5]}", "'categorical_w_probabilities'"),
         (
@@ -144,8 +144,8 @@ def test_a_bad_parameter_is_refused_with_its_name(lines: str, sentence: str) -> 
         ("early_terminate: {type: hyperband, min_iter: 1, eta: 1}", "eta = 1 must be above 1"),
         ("early_terminate: {type: hyperband, min_iter: 1, ets: 3}", "unknown key 'ets'; did you mean eta"),
         ("early_terminate: {type: hyperband, min_iter: 1, strict: true}", "strict is not supported"),
-        ("early_terminate: {type: hyperband, max_iter: 27, s: 1000.5}", "max_iter / eta**s is no number"),
-        ("early_terminate: {type: hyperband, max_iter: 27, s: -1000}", "max_iter / eta**s is no number"),
+        ("early_terminate: {type: hyperband, max_iter: 27, s: 1000.5}", "max_iter / eta**s is not a number"),
+        ("early_terminate: {type: hyperband, max_iter: 27, s: -1000}", "max_iter / eta**s is not a number"),
         (
             "early_terminate: {type: hyperband, max_iter: 27, s: 100000}",
             "the first evaluation to stop at is 0",

@@ -126,6 +126,21 @@ def test_a_run_leaves_the_folder_of_a_trial() -> None:
     assert len(list(folder.samples.glob("*.png"))) == 3
 
 
+def test_what_keeping_the_best_networks_costs_is_said_once(capsys: Capture) -> None:
+    assert run() == 0
+    out, size = capsys.readouterr().out, only_trial().best.stat().st_size
+    (found,) = re.findall(
+        r"the best evaluation's networks .*: about ([\d.]+) MB a trial \(--no-keep-best", out
+    )
+    assert float(found) == pytest.approx(size / 1e6, rel=0.01)
+
+
+def test_without_them_there_is_neither_file_nor_word(capsys: Capture) -> None:
+    assert run("--no-keep-best") == 0
+    assert "keeping" not in capsys.readouterr().out
+    assert not only_trial().best.exists()
+
+
 def test_runs_of_one_name_are_trials_of_one_study() -> None:
     assert run() == run("--model", "dcgan") == 0
     assert results.main(["results/train"]) == 0

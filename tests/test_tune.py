@@ -42,6 +42,11 @@ def test_without_its_gpus_a_server_is_a_machine_without() -> None:
     assert found.precision == {"wgan_gp": "fp32"}
 
 
+def test_the_best_networks_are_kept_unless_the_user_says_no() -> None:
+    assert plan(LAPTOP).keep_best
+    assert not plan(LAPTOP, "--no-keep-best").keep_best
+
+
 @pytest.mark.parametrize(("asked", "pack"), [("trial", "trial"), ("auto", "auto"), ("16", 16)])
 def test_the_pack_asked_for(asked: str, pack: int | str) -> None:
     assert plan(LAPTOP, "--pack", asked).pack == pack

@@ -96,6 +96,13 @@ def _of_family(name: str, options: Mapping[str, Any]) -> Dataset:
     return dataset
 
 
+def check_contents(name: str, fingerprint: Mapping[str, Any]) -> None:
+    """Raise UserError where a dataset's contents are not those of a fingerprint (if there is one)."""
+    found, _ = facts(prepare(name, **dataset_named(name).options))
+    if fingerprint and found["sha256"] != fingerprint.get("sha256"):
+        raise UserError(f"the data of {name} have changed since they were first used here: nothing can go on")
+
+
 def file_name(dataset: str) -> str:
     """A dataset's name as part of a file's: of an argument that is a path, the last part."""
     stem, colon, argument = dataset.partition(":")
@@ -121,6 +128,7 @@ __all__ = [
     "KINDS",
     "Dataset",
     "DatasetFamily",
+    "check_contents",
     "dataset_named",
     "dataset_names",
     "facts",

@@ -67,7 +67,7 @@ class Dataset:
             raise ValueError(f"dataset {self.name}: kind {self.kind!r} is not one of {', '.join(KINDS)}")
         if len(self.sample_shape) != (3 if self.kind == "images" else 1):
             raise ValueError(
-                f"dataset {self.name}: {self.sample_shape} is no shape of {self.kind}: (C, side, side) of "
+                f"dataset {self.name}: {self.sample_shape} is not a shape of {self.kind}: (C, side, side) of "
                 "an image, (D,) of a point"
             )
         if self.load is None:

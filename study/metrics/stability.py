@@ -72,7 +72,7 @@ def wilson_interval(failures: int, n: int, z: float = 1.959964) -> tuple[float, 
         ValueError: n is not positive or failures is not within 0..n.
     """
     if not 0 <= failures <= n or n < 1:
-        raise ValueError(f"{failures} failures of {n} is no rate")
+        raise ValueError(f"{failures} failures of {n} is not a rate")
     p = failures / n
     denominator = 1 + z * z / n
     centre = (p + z * z / (2 * n)) / denominator

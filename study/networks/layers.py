@@ -180,8 +180,8 @@ class MemberBatchNorm2d(nn.Module):
 MEMBER_LAYERS = (MemberLinear, _MemberConvolution, MemberBatchNorm2d)
 
 
-def record_statistics(network: nn.Module, latents: Tensor) -> None:
-    """Store the batch-norm statistics of fresh noise `latents` (M, B, latent_dim) for evaluation.
+def record_statistics(network: nn.Module, batch: Tensor) -> None:
+    """Store the batch-norm statistics of `batch` (M, B, ...), fresh noise or real images, for evaluation.
 
     `network` is in evaluation mode.
     """
@@ -197,7 +197,7 @@ def record_statistics(network: nn.Module, latents: Tensor) -> None:
         torchs.train().momentum = 1.0
     try:
         with torch.no_grad():
-            network(latents)
+            network(batch)
     finally:
         for norm in norms:
             norm.recording = False

@@ -1,5 +1,6 @@
 """From the members' scores to a trial's objective: always finite, in the metric's own unit."""
 
+import math
 from collections.abc import Sequence
 
 from study.metrics import METRICS
@@ -48,6 +49,15 @@ def evaluations(rows: Sequence[Row]) -> dict[int, list[Row]]:
 def objectives(plan: TrialPlan, rows: Sequence[Row]) -> list[tuple[int, float]]:
     """A trial's curve of (evaluation, objective)."""
     return [(number, objective(plan, group)) for number, group in evaluations(rows).items()]
+
+
+def is_best_yet(plan: TrialPlan, rows: Sequence[Row]) -> bool:
+    """Whether the objective is better at the last evaluation in `rows` than at every one before."""
+    *before, (_, last) = objectives(plan, rows)
+    earlier = [value for _, value in before]
+    if METRICS[plan.metric].higher_is_better:
+        return last > max(earlier, default=-math.inf)
+    return last < min(earlier, default=math.inf)
 
 
 def ranks(plan: TrialPlan, rows: Sequence[Row]) -> list[tuple[int, float]]:

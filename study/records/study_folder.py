@@ -85,15 +85,15 @@ class StudyFolder:
         )
 
     def read(self) -> dict[str, Any]:
-        """study.json as a dict. Raises UserError when this is no study's folder."""
+        """study.json as a dict. Raises UserError when this is not a study folder."""
         path = self.path / "study.json"
         if not path.is_file():
-            raise UserError(f"{self.path} is no study: it has no study.json")
+            raise UserError(f"{self.path} is not a study folder: it has no study.json")
         try:
             record = read_json(path)
             record["plan"]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{self.path} is no readable study: {error}") from error
+            raise UserError(f"{self.path} is not a readable study folder: {error}") from error
         return dict(record)
 
     def plan(self) -> StudyPlan:
@@ -101,13 +101,13 @@ class StudyFolder:
         record = self.read()
         plan = record.get("plan")
         if not isinstance(plan, dict):
-            raise UserError(f"{self.path / 'study.json'} holds no study's plan")
+            raise UserError(f"{self.path / 'study.json'} does not hold a study's plan")
         try:
             return StudyPlan.from_dict(plan)
         except TypeError as error:  # a field too many, or missing
             raise UserError(f"{self.path / 'study.json'} holds a plan of another version or kind") from error
         except UserError as error:
-            raise UserError(f"{self.path / 'study.json'} is no study's plan: {error}") from error
+            raise UserError(f"{self.path / 'study.json'} is not a study's plan: {error}") from error
 
     def resume(self, plan: StudyPlan, command: list[str], hardware: dict[str, Any]) -> None:
         """Write the plan as it now is, and that the study was taken up again."""

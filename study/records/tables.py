@@ -37,7 +37,7 @@ class Results:
             {**{table: _schema(table, tuple(METRICS)) for table in TABLES}, "objectives": OBJECTIVES}
         )
         self._datasets: set[str] = set()
-        self._extremes: tuple[tuple[float, str], tuple[float, str]] | None = None
+        self._extremes: tuple[tuple[float, str, float], tuple[float, str, float]] | None = None
         self.problems: list[str] = []
 
     def add_all(self, *, include_unfinished: bool) -> None:
@@ -69,7 +69,7 @@ class Results:
             )
             self._datasets.add(plan.config.dataset)
             if ending is not None and ending.objective is not None:
-                found = (ending.objective, trial_id)
+                found = (ending.objective, trial_id, ending.kimg)
                 low, high = self._extremes or (found, found)
                 self._extremes = min(low, found), max(high, found)
         except (ValueError, KeyError, TypeError, OverflowError, OSError) as error:
@@ -99,8 +99,8 @@ class Results:
         (row,) = self._spool.get(trial_id, "trials").to_pylist()
         return {name: value for name, value in row.items() if value is not None}
 
-    def best(self, metric: str) -> tuple[float, str] | None:
-        """The best objective so far and its trial."""
+    def best(self, metric: str) -> tuple[float, str, float] | None:
+        """The best objective so far, its trial, and the kimg it was measured at."""
         if self._extremes is None:
             return None
         return self._extremes[1 if METRICS[metric].higher_is_better else 0]

@@ -3,6 +3,7 @@
 config.json          the plan: identity, configuration, seeds, budget
 curves.jsonl         a line per seed and evaluation
 checkpoint/pack.pt   the pack at its last evaluation
+checkpoint/best.pt   its networks at the evaluation with the best objective, where the plan keeps them
 samples/*.png        samples from fixed latents, one picture per evaluation
 DONE | DIVERGED | FAILED   how it ended (JSON); none while it runs or was interrupted
 """
@@ -50,6 +51,7 @@ class TrialFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.checkpoint = path / "checkpoint" / "pack.pt"
+        self.best = path / "checkpoint" / "best.pt"
         self.samples = path / "samples"
         self.judges = path.parent.parent / "judge"  # the study's
         self._curves = path / "curves.jsonl"
@@ -73,6 +75,14 @@ class TrialFolder:
         except (KeyError, TypeError, AttributeError, UserError) as error:
             raise ValueError(f"{path} is not a trial's configuration: {error!r}") from error
 
+    def cost_of_best(self) -> str:
+        """What keeping the best evaluation's networks costs, in words; they have been written."""
+        size = self.best.stat().st_size / 1e6
+        return (
+            "keeping the best evaluation's networks beside the last checkpoint: "
+            f"about {size:.3g} MB a trial (--no-keep-best: none)"
+        )
+
     def lock(self) -> FileLock:
         """Held while a process trains this trial: a killed driver's last worker may still be dying."""
         return FileLock(self.path / ".lock", timeout=LOCK_SECONDS)
@@ -92,7 +102,7 @@ class TrialFolder:
             os.fsync(file.fileno())
 
     def rows(self) -> list[Row]:
-        """All rows in order. A last line that was cut off by a kill is no row yet.
+        """All rows in order. A last line that was cut off by a kill is not a row yet.
 
         Raises:
             ValueError: a line is not JSON (names file and line).
@@ -105,7 +115,9 @@ class TrialFolder:
                 row = json.loads(line)
                 check_row(row, written=False)
             except (ValueError, AttributeError) as error:
-                raise ValueError(f"{self._curves}, line {number} is no curve row: {error!r}") from error
+                raise ValueError(
+                    f"{self._curves}, line {number} is not a row of a curve: {error!r}"
+                ) from error
             rows.append(row)
         return rows
 

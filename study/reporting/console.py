@@ -1,9 +1,10 @@
 """What a running study shows: a status line that lives in a terminal, plain lines elsewhere."""
 
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from rich.console import Console as RichConsole
@@ -18,10 +19,24 @@ from study.plan import StudyPlan
 from study.records.trial_folder import Ending
 from study.space import Space
 
-PLAIN_SECONDS = 5.0
+PLAIN_SECONDS = 60.0
 PLAIN_WIDTH = 140
 BEST_ROWS = 5
+HOUR = 3600.0  # seconds
 GOOD_ACCURACY = 0.9  # of a classifier on held-out images
+
+
+class Best(NamedTuple):
+    """An objective, whose it is, and when it was measured."""
+
+    objective: float
+    trial_id: str
+    kimg: float
+    ended: bool
+
+    def __str__(self) -> str:
+        state = "ended" if self.ended else "still running"
+        return f"{self.objective:.4g} at kimg {self.kimg:.4g} ({self.trial_id}, {state})"
 
 
 class Console:
@@ -39,11 +54,11 @@ class Console:
         self._ended = 0
         self._done_before = 0
         self._kimg = 0.0
-        self._best_ended: tuple[float, str] | None = None
-        self._latest: dict[str, float] = {}
+        self._best_ended: Best | None = None
+        self._latest: dict[str, Best] = {}
         self._choose = max if self._metric.higher_is_better else min
         self._start = time.monotonic()
-        self._printed = 0.0
+        self._printed = time.monotonic()
         self._warning = ""
 
     def say(self, line: str) -> None:
@@ -74,21 +89,8 @@ class Console:
             + f"; computing in {_precision(plan)}"
         )
 
-        dataset = dataset_named(self._plan.dataset)
-        fingerprint, notes = facts(dataset)
-        names = {
-            "train": "for training",
-            "held_out": "for selection",
-            "test": "for a test that no search sees",
-        }
-        parts = ", ".join(f"{number:,} {names[part]}" for part, number in fingerprint["number"].items())
-        shape = "x".join(map(str, dataset.sample_shape))
-        self.say(f"data: {parts}; each {shape}")
-        for note in notes:
-            self.say(f"  {note}")
-
     def __enter__(self) -> "Console":
-        self._start = time.monotonic()
+        self._start = self._printed = time.monotonic()
         if self._rich.is_terminal:
             self._live = Live(console=self._rich, refresh_per_second=2, get_renderable=self._status)
             self._live.start()
@@ -99,11 +101,11 @@ class Console:
             self._live.stop()
             self._live = None
 
-    def already(self, ended: int, best: tuple[float, str] | None) -> None:
-        """What a resumed study had done before."""
+    def already(self, ended: int, best: tuple[float, str, float] | None) -> None:
+        """What a resumed study had done before; the best objective, its trial, and its kimg."""
         self._ended = ended
         self._done_before = ended
-        self._best_ended = best
+        self._best_ended = None if best is None else Best(*best, ended=True)
 
     def preparing(self) -> None:
         """Workers begin: what they do first."""
@@ -112,7 +114,8 @@ class Console:
         self.say(f"preparing {dataset.name}{trained} ...")
 
     def facts(self, facts: Mapping[str, Any]) -> None:
-        """What the first worker has found out about the data: `Evaluator.facts`."""
+        """What a worker has found out about the data and the cost: `study.trial.preparation.prepare`."""
+        self._price(facts["measured_seconds"])
         accuracy, components = facts["classifier_accuracy"], facts["components"]
         if accuracy is not None:
             self.say(f"classifier: {accuracy:.1%} right on held-out images")
@@ -128,6 +131,23 @@ class Console:
                 f"pixels ({components['explained']:.0%} of the variance), and there are no modes"
             )
 
+    def _price(self, measured: Mapping[str, Mapping[str, float]]) -> None:
+        """How long it will take, and what would take an hour."""
+        plan = self._plan
+        evaluations = math.ceil(plan.kimg / plan.eval_kimg) + 1
+        training = sum(n * plan.kimg * measured[space]["per_kimg"] for space, n in plan.trials.items())
+        judging = sum(n * evaluations * measured[space]["per_evaluation"] for space, n in plan.trials.items())
+        share = (self._total - self._done_before) / self._total / plan.concurrency
+        seconds = (training + judging) * share
+        self.say(f"cost: about {_clock(seconds)} if no trial is stopped early")
+        for space, m in measured.items():
+            trial = f"{m['per_kimg']:.2g} s a kimg, {m['per_evaluation']:.2g} s an evaluation"
+            self.say(f"  a trial of {space}: {trial}")
+        if seconds > HOUR:
+            left = HOUR - judging * share
+            fits = f"--kimg {plan.kimg * left / (training * share):.2g}" if left > 0 else "fewer --trials"
+            self.say(f"  a study of one hour: {fits} (or fewer trials, seeds, or a smaller --side)")
+
     def started(self, trial_id: str) -> None:
         """A trial begins, or goes on."""
         self._running.setdefault(trial_id, 0.0)
@@ -137,7 +157,7 @@ class Console:
         """A trial reported."""
         self._kimg += kimg - self._running.get(trial_id, 0.0)
         self._running[trial_id] = kimg
-        self._latest[trial_id] = objective
+        self._latest[trial_id] = Best(objective, trial_id, kimg, ended=False)
         self._plain()
 
     def ended(self, trial_id: str, ending: Ending) -> None:
@@ -145,17 +165,15 @@ class Console:
         self._running.pop(trial_id, None)
         self._latest.pop(trial_id, None)
         if ending.objective is not None:
-            ended = [(ending.objective, trial_id)] + ([self._best_ended] if self._best_ended else [])
-            self._best_ended = self._choose(ended)
+            own = Best(ending.objective, trial_id, ending.kimg, ended=True)
+            self._best_ended = self._choose([own, *([self._best_ended] if self._best_ended else [])])
         self._ended += 1
         value = "" if ending.objective is None else f"  objective {ending.objective:.4g}"
         self.say(f"{trial_id}  {ending.state} ({ending.ended_by}) at kimg {ending.kimg:g}{value}")
-        self._plain(always=self._ended == self._total)
 
-    def _best(self) -> tuple[float, str] | None:
+    def _best(self) -> Best | None:
         """The best of the ended trials' objectives and the running trials' latest."""
-        known = [(objective, trial_id) for trial_id, objective in self._latest.items()]
-        known += [self._best_ended] if self._best_ended else []
+        known = [*self._latest.values(), *([self._best_ended] if self._best_ended else [])]
         return self._choose(known) if known else None
 
     def _status(self) -> Text:
@@ -165,17 +183,17 @@ class Console:
         known = self._ended > self._done_before  # the first trials also wait for workers to start
         left = f"{_clock(elapsed * (todo - done) / done)} left" if known else "time left unknown yet"
         found = self._best()
-        best = f"{found[0]:.4g} ({found[1]})" if found else "none yet"
+        best = str(found) if found else "none yet"
         return Text(
             f"trials {self._ended}/{self._total} ended, {len(self._running)} running | "
             f"kimg {self._kimg:,.0f} | best {best} | {_clock(elapsed)} elapsed, {left}",
             overflow="fold",
         )
 
-    def _plain(self, always: bool = False) -> None:
-        """Outside a terminal: the status as a line, at most one in five seconds."""
+    def _plain(self) -> None:
+        """Outside a terminal: the status as a line, one a minute."""
         now = time.monotonic()
-        if self._live is None and (always or now - self._printed >= PLAIN_SECONDS):
+        if self._live is None and now - self._printed >= PLAIN_SECONDS:
             self._printed = now
             self.say(self._status().plain)
 

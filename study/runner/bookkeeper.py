@@ -53,7 +53,7 @@ class Bookkeeper(Callback):
         self.workers: PackWorkers | None = None
         self._started: set[str] = set()
         self._closed: set[str] = set()
-        self._facts_known = False
+        self._best_was_kept = False  # a file of it was seen, and its size told
         self._unwritten = False  # whether the tables lack a trial that has ended
         self._write_again = 0.0  # when they may be written next
         self._fault: Exception | None = None
@@ -133,13 +133,13 @@ class Bookkeeper(Callback):
     ) -> None:
         del iteration, trials, info
         name, space = trial.config["plan"]["trial_id"], trial.config["space"]
-        summary, image, cost, facts = result.pop("news")  # Ray keeps a trial's last result for good
+        summary, image, cost = result.pop("news")  # Ray keeps a trial's last result for good
         with self.timing.part("report"):
             self.cost.reported(*cost)
-            if not self._facts_known:
-                self._facts_known = True
-                self.folder.add_facts(**{fact: value for fact, value in facts.items() if value is not None})
-                self.console.facts(facts)
+            folder = self.folder.trial(name)
+            if not self._best_was_kept and folder.best.exists():
+                self._best_was_kept = True
+                self.console.say(folder.cost_of_best())
             self.searches[space].report(trial_number(name), result["evaluation"], result["objective"])
             self.console.evaluated(name, result["kimg"], result["objective"])
         with self.timing.part("wandb"):

@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 from contextlib import suppress
+from dataclasses import replace
 
 import pandas as pd
 import ray
@@ -13,7 +14,7 @@ from ray import tune
 from study.errors import UserError
 from study.machine.hardware import Hardware
 from study.metrics import METRICS
-from study.plan import StudyPlan
+from study.plan import StudyPlan, trial_id
 from study.records.study_folder import StudyFolder
 from study.records.tables import Results
 from study.reporting.console import Console
@@ -104,14 +105,14 @@ def _tune(
     bookkeeper.interruption.check()
     mode = "max" if METRICS[plan.metric].higher_is_better else "min"
     scheduler = PerSpaceScheduler(plan, spaces, mode)
-    for space, trial_id, history in bookkeeper.past():
-        scheduler.replay(space, trial_id, history)
+    for space, name, history in bookkeeper.past():
+        scheduler.replay(space, name, history)
     threads = max(1, int(plan.cpus_per_trial))
     device = "cuda" if plan.gpus_per_trial else "cpu"
-    bookkeeper.console.preparing()
+    with cost.driver.part("prepare"):
+        bookkeeper.workers = _prepare(plan, folder, spaces, bookkeeper, threads, device)
     if plan.pack != "trial":
         with cost.driver.part("pack_size"):
-            bookkeeper.workers = PackWorkers(plan, threads, device)
             cost.slots = plan.concurrency * _share_packs(plan, folder, spaces, bookkeeper)
     limit: int | None = cost.slots
     if scheduler.largest_bracket:
@@ -142,6 +143,32 @@ def _tune(
     )
     with cost.loop():
         tuner.fit()
+
+
+def _prepare(
+    plan: StudyPlan,
+    folder: StudyFolder,
+    spaces: list[Space],
+    bookkeeper: Bookkeeper,
+    threads: int,
+    device: str,
+) -> PackWorkers | None:
+    """Have a worker make the judge and measure what trials cost; the workers, where trials share packs."""
+    shared = plan.pack != "trial"
+    workers = PackWorkers(plan if shared else replace(plan, concurrency=1), threads, device)
+    bookkeeper.console.preparing()
+    plans = {s.name: plan.trial(s.name, 0, s.middle()) for s in spaces}
+    trial = str(folder.trial(trial_id(spaces[0].name, 0)).path.resolve())
+    facts = workers.prepare(plans, trial, bookkeeper.interruption.check)
+    known = folder.read().get("judge_sha256")
+    if known not in (None, facts["judge_sha256"]):
+        raise UserError(f"the judge in {folder.path / 'judge'} is not the one that the study began with")
+    folder.add_facts(**{fact: value for fact, value in facts.items() if value is not None})
+    bookkeeper.console.facts(facts)
+    if shared:
+        return workers
+    workers.stop()
+    return None
 
 
 def _start_ray(plan: StudyPlan) -> None:

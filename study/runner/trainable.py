@@ -30,7 +30,6 @@ class TrialTrainable(Trainable):
     def setup(self, config: dict[str, Any]) -> None:
         self._prepare(config)
         self._evaluations: Iterator[Evaluation] | None = None
-        self._facts: dict[str, Any] | None = None
         self._timing = Timing("next_trial")
         self._cpu_seconds = time.process_time()
         self._worker_cpu_seconds = 0.0
@@ -68,7 +67,7 @@ class TrialTrainable(Trainable):
             "state": evaluation.state,
             "done": evaluation.state != RUNNING,
             # In a tuple, where Ray does not look for metrics of its own to keep.
-            "news": (evaluation.summary(), evaluation.image, self._cost(), self._facts),
+            "news": (evaluation.summary(), evaluation.image, self._cost()),
         }
 
     def _start(self, folder: TrialFolder) -> Iterator[Evaluation]:
@@ -77,13 +76,10 @@ class TrialTrainable(Trainable):
         with self._timing.part("load"):
             import torch
 
-            from study.metrics.judge.evaluator import evaluator_for
             from study.trial.run import run
 
             plan = TrialPlan.from_dict(self.config["plan"])
             device = torch.device(self.config["device"])
-            if self._facts is None:
-                self._facts = evaluator_for(plan.config.dataset, device, folder.judges).facts()
         return run(plan, folder, device, self._timing)
 
     def _ask(self, name: str) -> Iterator[Evaluation]:
@@ -91,9 +87,6 @@ class TrialTrainable(Trainable):
         worker = ray.get_actor(name)
         plan, folder = self.config["plan"], self.config["folder"]
         try:
-            with self._timing.part("load"):
-                if self._facts is None:
-                    self._facts = ray.get(worker.facts.remote(plan, folder))
             while True:
                 with self._timing.part("wait"):
                     evaluation, seconds, cpu_seconds = ray.get(worker.next.remote(plan, folder))

@@ -3,12 +3,14 @@
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import RayTaskError
 
+from study.errors import UserError
 from study.plan import StudyPlan, TrialPlan
 from study.plugins import to_send, use_sent
 from study.records.trial_folder import TrialFolder
@@ -34,13 +36,13 @@ class PackWorker:
         self._group = TrialGroup(self._device)
         self._cpu_seconds = time.process_time()
 
-    async def facts(self, plan: dict[str, Any], folder: str) -> dict[str, Any]:
-        """What study.json is to tell of a trial's data and judge."""
-        from study.metrics.judge.evaluator import evaluator_for
+    async def prepare(self, plans: dict[str, dict[str, Any]], folder: str) -> dict[str, Any]:
+        """See `study.trial.preparation`."""
+        from study.trial.preparation import prepare
 
         self._use_threads()
-        judges = TrialFolder(Path(folder)).judges
-        return evaluator_for(TrialPlan.from_dict(plan).config.dataset, self._device, judges).facts()
+        known = {space: TrialPlan.from_dict(plan) for space, plan in plans.items()}
+        return prepare(known, TrialFolder(Path(folder)), self._device)
 
     async def pack_size(
         self, plan: dict[str, Any], largest: int, memory_share: float
@@ -105,10 +107,25 @@ class PackWorkers:
     ) -> tuple[int, list[dict[str, Any]]]:
         """See `PackWorker.pack_size`; the first worker measures. Meanwhile `check` is called."""
         asked = self._actors[self.names[0]].pack_size.remote(plan.to_dict(), largest, memory_share)
-        while not ray.wait([asked], timeout=CHECK_SECONDS)[0]:
-            check()
-        size: tuple[int, list[dict[str, Any]]] = ray.get(asked)
+        size: tuple[int, list[dict[str, Any]]] = _answer(asked, check)
         return size
+
+    def prepare(
+        self, plans: Mapping[str, TrialPlan], folder: str, check: Callable[[], None]
+    ) -> dict[str, Any]:
+        """See `PackWorker.prepare`; the first worker does it. Raises UserError: it can't be done."""
+        given = {space: plan.to_dict() for space, plan in plans.items()}
+        asked = self._actors[self.names[0]].prepare.remote(given, folder)
+        try:
+            facts: dict[str, Any] = _answer(asked, check)
+        except RayTaskError as error:
+            raise UserError(f"the study can't be prepared: {error.cause}") from error
+        return facts
+
+    def stop(self) -> None:
+        """End the processes, so that others can have what they held."""
+        for actor in self._actors.values():
+            ray.kill(actor)
 
     def assign(self, plan: TrialPlan) -> str:
         """The name of a worker for a new trial: one with room, the most companions, the fewest trials."""
@@ -128,3 +145,10 @@ class PackWorkers:
         name, _ = self._at.pop(trial_id, (None, None))
         if name is not None:
             self._actors[name].drop.remote(trial_id)
+
+
+def _answer(asked: Any, check: Callable[[], None]) -> Any:
+    """What an actor answers. Meanwhile `check` is called."""
+    while not ray.wait([asked], timeout=CHECK_SECONDS)[0]:
+        check()
+    return ray.get(asked)

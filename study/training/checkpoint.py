@@ -29,6 +29,12 @@ def save(pack: Pack, path: Path) -> None:
     write_whole(path, lambda temporary: torch.save(state_of(pack), temporary))
 
 
+def save_networks(pack: Pack, evaluation: int, path: Path) -> None:
+    """What is kept of a pack's best evaluation: its members' networks, without what training needs beside."""
+    state = {**members.networks_of(pack), "seeds": list(pack.seeds), "evaluation": evaluation}
+    write_whole(path, lambda temporary: torch.save(state, temporary))
+
+
 def load(pack: Pack, path: Path) -> None:
     """Put `pack` back to where it was saved.
 

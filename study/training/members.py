@@ -16,13 +16,20 @@ from study.training.pack import Pack
 ALL = slice(None)
 
 
-def state_of(pack: Pack, rows: slice = ALL) -> dict[str, Any]:
-    """What training from here depends on, of the members in `rows`; not the pack's counters."""
+def networks_of(pack: Pack, rows: slice = ALL) -> dict[str, Any]:
+    """The networks of the members in `rows`: parameters, and what they hold beside them."""
     return {
         "generator": pack.generator.values[rows],
         "critic": pack.critic.values[rows],
         "generator_buffers": _rows(pack.generator.buffers(), rows),
         "critic_buffers": _rows(pack.critic.buffers(), rows),
+    }
+
+
+def state_of(pack: Pack, rows: slice = ALL) -> dict[str, Any]:
+    """What training from here depends on, of the members in `rows`; not the pack's counters."""
+    return {
+        **networks_of(pack, rows),
         "generator_optimiser": _rows(pack.generator_optimiser.state_dict(), rows),
         "critic_optimiser": _rows(pack.critic_optimiser.state_dict(), rows),
         "streams": pack.streams.state_dict(rows),

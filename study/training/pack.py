@@ -145,6 +145,17 @@ class Pack:
         return samples
 
     @torch.no_grad()
+    def record_critic_statistics(self, real: Tensor) -> None:
+        """Store the batch-norm statistics of `real` (N, ...) in each critic that has batch norm.
+
+        They are for whoever loads a critic later: in training and in metrics a critic normalises every
+        batch with the batch's own statistics.
+        """
+        if self.critic.buffers():
+            self.critic.refresh()
+            record_statistics(self.critic.network, real.expand(len(self.seeds), *real.shape))
+
+    @torch.no_grad()
     def check_parameters(self) -> None:
         """Mark members that hold a non-finite parameter, or whose parameters have exploded."""
         for player, name in ((self.critic, "critic"), (self.generator, "generator")):

@@ -49,7 +49,7 @@ def measure(plan: TrialPlan, device: torch.device, largest: int, memory_share: f
     while trials == 1 or trials * len(plan.seeds) <= largest:
         try:
             with PeakMemory(device) as peak:
-                rate = _rate(plan, device, trials)
+                rate = iterations_per_second(plan, device, trials)
         except torch.OutOfMemoryError:
             if not sizes:
                 raise
@@ -68,7 +68,8 @@ def choose(sizes: list[PackSize]) -> int:
     return min(size.members for size in sizes if size.rate >= NEARLY * best)
 
 
-def _rate(plan: TrialPlan, device: torch.device, trials: int) -> float:
+def iterations_per_second(plan: TrialPlan, device: torch.device, trials: int) -> float:
+    """Generator iterations a second of all members of a pack of `trials` trials, timed for a moment."""
     data = load(plan.config.dataset, device)
     configs = [plan.config] * len(plan.seeds) * trials
     pack = Pack(configs, plan.seeds * trials, plan.study_seed, data.sample_shape, device, plan.precision)

@@ -19,7 +19,7 @@ from study.metrics.judge.evaluator import Evaluator, evaluator_for
 from study.metrics.stability import clamp_score
 from study.networks.ordinary import Ordinary
 from study.plan import TrialPlan
-from study.records.objective import objective, rank
+from study.records.objective import is_best_yet, objective, rank
 from study.records.schema import Row
 from study.records.trial_folder import RUNNING, Ending, TrialFolder
 from study.reporting.pictures import save_samples
@@ -92,6 +92,8 @@ def steps(
                 history += rows
                 folder.append(rows)
             with timing.part("checkpoint"):
+                if plan.keep_best and is_best_yet(plan, history):
+                    checkpoint.save_networks(pack, event.evaluation, folder.best)
                 checkpoint.save(pack, folder.checkpoint)
             with timing.part("record"):
                 evaluation = _judge(plan, history, is_finished(pack, plan.kimg), image)
@@ -112,6 +114,7 @@ def _evaluate(
     """Sample every member, draw the picture, and make one row per seed."""
     start = time.perf_counter()
     samples = pack.sample(evaluator.samples)
+    pack.record_critic_statistics(evaluator.real())
     divergences = pack.watch.divergences(plan.config.batch_size)
     last = progress.finished or progress.evaluation == 0
     metrics = [

@@ -78,7 +78,6 @@ class HollowTrainable(Trainable):
         kimg = rows[-1]["kimg"]
         folder.finish(Ending(state="completed", ended_by="budget", kimg=kimg, objective=objective))
         summary = {name: rows[-1][name] for name in ("kimg", "train_seconds", *(c.name for c in METERS))}
-        facts: dict[str, Any] = {"floor": {}, "classifier_accuracy": None}
         return {
             "objective": objective,
             "rank": objective,
@@ -86,7 +85,7 @@ class HollowTrainable(Trainable):
             "kimg": kimg,
             "state": "completed",
             "done": True,
-            "news": (summary, None, (str(os.getpid()), {}, 0.0), facts),
+            "news": (summary, None, (str(os.getpid()), {}, 0.0)),
         }
 
 

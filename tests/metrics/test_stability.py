@@ -172,5 +172,5 @@ def test_wilsons_bounds_solve_the_score_equation(n: int) -> None:
 
 @pytest.mark.parametrize(("failures", "n"), [(-1, 3), (4, 3), (0, 0)])
 def test_what_is_no_rate_is_refused(failures: int, n: int) -> None:
-    with pytest.raises(ValueError, match=f"{failures} failures of {n} is no rate"):
+    with pytest.raises(ValueError, match=f"{failures} failures of {n} is not a rate"):
         wilson_interval(failures, n)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from study.metrics import METRICS
-from study.records.objective import evaluations, objective, objectives, rank, ranks
+from study.records.objective import evaluations, is_best_yet, objective, objectives, rank, ranks
 from tests.studies import trial_plan
 
 PLAN = trial_plan(seeds=(0, 1, 2))
@@ -42,6 +42,24 @@ def test_a_trials_curve_has_one_objective_per_evaluation() -> None:
 
 def test_a_trial_without_evaluations_has_no_objective() -> None:
     assert objectives(PLAN, []) == []
+
+
+@pytest.mark.parametrize(
+    ("metric", "scores", "expected"),
+    [
+        ("w1", [6.0], True),
+        ("w1", [6.0, 5.0], True),
+        ("w1", [4.0, 6.0, 5.0], False),
+        ("w1", [6.0, 5.0, 5.0], False),  # no better
+        ("hq", [0.1, 0.5], True),
+        ("hq", [0.5, 0.1, 0.2], False),
+    ],
+)
+def test_an_evaluation_is_the_best_yet_if_it_is_better_than_all_before(
+    metric: str, scores: list[float], expected: bool
+) -> None:
+    history = [row for number, score in enumerate(scores) for row in rows(number, score, score, score)]
+    assert is_best_yet(replace(PLAN, metric=metric), history) is expected
 
 
 def judged(*values: float | None, metric: str = "w1", ceiling: float = 6.0) -> list[dict[str, Any]]:

@@ -96,7 +96,7 @@ def test_a_damaged_study_json_is_a_user_error(folder: StudyFolder, content: str)
 
 
 def test_a_folder_without_study_json_is_no_study(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"is no study: it has no study\.json"):
+    with pytest.raises(UserError, match=r"is not a study folder: it has no study\.json"):
         StudyFolder(tmp_path).plan()
 
 

@@ -118,7 +118,7 @@ def test_a_mangled_line_is_named_by_its_number(folder: TrialFolder, line: str) -
     with curves(folder).open("a") as file:
         file.write(line + "\n")
     folder.append(rows(1))
-    with pytest.raises(ValueError, match=r"curves\.jsonl, line 3 is no curve row"):
+    with pytest.raises(ValueError, match=r"curves\.jsonl, line 3 is not a row of a curve"):
         folder.rows()
 
 

@@ -22,7 +22,7 @@ from study.training.schedule import Progress, schedule
 from study.training.trainer import Due
 from study.trial.evaluation import Evaluation
 from study.trial.run import run
-from tests.packs import CPU
+from tests.packs import CPU, everything
 from tests.studies import trial_plan
 
 pytestmark = pytest.mark.usefixtures("cheap_transport")
@@ -136,6 +136,32 @@ def test_digits_are_judged_by_their_classifier(
     assert last.rows[0]["fd_floor"] < 0.1 * last.rows[0]["fd_ceiling"]
 
 
+# The best evaluation's networks
+
+NETWORKS = ("generator", "critic", "generator_buffers", "critic_buffers")
+
+
+def networks_in(path: Path) -> dict[str, object]:
+    state = torch.load(path, weights_only=True)
+    return everything({name: state[name] for name in NETWORKS})
+
+
+def test_the_best_evaluations_networks_are_kept(folder: TrialFolder) -> None:
+    trial = trial_plan(lr_g=0.05, lr_d=0.05, kimg=1.28)
+    seen = [(e.objective, networks_in(folder.checkpoint)) for e in run(trial, folder, CPU)]
+    best = min(range(len(seen)), key=lambda number: seen[number][0])
+    assert 0 < best < len(seen) - 1
+    kept = torch.load(folder.best, weights_only=True)
+    assert kept.keys() == {*NETWORKS, "seeds", "evaluation"}
+    assert (kept["seeds"], kept["evaluation"]) == ([0, 1], best)
+    assert networks_in(folder.best) == seen[best][1]
+
+
+def test_they_are_not_where_nobody_wants_them(folder: TrialFolder) -> None:
+    list(run(trial_plan(keep_best=False), folder, CPU))
+    assert [path.name for path in folder.checkpoint.parent.iterdir()] == ["pack.pt"]
+
+
 # Interruptions
 
 
@@ -165,9 +191,10 @@ class Killed(BaseException):
     """Stands for a SIGKILL: nothing catches it."""
 
 
-BEFORE_PICTURE, BEFORE_ROWS, BEFORE_CHECKPOINT, BEFORE_MARKER = (
+BEFORE_PICTURE, BEFORE_ROWS, BEFORE_BEST, BEFORE_CHECKPOINT, BEFORE_MARKER = (
     "study.trial.run.save_samples",
     "study.records.trial_folder.TrialFolder.append",
+    "study.trial.run.checkpoint.save_networks",
     "study.trial.run.checkpoint.save",
     "study.records.trial_folder.TrialFolder.finish",
 )
@@ -175,7 +202,10 @@ BEFORE_PICTURE, BEFORE_ROWS, BEFORE_CHECKPOINT, BEFORE_MARKER = (
 
 @pytest.mark.parametrize(
     ("moment", "at"),
-    [*product([BEFORE_PICTURE, BEFORE_ROWS, BEFORE_CHECKPOINT], [0, 2, 4]), (BEFORE_MARKER, 4)],
+    [
+        *product([BEFORE_PICTURE, BEFORE_ROWS, BEFORE_BEST, BEFORE_CHECKPOINT], [0, 2, 4]),
+        (BEFORE_MARKER, 4),
+    ],
 )
 def test_a_kill_between_two_writes_doubles_nothing(
     moment: str, at: int, folder: TrialFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -194,6 +224,7 @@ def test_a_kill_between_two_writes_doubles_nothing(
     *_, last = run(trial, folder, CPU)
     assert (last.state, last.ended_by) == ("completed", "budget")
     assert without_seconds(folder.rows()) == whole(trial, tmp_path)
+    assert networks_in(folder.best) == networks_in(TrialFolder(tmp_path / "whole").best)
     assert folder.ending() == ending_of(last)
 
 

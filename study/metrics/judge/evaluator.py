@@ -42,7 +42,12 @@ class Evaluator:
             self.judge, self.judge_sha256 = load_judge(dataset, arrays, judges)
         generator = torch.Generator().manual_seed(derive_seed("floor", dataset.name))
         chosen = torch.randperm(len(arrays.train), generator=generator)[: self.samples]
-        self.floor = self(as_floats(arrays.train[chosen.to(arrays.train.device)]))
+        self._chosen = chosen.to(arrays.train.device)
+        self.floor = self(self.real())
+
+    def real(self) -> Tensor:
+        """Those training samples that the floor is measured on, (at most `samples`, ...), as floats."""
+        return as_floats(self.arrays.train[self._chosen])
 
     @cached_property
     def held_out_features(self) -> Tensor:
