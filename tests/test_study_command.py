@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -418,3 +419,50 @@ def test_a_pack_worker_that_dies_is_followed_by_another(start: Start, tmp_path: 
     assert command.wait() == 0
     check_books(study, {"small": 5}, evaluations=9)
     assert set(states(study).values()) == {"completed"}
+
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def hinge(folder: Path) -> list[str]:
+    """Two trials, of three seeds, of the networks that the README declares: the command's arguments."""
+    (folder / "mine.py").write_text(README.partition("```python\n")[2].partition("```")[0])
+    (folder / "hinge.yaml").write_text(yaml.safe_dump(small(model="hinge")))
+    budget = ["--kimg", "2", "--eval-kimg", "0.5", "--trials", "2", "--concurrency", "1"]
+    return ["--space", "hinge.yaml", "--plugin", "mine.py", *TINY, "--seeds", "3", *budget]
+
+
+def test_a_study_of_a_plugin_is_killed_and_resumed_to_the_same_tables(start: Start, tmp_path: Path) -> None:
+    what = [*hinge(tmp_path), "--sampler", "qmc"]  # which a resumed study goes on with where it stood
+    whole = start(*what, "--name", "whole")
+    assert (whole.wait(), whole.err) == (0, "")
+    assert "the critic of hinge: members are computed one after another" in whole.out
+
+    (tmp_path / "gate").mkdir()
+    (tmp_path / "gate" / "hinge-00000").touch()
+    command = start(*what, "--name", "cut", gate=tmp_path / "gate")
+    wait_until_held(command, 1)
+    below = descendants(command.process.pid)
+    command.process.kill()
+    command.wait()
+    try:
+        resumed = start("--resume", "results/cut", "--plugin", "mine.py")
+        assert (resumed.wait(), resumed.err) == (0, "")
+    finally:
+        end_all(below)
+    studies = [StudyFolder(tmp_path / "results" / name) for name in ("whole", "cut")]
+    for name in TABLES:
+        tables = [table(study, name) for study in studies]
+        same = [c for c in tables[0].columns if not c.endswith("seconds") and c != "study"]
+        pd.testing.assert_frame_equal(tables[0][same], tables[1][same])
+    assert table(studies[0], "runs")["seed"].tolist() == [0, 1, 2] * 2
+    assert set(states(studies[0]).values()) == {"completed"}
+
+
+def test_trials_of_a_plugin_share_packs(start: Start, tmp_path: Path) -> None:
+    command = start(*hinge(tmp_path), "--pack", "6", "--name", "shared")
+    assert (command.wait(), command.err) == (0, "")
+    study = StudyFolder(tmp_path / "results" / "shared")
+    assert set(states(study).values()) == {"completed"}
+    (recorded,) = read_json(study.path / "study.json")["plan"]["plugins"]
+    assert Path(recorded["path"]) == (tmp_path / "mine.py").resolve()
