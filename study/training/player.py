@@ -30,7 +30,7 @@ class Player(Generic[Network]):
         network.to(device)
         self.network = network
         self.weights = list(network.parameters())
-        self._parts = list(network.parts) if isinstance(network, InParts) else [network]
+        self._parts: list[nn.Module] = list(network.parts) if isinstance(network, InParts) else [network]
         own = [[p.detach() for p in part.parameters()] for part in self._parts]
         self.values = torch.cat(
             [torch.cat([_in_memory_order(p).flatten(1) for p in part], 1) for part in own], MEMBER_DIM
