@@ -59,7 +59,7 @@ def everything(pack: Pack | Mapping[str, Any]) -> dict[str, object]:
 
 
 def without_statistics(pack: Pack) -> dict[str, object]:
-    """Everything but the batch-norm statistics, which evaluations leave behind and training has no use for."""
+    """Everything but the batch-norm statistics, which evaluations leave and training has no use for."""
     return {name: value for name, value in everything(pack).items() if "_buffers/" not in name}
 
 
