@@ -94,7 +94,7 @@ def _member(plan: TrialPlan, folder: TrialFolder, seed: int | str, evaluation: i
         return plan.seeds.index(int(seed))
     if seed != BEST:
         known = ", ".join(map(str, plan.seeds))
-        raise UserError(f"seed = {seed!r} is not one of {folder.path}: there are 'best' and {known}")
+        raise UserError(f"{folder.path} has no seed {seed!r}: there are {known}, and 'best'")
     try:
         rows = [row for row in folder.rows() if row["evaluation"] == evaluation]
     except ValueError as error:

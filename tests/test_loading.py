@@ -243,7 +243,7 @@ def nothing(_: TrialFolder) -> None:
 WRONG: dict[str, tuple[Callable[[TrialFolder], object], dict[str, Any], str]] = {
     "no folder": (lambda f: shutil.rmtree(f.path), {}, r"copy is not the folder of a trial: .*is missing"),
     "no plan": (lambda f: (f.path / "config.json").write_text("{"), {}, "is not the folder of a trial"),
-    "seed": (nothing, {"seed": 7}, "seed = 7 is not one of .*copy: there are 'best' and 0, 3, 5"),
+    "seed": (nothing, {"seed": 7}, "copy has no seed 7: there are 0, 3, 5, and 'best'"),
     "word": (nothing, {"evaluation": "first"}, "evaluation = 'first' is not one of best, last"),
     "plugins": (nothing, {"plugins": ["mine.py"]}, "plugins can't be loaded yet"),
     "no checkpoint": (lambda f: shutil.rmtree(f.best.parent), {}, "copy has no checkpoint yet"),
