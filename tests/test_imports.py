@@ -20,7 +20,7 @@ ROOMS = [
     *("declared", "config", "plan", "space"),
     *("networks", "training"),
     *("records", "plugins", "reporting", "trial", "runner"),
-    *("command", "results", "train", "tune"),
+    *("loading", "command", "results", "train", "tune"),
 ]
 
 ALLOWED = {"ray": {"runner"}, "optuna": {"runner"}, "wandb": {"reporting"}}  # frameworks and rooms
@@ -124,6 +124,7 @@ def test_this_test_sees_the_source() -> None:
 
 HEAVY = ("torch", "ray", "optuna", "wandb")
 CHEAP = {  # what importing a module must not load: --help answers within a second
+    "study": HEAVY,
     "study.plan": HEAVY,
     "study.space": HEAVY,
     "study.tune": HEAVY,

@@ -1,12 +1,18 @@
-"""The README's tables are those of the declarations."""
+"""The README's tables are those of the declarations, and its Python runs."""
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from study import results, train
 from study.data import DATASETS, KINDS, DatasetFamily
+from study.data.arrays import Arrays
 from study.metrics import METRICS
+from study.metrics.judge.classifier import Classifier
 from study.models import MODELS
 from study.records.schema import TABLES, columns, of_hyperparameters, of_metric
 
@@ -69,3 +75,27 @@ def tables() -> Iterator[Iterable[object]]:
 def test_a_table_is_made_from_the_declarations(made: object) -> None:
     expected = table(*made())  # type: ignore[operator]
     assert expected in README, f"put this into README.md:\n{expected}"
+
+
+def test_its_python_draws_the_best_trials_samples(
+    digits: Arrays,
+    classifier: Classifier,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    del digits, classifier  # asked for so that it is trained once for all test files
+    blocks = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    (code,) = (block for block in blocks if "study.load" in block)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("study.train.terminate_as_interrupt", lambda: None)
+    sizes = ["--width", "2", "--batch-size", "16", "--kimg", "0.32", "--eval-kimg", "0.16"]
+    for lr in ("1e-4", "1e-2"):
+        assert train.main(["--name", "tiny", *sizes, "--lr-g", lr, "--lr-d", lr]) == 0
+    assert results.main(["results/tiny"]) == 0
+    capsys.readouterr()
+    exec(code.replace("<study>", "tiny"), {})
+    assert "objective" in capsys.readouterr().out
+    picture = np.asarray(Image.open("samples.png"))
+    assert picture.shape == (8 * (16 + 2) + 2,) * 2 + (3,)  # images with a frame of two pixels
+    assert picture[2:, 2:].std() > 1

@@ -43,7 +43,8 @@ class Model:
             critic's loss; None for no penalty.
         clip: (critic parameters (M, P), alive (M,) bool, values), clamps the parameters of living members
             in place after each critic update; None for no clipping.
-        critic_batch_norm: whether the package's image critic has batch norm; none that is penalised may mix samples.
+        critic_batch_norm: whether the package's image critic has batch norm; none that is penalised may mix
+            samples.
         turns: n_critic -> the players' updates of one iteration, in order.
         hyperparameters: all that the model has, by name.
         generator: (latent_dim, sample_shape) -> a new module, (B, latent_dim) -> (B, *sample_shape), with

@@ -3,7 +3,7 @@
 They compute what `study.networks.dcgan` and `study.networks.mlp` compute; only where a number lies differs.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +48,7 @@ def has_batch_norm(network: nn.Sequential) -> bool:
     return any(isinstance(layer, nn.BatchNorm2d) for layer in network)
 
 
-def fill(network: nn.Sequential, values: Tensor, statistics: Iterable[Tensor]) -> nn.Sequential:
+def fill(network: nn.Sequential, values: Tensor, statistics: Sequence[Tensor]) -> nn.Sequential:
     """Give a plain network copies of one member's numbers.
 
     Args:
@@ -56,11 +56,13 @@ def fill(network: nn.Sequential, values: Tensor, statistics: Iterable[Tensor]) -
         statistics: mean and variance (C,) of each batch norm, in the order of the layers.
 
     Raises:
-        ValueError: `values` are those of a network of another shape.
+        ValueError: they are those of another network.
     """
     sizes = [parameter.numel() for parameter in network.parameters()]
-    if values.shape != (sum(sizes),):
-        raise ValueError(f"{sum(sizes)} parameters are needed, {values.numel()} are there")
+    norms = sum(isinstance(layer, nn.BatchNorm2d) for layer in network)
+    needed, there = (sum(sizes), 2 * norms), (values.numel(), len(statistics))
+    if needed != there:
+        raise ValueError(f"another network's numbers: {there} where {needed} are needed")
     blocks, moments = iter(values.split(sizes)), iter(statistics)
     layers, state = list(network), {}
     neighbours = zip([None, *layers[:-1]], layers, [*layers[1:], None], strict=True)

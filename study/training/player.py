@@ -76,6 +76,11 @@ class Player(Generic[Network]):
         return self._gradient
 
 
+def parted(values: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+    """One member's row of `Player.values`, (P,), as parameters of one network, with the shapes of `like`."""
+    return [own[0] for own in _views(values[None], [[parameter[None] for parameter in like]])]
+
+
 def _views(buffer: Tensor, like: Sequence[Sequence[Tensor]]) -> list[Tensor]:
     """The blocks of `buffer` (M, P) with the shapes of `like`: by part, those of (m, ...)."""
     views = []

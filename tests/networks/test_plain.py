@@ -1,5 +1,7 @@
 """A plain network of torch's own layers is one member of a pack, in another layout."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -30,7 +32,7 @@ def scrambled(model: str, shape: tuple[int, ...], precision: str = "fp32") -> Pa
     return pack
 
 
-def filled(network: nn.Sequential, player: Player[nn.Module]) -> nn.Sequential:
+def filled(network: nn.Sequential, player: Player[Any]) -> nn.Sequential:
     statistics = [own[MEMBER] for own in player.buffers().values()]
     return fill(network, player.values[MEMBER], statistics).eval()
 
@@ -103,5 +105,5 @@ def test_its_numbers_are_copies() -> None:
 
 def test_the_numbers_of_another_network_are_refused() -> None:
     pack = scrambled("dcgan", SHAPES["points"])
-    with pytest.raises(ValueError, match=r"parameters are needed, \d+ are there"):
+    with pytest.raises(ValueError, match="another network's numbers"):
         fill(plain_generator((2,), pack.config.latent_dim, pack.config.width), pack.generator.values[0], [])
