@@ -17,10 +17,10 @@ def load(
 ) -> "nn.Module":
     """A trial's generator as a plain torch.nn.Sequential, on the CPU, in float32 and in evaluation mode.
 
-    Of a model that brings networks of its own it is that module.
+    Of a model that brings networks of its own it is the user's module.
 
-    It maps latents (B, latent_dim) to samples (B, *sample_shape): of the latents of that evaluation the same
-    samples to 1e-5, or to 1e-2 where the trial computed with fewer digits (in bf16, or a GPU's convolutions).
+    It maps latents (B, latent_dim) to samples (B, *sample_shape). Of the evaluation's latents it makes the
+    evaluation's samples, to 1e-5, or to about 1e-2 where the trial computed in bf16 (or, on a GPU, in TF32).
     The trial may still be training.
 
     Args:

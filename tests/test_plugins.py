@@ -11,8 +11,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 import yaml
 
+import study
 from study import plugins, results, train, tune
 from study.command import run_command
 from study.data import load
@@ -24,6 +26,10 @@ from study.models import MODELS
 from study.plugins import REGISTRIES, Plugin, read, use
 from study.records.study_folder import StudyFolder
 from study.records.trial_folder import TrialFolder
+from study.training import checkpoint
+from study.training.pack import Pack
+from study.training.streams import generator_for
+from tests.packs import CPU
 from tests.studies import small, study_plan
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
@@ -89,6 +95,27 @@ def test_a_dataset_metrics_and_a_hyperparameter_of_ones_own_are_options() -> Non
     folder = trained("--plugin", file(CUBE), *chosen)
     assert folder.plan().config.margin == 0.7
     assert {"shift", "critic_gap"} <= folder.rows()[-1].keys()
+
+
+@pytest.mark.parametrize(("source", "dataset"), [(HINGE, "ring8"), (CUBE, "cube")])
+def test_a_trained_network_is_the_users_module_again(source: str, dataset: str) -> None:
+    folder = trained("--plugin", file(source), "--model", "hinge", "--dataset", dataset)
+    plan = folder.plan()
+    pack = Pack([plan.config] * 2, plan.seeds, plan.study_seed, load(dataset, CPU).sample_shape, CPU)
+    checkpoint.load(pack, folder.checkpoint)
+    n = evaluator_for(dataset, CPU).samples
+    samples = pack.sample(n)
+    forget()
+    with pytest.raises(UserError, match=r"was made with --plugin .*mine\.py \(sha256 \w+\): give it again"):
+        study.load(folder.path)
+    generator = study.load(folder.path, seed=1, evaluation="last", plugins=["mine.py"])
+    latents = torch.randn(
+        n, plan.config.latent_dim, generator=generator_for(plan.study_seed, 1, "evaluation", CPU)
+    )
+    torch.testing.assert_close(generator(latents), samples[1], rtol=0, atol=1e-5)
+    critic = study.load(folder.path, seed=1, evaluation="last", plugins=["mine.py"], critic=True)
+    scores = pack.critic.network.eval()(samples)[1]
+    torch.testing.assert_close(critic(samples[1]).flatten(), scores, rtol=1e-5, atol=1e-5)
 
 
 def test_tables_are_rebuilt_without_the_plugin() -> None:
