@@ -114,6 +114,7 @@ def test_a_trained_network_is_the_users_module_again(source: str, dataset: str) 
     )
     torch.testing.assert_close(generator(latents), samples[1], rtol=0, atol=1e-5)
     critic = study.load(folder.path, seed=1, evaluation="last", plugins=["mine.py"], critic=True)
+    pack.critic.refresh()
     scores = pack.critic.network.eval()(samples)[1]
     torch.testing.assert_close(critic(samples[1]).flatten(), scores, rtol=1e-5, atol=1e-5)
 
@@ -237,7 +238,7 @@ WRONG = {
         "import json\njson.loads('')"
     ),
     "missing 1 required keyword-only argument: 'critic_loss' (HERE:": HINGE.replace(
-        "critic_loss=critic_loss, ", ""
+        "critic_loss=critic_loss,", ""
     ),
     "declares no model, dataset or metric": "from study.models.dcgan import DCGAN",
     "it declares the model dcgan a second time": HINGE.replace('"hinge"', '"dcgan"'),
@@ -245,7 +246,9 @@ WRONG = {
         "    defaults=", '    own=(Hyperparameter(name="lambda_gp", meaning="", default=1.0),), defaults='
     ).replace("import Model", "import Hyperparameter, Model"),
     "kimg is a column already": CUBE.replace("def shift(", "def kimg("),
-    "must turn (2, 2) into (2, 2), and gives (2, 3)": HINGE.replace("*sample_shape))", "3))"),
+    "must turn (2, 2) into (2, 2), and gives (2, 3)": HINGE.replace(
+        "nn.Linear(128, *sample_shape)", "nn.Linear(128, 3)"
+    ),
     "the critic of hinge can't be built: NameError: name 'nm' is not defined (HERE:": HINGE.replace(
         "first, last = nn", "first, last = nm"
     ),
