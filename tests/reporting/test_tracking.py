@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tracker.finish("failed", {"reason": "nan_loss"}, failed=True)
     tracker.start("unfinished", {})
     tracker.log("unfinished", {"modes": 3.0}, step=1)
-    tracker.close()
+    tracker.close(timeout_seconds=120)
     return folder
 
 
@@ -133,7 +133,7 @@ def test_nothing_is_written_to_the_console_without_a_login(tmp_path: Path) -> No
         "tracker.start('a', {})\n"
         "tracker.log('a', {'x': 1.0}, 1)\n"
         "tracker.finish('a', {})\n"
-        "tracker.close()\n"
+        "tracker.close(timeout_seconds=120)\n"
     )
     ended = subprocess.run(
         [sys.executable, str(script)],
@@ -152,7 +152,7 @@ def test_online_without_a_login_is_offline_and_says_so(
 ) -> None:
     tracker = Tracker("online", tmp_path, "gan", GROUP)
     tracker.start(RUN, {})
-    tracker.close()
+    tracker.close(timeout_seconds=120)
     assert capsys.readouterr().err == "W&B has no login here; the runs are kept offline.\n"
     assert len(list(tmp_path.glob("wandb/offline-run-*"))) == 1
 
@@ -162,7 +162,7 @@ def test_a_sweeps_run_keeps_the_id_its_agent_gave(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("WANDB_RUN_ID", "agents-id")
     tracker = Tracker("offline", tmp_path, "gan", GROUP)
     tracker.start(RUN, {})
-    tracker.close()
+    tracker.close(timeout_seconds=120)
     (path,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
     assert path.name == "run-agents-id.wandb"
 
@@ -256,7 +256,7 @@ def test_online_a_resumed_study_continues_its_own_runs_only(
     for folder in ("a", second):
         tracker = Tracker("auto", tmp_path / folder, "gan", GROUP)
         tracker.start(RUN, {})
-        tracker.close()
+        tracker.close(timeout_seconds=120)
     first, again = inits(tmp_path)
     assert first["resume"] == again["resume"] == "allow"
     assert (first["id"] == again["id"]) is same
@@ -267,7 +267,7 @@ def test_offline_a_run_tried_again_gets_a_new_id(tmp_path: Path, stand_in: Calla
     tracker = Tracker("offline", tmp_path, "gan", GROUP)
     tracker.start(RUN, {})
     tracker.start(RUN, {})
-    tracker.close()
+    tracker.close(timeout_seconds=120)
     first, again = inits(tmp_path)
     assert first["id"] != again["id"]
 
@@ -280,7 +280,7 @@ def test_a_server_out_of_reach_leaves_the_study_offline(
     tracker = Tracker("auto", tmp_path, "gan", GROUP)
     tracker.start("a", {})
     tracker.start("b", {})
-    tracker.close()
+    tracker.close(timeout_seconds=120)
     assert [options["mode"] for options in inits(tmp_path)] == ["online", "offline", "offline"]
     line = "W&B cannot be reached (Error: no answer); runs are kept offline from now.\n"
     assert capsys.readouterr().err == line
@@ -316,7 +316,7 @@ def test_a_child_that_dies_is_told_of_once(
     wait_for(lambda: gone(pid))
     tracker.start(RUN, {})
     tracker.log(RUN, {"modes": 1.0}, step=1)
-    tracker.close()
+    tracker.close(timeout_seconds=120)
     assert capsys.readouterr().err == STOPPED.format("its process ended with code -9")
 
 
@@ -329,7 +329,7 @@ def test_a_fault_in_wandb_is_told_of_once(
     wait_for(lambda: gone(pid))
     tracker.start(RUN, {})
     tracker.finish(RUN, {})
-    tracker.close()
+    tracker.close(timeout_seconds=120)
     assert capsys.readouterr().err == STOPPED.format("ImportError: no such library")
 
 
@@ -349,7 +349,7 @@ def test_close_can_be_called_again(tmp_path: Path, stand_in: Callable[[str], Non
     stand_in("import time; time.sleep(60)")
     tracker = Tracker("offline", tmp_path, "gan", GROUP)
     tracker.close(timeout_seconds=0.2)
-    tracker.close()
+    tracker.close(timeout_seconds=120)
     tracker.log(RUN, {"modes": 1.0}, step=1)
     assert tracker._process is None
 
@@ -364,7 +364,7 @@ def test_disabled_starts_and_writes_nothing(
     tracker.log(RUN, {"modes": 1.0}, step=1)
     tracker.finish(RUN, {})
     assert tracker._process is None
-    tracker.close()
+    tracker.close(timeout_seconds=120)
     assert list(tmp_path.iterdir()) == []
 
 
