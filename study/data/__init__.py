@@ -20,7 +20,7 @@ DATASETS.collect_package(__name__)
 PART_NAMES = {
     "train": "for training",
     "held_out": "for selection",
-    "test": "for a test (no search sees them)",
+    "test": "for a test that no search sees",
 }
 
 
@@ -71,9 +71,15 @@ def facts(dataset: Dataset) -> tuple[dict[str, Any], list[str]]:
             raise
         except Exception as error:
             raise UserError(f"the dataset {dataset.name} can't be loaded: {last_line(error)}") from error
-        kept = {"number": arrays.number, "sha256": arrays.fingerprint}
+        kept = {
+            "number": arrays.number,
+            "sha256": arrays.fingerprint,
+            "bytes": {"train": arrays.train.nbytes},
+        }
     parts = ", ".join(f"{number:,} {PART_NAMES[part]}" for part, number in kept["number"].items())
-    lines = [f"data: {parts}; each {'x'.join(map(str, dataset.sample_shape))}"]
+    shape = "x".join(map(str, dataset.sample_shape))
+    memory = sum(kept["bytes"].values()) / 1e6
+    lines = [f"data: {parts}; each {shape}; {memory:,.3g} MB in all, which a machine's processes share"]
     fingerprint = {"kind": dataset.kind, "sample_shape": list(dataset.sample_shape)}
     return (
         fingerprint | {name: kept[name] for name in ("number", "sha256")},

@@ -103,14 +103,15 @@ def _decode_all(
         grey = all(h.grey for _, h in readable)
         decode = partial(_decode, side=chosen, grey=grey)
         decoded = pool.map(decode, [f for f, _ in readable])
-        images, kept = [], []
+        images = np.empty((len(readable), 1 if grey else 3, chosen, chosen), dtype=np.uint8)
+        kept: list[Path] = []
         for (file, _), pixels in zip(
             readable, track(decoded, "decoding images", total=len(readable), transient=True), strict=True
         ):
             if isinstance(pixels, str):
                 corrupt[file] = pixels
             else:
-                images.append(pixels)
+                images[len(kept)] = pixels
                 kept.append(file)
     _check_corrupt(folder, corrupt, len(files))
     if len(kept) < LEAST:
@@ -122,7 +123,7 @@ def _decode_all(
         "classes": names,
         "notes": _notes(folder, [h for _, h in readable], corrupt, chosen, grey, names),
     }
-    return in_parts(np.stack(images), labels), facts
+    return in_parts(images[: len(kept)], labels), facts
 
 
 def _check_corrupt(folder: Path, corrupt: dict[Path, str], n: int) -> None:

@@ -14,6 +14,7 @@ from study.training.pack import Pack
 
 NEARLY = 0.95  # of the best throughput
 SECONDS = 0.5  # of iterations, timed, for each size
+SLOW_SECONDS = 3.0  # of all iterations, those that warm up among them
 SPARED = 0.3  # of the memory there is, for evaluation and for trials' own copies
 
 
@@ -74,15 +75,14 @@ def iterations_per_second(plan: TrialPlan, device: torch.device, trials: int) ->
     configs = [plan.config] * len(plan.seeds) * trials
     pack = Pack(configs, plan.seeds * trials, plan.study_seed, data.sample_shape, device, plan.precision)
     iterate = iterations_of(pack, data.train)
-    for _ in range(WARM_UP + 1):
+    times: list[float] = []
+    while sum(times[WARM_UP + 1 :]) < SECONDS and sum(times) < SLOW_SECONDS:
+        start = time.perf_counter()
         iterate()
-    _finish(device)
-    start, made = time.perf_counter(), 0
-    while time.perf_counter() - start < SECONDS:
-        iterate()
-        made += 1
         _finish(device)
-    return made * len(configs) / (time.perf_counter() - start)
+        times.append(time.perf_counter() - start)
+    timed = times[WARM_UP + 1 :] or times[-1:]  # iterations that are slow need no warming up
+    return len(timed) * len(configs) / sum(timed)
 
 
 def _finish(device: torch.device) -> None:

@@ -47,7 +47,7 @@ def rates(monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
         peak.bytes = trials * 200 << 20
         return given[trials]
 
-    monkeypatch.setattr(pack_size, "_rate", rate)
+    monkeypatch.setattr(pack_size, "iterations_per_second", rate)
     monkeypatch.setattr(pack_size, "PeakMemory", lambda _: nullcontext(peak))
     monkeypatch.setattr(pack_size, "free_memory", lambda _: 1000 << 20)
     return given
