@@ -43,11 +43,10 @@ def remember(declared: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
     """
     try:
         for values in declared.get("datasets", ()):
-            DATASETS.recall(
-                Dataset(**{**values, "sample_shape": tuple(values["sample_shape"])}, load=_again(values))
-            )
+            given = {**_only(values, DATASET), "sample_shape": tuple(values["sample_shape"])}
+            DATASETS.recall(Dataset(**given, load=_again(values)))
         for values in declared.get("metrics", ()):
-            given = {name: value for name, value in values.items() if name != "needs"}
+            given = _only(values, METRIC)
             METRICS.recall(Metric(**given, compute=_absent("metric", values["name"], values["needs"])))
         for values in declared.get("models", ()):
             own = tuple(
@@ -55,9 +54,14 @@ def remember(declared: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
                 for h in values["own"]
             )
             absent = _absent("model", values["name"])
-            MODELS.recall(Model(**{**values, "own": own}, critic_loss=absent, generator_loss=absent))
+            given = {**_only(values, MODEL), "own": own}
+            MODELS.recall(Model(**given, critic_loss=absent, generator_loss=absent))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"what the study declares makes no sense: {error!r}") from error
+
+
+def _only(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: values[name] for name in names}
 
 
 def _fields(declaration: Any, names: Iterable[str]) -> dict[str, Any]:

@@ -41,7 +41,10 @@ def load(
     config, shape = plan.config, dataset_named(plan.config.dataset).sample_shape
     own = blueprint(MODELS[config.model], CRITIC if critic else GENERATOR, config.latent_dim, shape)
     if own is not None:
-        return _own_network(own, state, member).requires_grad_(False).eval()
+        try:
+            return _own_network(own, state, member).requires_grad_(False).eval()
+        except (KeyError, IndexError, RuntimeError) as error:
+            raise UserError(f"the checkpoint of {folder.path} holds another {own.player}") from error
     if critic:
         network = plain_critic(shape, config.width, batch_norm=MODELS[config.model].critic_batch_norm)
     else:
@@ -66,12 +69,13 @@ def _own_network(own: Blueprint, state: dict[str, Any], member: int) -> nn.Modul
     """The module that a user's model brings, with one member's parameters and buffers."""
     network = own.build(seed=0)
     parameters = dict(network.named_parameters())
-    values = zip(parameters, parted(state[own.player][member], list(parameters.values())), strict=True)
-    buffers = {name.removeprefix("module."): v[member] for name, v in state[f"{own.player}_buffers"].items()}
-    known = {name for name, _ in network.named_buffers()}
-    network.load_state_dict(
-        {**dict(values), **{name: v for name, v in buffers.items() if name in known}}, strict=False
-    )
+    values = parted(state[own.player][member], list(parameters.values()))
+    saved = {name.removeprefix("module."): v[member] for name, v in state[f"{own.player}_buffers"].items()}
+    with torch.no_grad():
+        for parameter, value in zip(parameters.values(), values, strict=True):
+            parameter.copy_(value)
+        for name, buffer in network.named_buffers():
+            buffer.copy_(saved[name])
     return network
 
 

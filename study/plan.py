@@ -59,6 +59,7 @@ class TrialPlan:
 
     def __post_init__(self) -> None:
         _check_budget(self.kimg, self.eval_kimg)
+        _check_records(self.fingerprint, self.plugins)
         _check_precision(self.precision, self.config.model)
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise ConfigError(f"seeds = {self.seeds!r}: it must be one or more different seeds")
@@ -139,6 +140,7 @@ class StudyPlan:
                 f"{self.seeds} members of a trial"
             )
         _check_budget(self.kimg, self.eval_kimg)
+        _check_records(self.fingerprint, self.plugins)
 
     @property
     def resources(self) -> Resources:
@@ -176,6 +178,15 @@ class StudyPlan:
     def from_dict(cls, values: Mapping[str, Any]) -> "StudyPlan":
         remember(values.get("declared", {}))
         return cls(**values)
+
+
+def _check_records(fingerprint: Any, plugins: Any) -> None:
+    if not isinstance(fingerprint, dict) or not isinstance(fingerprint.get("sha256", ""), str):
+        raise ConfigError(f"fingerprint = {fingerprint!r} is not that of data")
+    if not isinstance(plugins, list) or not all(
+        isinstance(plugin, dict) and {"path", "sha256"} <= plugin.keys() for plugin in plugins
+    ):
+        raise ConfigError(f"plugins = {plugins!r} must be a list of paths and hashes")
 
 
 def check_study_name(name: str) -> str:

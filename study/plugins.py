@@ -67,14 +67,25 @@ def use(plugin: Plugin) -> None:
     """
     if plugin.sha256 in _IN_USE:
         return
-    before = {id(declared) for registry in REGISTRIES for declared in registry.values()}
+    before = [dict(registry) for registry in REGISTRIES]
     module = ModuleType(f"study_plugin_{plugin.sha256[:HASH_SHOWN]}")
     module.__file__ = plugin.path
     sys.modules[module.__name__] = module  # where pickle, dataclasses and the like look for it
     try:
+        _take_in(plugin, module, before)
+    except UserError:
+        del sys.modules[module.__name__]
+        for registry, known in zip(REGISTRIES, before, strict=True):
+            registry.clear()
+            registry.update(known)
+        raise
+    _IN_USE[plugin.sha256] = plugin
+
+
+def _take_in(plugin: Plugin, module: ModuleType, before: Sequence[dict[str, Any]]) -> None:
+    try:
         exec(compile(plugin.source, plugin.path, "exec"), vars(module))
     except (Exception, SystemExit) as error:
-        del sys.modules[module.__name__]
         raise UserError(f"--plugin {plugin.path} can't be imported: {last_line(error)}") from error
     try:
         for registry in REGISTRIES:
@@ -84,10 +95,11 @@ def use(plugin: Plugin) -> None:
             columns(table, METRICS)
     except ValueError as error:
         said = str(error).replace(module.__name__, "it")
-        raise UserError(f"--plugin {plugin.path}: {said}") from error
-    if before == {id(declared) for registry in REGISTRIES for declared in registry.values()}:
+        used = [p.shown for p in _IN_USE.values() if Path(p.path).name == Path(plugin.path).name]
+        other = f"; {used[0]} is in use: start a new Python" if used else ""
+        raise UserError(f"--plugin {plugin.path}: {said}{other}") from error
+    if all(known == registry for known, registry in zip(before, REGISTRIES, strict=True)):
         raise UserError(f"--plugin {plugin.path} declares no model, dataset or metric")
-    _IN_USE[plugin.sha256] = plugin
 
 
 def to_send(recorded: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:

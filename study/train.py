@@ -88,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
         help="Weights & Biases; by default on only under a sweep's agent",
     )
     group = p.add_argument_group("hyperparameters (defaults depend on model and data)")
-    titles = "; ".join(f"{name}: {model.title}" for name, model in MODELS.items())
+    titles = "; ".join(f"{name}: {model.title}" for name, model in MODELS.items()).replace("%", "%%")
     group.add_argument("--model", help=f"{titles} (default: {MODELS.default.name})")
     add_data_options(group)
     add_plugin_option(p)
@@ -98,7 +98,7 @@ def parser() -> argparse.ArgumentParser:
             dest=name,
             type=hyperparameter.type,
             metavar=hyperparameter.type.__name__.upper(),
-            help=f"{hyperparameter.meaning}; {hyperparameter.describe()}",
+            help=f"{hyperparameter.meaning}; {hyperparameter.describe()}".replace("%", "%%"),
         )
     return p
 

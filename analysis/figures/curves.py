@@ -28,7 +28,8 @@ def learning_curves(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
         best = _best(trials, curves, metric)
         for trial_id, curve in sorted(curves.groupby("trial_id"), key=lambda item: item[0] == best):
             colour = BLUE if trial_id == best else ORANGE if curve["diverged"].any() else GREY
-            seeds = curve.dropna(subset=[name]).groupby("kimg")[name]
+            all_seeds = curve.groupby("kimg")[name].filter(lambda values: values.notna().all())
+            seeds = curve.loc[all_seeds.index].groupby("kimg")[name]
             mean, low, high = seeds.mean(), seeds.min(), seeds.max()
             wide = 2.0 if trial_id == best else 1.0
             axes.plot(mean.index, mean, color=colour, linewidth=wide, marker="o", markersize=wide + 1)
@@ -55,12 +56,18 @@ def learning_curves(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
 
 
 def _best(trials: pd.DataFrame, curves: pd.DataFrame, metric: str) -> str | None:
-    """The completed trial with the best objective: that is nearer to what real data score."""
+    """The completed trial with the best objective."""
     completed = trials[trials["state"] == "completed"].dropna(subset=["objective"])
     if completed.empty:
         return None
-    floor = curves[f"{metric}_floor"].dropna().iloc[0]
-    return str(completed.loc[(completed["objective"] - floor).abs().idxmin(), "trial_id"])
+    ranked = completed.sort_values("objective", ascending=not _is_higher_better(curves, metric))
+    return str(ranked["trial_id"].iloc[0])
+
+
+def _is_higher_better(curves: pd.DataFrame, metric: str) -> bool:
+    """Real data score better than untrained generators do; of a metric that has no floor, lower is better."""
+    floor, ceiling = (curves[f"{metric}_{end}"].dropna() for end in ("floor", "ceiling"))
+    return bool(len(floor) and len(ceiling) and floor.iloc[0] > ceiling.mean())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -91,7 +91,10 @@ def _of_family(name: str, options: Mapping[str, Any]) -> Dataset:
     stem, _, argument = name.partition(":")
     family = DATASETS.get(stem)
     if not isinstance(family, DatasetFamily) or not argument:
-        own = "folder" if Path(name).is_dir() else "array" if Path(name).is_file() else ""
+        try:
+            own = "folder" if Path(name).is_dir() else "array" if Path(name).is_file() else ""
+        except OSError:  # no path at all
+            own = ""
         meant = f"; did you mean {own}:{name}?" if own else ""
         raise UserError(not_one_of("dataset", name, dataset_names()) + meant)
     for option in options:
@@ -104,9 +107,12 @@ def _of_family(name: str, options: Mapping[str, Any]) -> Dataset:
 
 def check_contents(name: str, fingerprint: Mapping[str, Any]) -> None:
     """Raise UserError where a dataset's contents are not those of a fingerprint (if there is one)."""
-    found, _ = facts(prepare(name, **dataset_named(name).options))
+    options = dataset_named(name).options if ":" in name else {}
+    found, _ = facts(prepare(name, **options))
     if fingerprint and found["sha256"] != fingerprint.get("sha256"):
-        raise UserError(f"the data of {name} have changed since they were first used here: nothing can go on")
+        raise UserError(
+            f"the data of {name} have changed since they were first used here, so training cannot continue"
+        )
 
 
 def file_name(dataset: str) -> str:

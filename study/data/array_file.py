@@ -4,12 +4,13 @@ import hashlib
 import json
 import re
 import zipfile
+import zlib
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study.data.declaration import Dataset, DatasetFamily
-from study.data.store import in_parts, stored
+from study.data.store import absolute, in_parts, stored
 from study.errors import UserError, some_of
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def of(path: str) -> Dataset:
     Raises UserError: it can't be read, is neither points nor square images, is too small, or has values that
     are not finite or out of range.
     """
-    file = Path(path).expanduser().resolve()
+    file = absolute(path)
     try:
         state = file.stat()
     except OSError as error:
@@ -60,7 +61,9 @@ def _make(file: Path) -> "tuple[dict[str, np.ndarray], dict[str, Any]]":
         )
     if len(items) < LEAST:
         raise UserError(f"{file} holds {len(items)} items: a study needs at least {LEAST}")
-    if items.dtype.kind == "f":
+    if items.dtype != np.uint8 or items.ndim == 2:
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+            items = items.astype(np.float32, copy=False)
         finite = np.isfinite(items).reshape(len(items), -1).all(axis=1)
         if not finite.all():
             where = some_of(str(i) for i in np.flatnonzero(~finite))
@@ -70,8 +73,6 @@ def _make(file: Path) -> "tuple[dict[str, np.ndarray], dict[str, Any]]":
     if kind == "images":
         items = items[:, None] if items.ndim == 3 else items
         items = _square(file, items, notes)
-    if items.dtype != np.uint8 or kind == "points":
-        items = items.astype(np.float32)
     modes = None
     if labels is not None:
         labels, modes = _classes(file, labels, len(items))
@@ -95,10 +96,10 @@ def _read(file: Path) -> "tuple[np.ndarray, np.ndarray | None]":
         if isinstance(found, np.ndarray):
             return found, None
         arrays = dict(found)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         if re.search("Object arrays|Python objects", str(error)):
             raise UserError(f"{file} holds objects, not numbers: it can't be read safely") from error
-        raise UserError(f"{file} is not an array of numpy's (.npy or .npz)") from error
+        raise UserError(f"{file} is not a readable NumPy file (.npy or .npz)") from error
     labels = arrays.pop(LABELS, None)
     if len(arrays) != 1:
         raise UserError(
@@ -139,7 +140,7 @@ def _classes(file: Path, labels: "np.ndarray", n: int) -> "tuple[np.ndarray, int
 
     if labels.shape != (n,) or labels.dtype.kind not in "uibUS":
         raise UserError(
-            f"{file}: labels are {labels.dtype} of shape {labels.shape}; {n} whole numbers or words are due"
+            f"{file}: labels must be {n} whole numbers or words, not {labels.dtype} of shape {labels.shape}"
         )
     values, classes = np.unique(labels, return_inverse=True)
     if len(values) < 2:

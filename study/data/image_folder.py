@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study.data.declaration import Dataset, DatasetFamily
-from study.data.store import Stored, in_parts, stored
+from study.data.store import Stored, absolute, in_parts, stored
 from study.errors import UserError, some_of
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def of(path: str, side: int | None = None) -> Dataset:
     Raises UserError: the folder is empty, holds fewer than 100 images or more than 1% that can't be read, or
     `side` is not 8, 16, 32, ...
     """
-    folder = Path(path).expanduser().resolve()
+    folder = absolute(path)
     if side is not None and (side < SMALLEST_SIDE or side & (side - 1)):
         raise UserError(f"--side {side} must be a power of two: 8, 16, 32, 64, ...")
     name = f"folder:{folder}"
@@ -65,7 +65,7 @@ def of(path: str, side: int | None = None) -> Dataset:
 def _stored(folder: Path, side: int | None) -> Stored:
     try:
         files = sorted(_images(folder))
-        listing = [(str(f.relative_to(folder)), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+        listing = [(str(f.relative_to(folder)), *_stamp(f)) for f in files]
     except OSError as error:
         raise UserError(f"{folder} can't be read: {error.strerror}") from error
     if not files:
@@ -85,6 +85,15 @@ def _images(folder: Path) -> Iterator[Path]:
         for file in files:
             if Path(file).suffix.lower() in SUFFIXES and not file.startswith("."):
                 yield Path(parent, file)
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    """What changes with a file's contents; of a link to nothing, which counts as corrupt, zeros."""
+    try:
+        state = file.stat()
+    except FileNotFoundError:
+        return 0, 0
+    return state.st_size, state.st_mtime_ns
 
 
 def _decode_all(

@@ -72,8 +72,15 @@ def stored(key: str, make: "Callable[[], tuple[dict[str, np.ndarray], dict[str, 
     Raises UserError where the cache can't be written, and what `make` raises; then nothing is kept.
     """
     found = Stored(key)
-    found.path.parent.mkdir(exist_ok=True)
-    with FileLock(found.path.with_name(key + ".lock")):
+    try:
+        found.path.parent.mkdir(exist_ok=True)
+        lock = FileLock(found.path.with_name(key + ".lock"))
+        lock.acquire()
+    except OSError as error:
+        reason = f"{found.path.parent} can't be written: {error.strerror}"
+        raise UserError(f"the cache folder {reason}") from error
+    with lock:
+        lock.release()  # `with` holds it once more
         if not found.is_whole():
             arrays, told = make()
             number = {part: len(arrays[part]) for part in ("train", "held_out", "test") if part in arrays}
@@ -110,20 +117,22 @@ LARGEST_PART = 10_000
 
 
 def split(labels: "np.ndarray | None", n: int) -> "dict[str, np.ndarray]":
-    """Indices of `n` items for training, selection (`held_out`) and `test`, the same each time.
+    """Indices of `n` items for training, selection (`held_out`) and `test`, shuffled, the same each time.
 
-    Of every class, or of all, 15% each are for selection and test, 10,000 in all at most.
+    15% each are for selection and test, at most 10,000; each class gives them its share, to within one.
     """
     import numpy as np
 
     rng = np.random.default_rng(0)
-    share = min(SHARE, LARGEST_PART / n)
-    parts: dict[str, list[np.ndarray]] = {"train": [], "held_out": [], "test": []}
-    for own in [np.arange(n)] if labels is None else [np.flatnonzero(labels == c) for c in np.unique(labels)]:
-        order, size = rng.permutation(own), round(share * len(own))
-        for part, some in zip(("held_out", "test", "train"), np.split(order, (size, 2 * size)), strict=True):
-            parts[part].append(some)
-    return {part: np.sort(np.concatenate(indices)) for part, indices in parts.items()}
+    order = rng.permutation(n)
+    if labels is not None:
+        order = order[np.argsort(labels[order], kind="stable")]  # class by class
+    size = round(min(SHARE, LARGEST_PART / n) * n)
+    evenly = np.arange(size) * n / size
+    chosen = {"held_out": order[(evenly + 0.25 * n / size).astype(int)]}
+    chosen["test"] = order[(evenly + 0.75 * n / size).astype(int)]
+    chosen["train"] = np.setdiff1d(order, np.concatenate(list(chosen.values())))
+    return {part: rng.permutation(indices) for part, indices in chosen.items()}
 
 
 def in_parts(items: "np.ndarray", labels: "np.ndarray | None") -> "dict[str, np.ndarray]":
@@ -134,3 +143,11 @@ def in_parts(items: "np.ndarray", labels: "np.ndarray | None") -> "dict[str, np.
         if labels is not None:
             found["labels" if part == "train" else f"{part}_labels"] = labels[indices]
     return found
+
+
+def absolute(path: str) -> Path:
+    """A user's path, which may begin with ~. Raises UserError where there is no such user."""
+    try:
+        return Path(path).expanduser().resolve()
+    except RuntimeError as error:
+        raise UserError(f"{path} can't be found: {error}") from error

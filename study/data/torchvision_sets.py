@@ -3,7 +3,9 @@
 They are looked for in GAN_STUDY_DATA (`--data-dir`), and downloaded there on first use.
 """
 
+import hashlib
 import os
+import struct
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -28,7 +30,8 @@ def data_folder() -> Path:
 
 def prepare(title: str, subfolder: str) -> Stored:
     """The set as it is kept. Raises UserError: it is not there and can't be downloaded."""
-    return stored(f"{title.lower()}-{RECIPE}", partial(_make, title, subfolder))
+    place = hashlib.sha256(str(data_folder().resolve()).encode()).hexdigest()[:16]
+    return stored(f"{title.lower()}-{RECIPE}-{place}", partial(_make, title, subfolder))
 
 
 def _make(title: str, subfolder: str) -> "tuple[dict[str, np.ndarray], dict[str, Any]]":
@@ -55,7 +58,9 @@ def _read(title: str, subfolder: str, *, train: bool) -> "tuple[np.ndarray, np.n
             found = reader(root, train=train, download=False)
         except RuntimeError:  # not there
             found = reader(root, train=train, download=True)
-    except (RuntimeError, OSError, ValueError, EOFError) as error:
+    except (AssertionError, KeyError, ValueError, EOFError, struct.error) as error:
+        raise UserError(f"the files of {title} in {root / subfolder} are damaged: {error!r}") from error
+    except (RuntimeError, OSError) as error:
         raise UserError(
             f"{title} is neither in {root / subfolder} nor can it be downloaded: put the set's files there, "
             "or say with --data-dir where the folder is"

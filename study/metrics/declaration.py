@@ -1,6 +1,7 @@
 """What a metric declares: one function of arrays, and what is to be known of it."""
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -63,6 +64,10 @@ class Metric:
                 raise ValueError(
                     f"the metric {self.name} asks for {need!r}, which is not one of {', '.join(NEEDS)}"
                 )
+        if self.worst is not None and not math.isfinite(self.worst):
+            raise ValueError(
+                f"the metric {self.name}: worst is {self.worst!r}, which must be a finite number"
+            )
         if not self.samples:
             raise ValueError(f"the metric {self.name} declares no samples of any kind of data")
         if self.when not in (EVERY, LAST):

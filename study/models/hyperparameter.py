@@ -22,7 +22,7 @@ RESERVED = {
         "metric",
         "aggregate",
     ),
-    *("precision", "results", "resume", "threads", "wandb", "help", "side", "data_dir"),
+    *("precision", "results", "resume", "threads", "wandb", "help", "side", "data_dir", "keep_best"),
     *("plugin", "plugins", "declared", "fingerprint"),
 }
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.lazy import LazyModuleMixin
 
 from study.errors import UserError, last_line
 from study.models import CRITIC, GENERATOR, Model
@@ -36,6 +37,8 @@ def _check(blueprint: Blueprint, name: str) -> None:
         network, again = (blueprint.build(seed=0) for _ in range(2))
     if not isinstance(network, nn.Module):
         raise UserError(f"{name} must be a torch.nn.Module, and is {network!r}")
+    if any(isinstance(module, LazyModuleMixin) for module in network.modules()):
+        raise UserError(f"{name} has lazy layers: give them their sizes")
     parameters = dict(network.named_parameters())
     for parameter, values in parameters.items():
         if not values.requires_grad:
@@ -44,8 +47,9 @@ def _check(blueprint: Blueprint, name: str) -> None:
             raise UserError(f"{name}: {parameter} is of {values.dtype}, not {torch.get_default_dtype()}")
     if not parameters:
         raise UserError(f"{name} has no parameters to train")
-    pairs = zip(network.state_dict().values(), again.state_dict().values(), strict=True)
-    if network is again or not all(torch.equal(a, b) for a, b in pairs):
+    first, second = network.state_dict(), again.state_dict()
+    same = first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+    if network is again or not same:
         raise UserError(
             f"{name} must be a new module each time, its weights drawn by torch: seeds repeat them"
         )

@@ -37,9 +37,9 @@ class Blueprint:
     penalised: bool
 
     def build(self, seed: int) -> nn.Module:
-        """A module whose weights are drawn from `seed`; torch's global generator stays as it was."""
+        """A module whose weights are drawn from `seed`; torch's global generators stay as they were."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would change those of GPUs, too
             return self.function(*self.arguments)
 
 

@@ -137,15 +137,16 @@ class Console:
         evaluations = math.ceil(plan.kimg / plan.eval_kimg) + 1
         training = sum(n * plan.kimg * measured[space]["per_kimg"] for space, n in plan.trials.items())
         judging = sum(n * evaluations * measured[space]["per_evaluation"] for space, n in plan.trials.items())
-        share = (self._total - self._done_before) / self._total / plan.concurrency
+        left = self._total - self._done_before
+        share = left / self._total / max(1, min(plan.concurrency, left))
         seconds = (training + judging) * share
         self.say(f"cost: about {_clock(seconds)} if no trial is stopped early")
         for space, m in measured.items():
             trial = f"{m['per_kimg']:.2g} s a kimg, {m['per_evaluation']:.2g} s an evaluation"
             self.say(f"  a trial of {space}: {trial}")
         if seconds > HOUR:
-            left = HOUR - judging * share
-            fits = f"--kimg {plan.kimg * left / (training * share):.2g}" if left > 0 else "fewer --trials"
+            spare = HOUR - judging * share
+            fits = f"--kimg {plan.kimg * spare / (training * share):.2g}" if spare > 0 else "fewer --trials"
             self.say(f"  a study of one hour: {fits} (or fewer trials, seeds, or a smaller --side)")
 
     def started(self, trial_id: str) -> None:
@@ -232,7 +233,8 @@ class Console:
 
 def _clock(seconds: float) -> str:
     minutes, seconds = divmod(int(seconds), 60)
-    return f"{minutes}:{seconds:02d}"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d} hours" if hours else f"{minutes}:{seconds:02d}"
 
 
 def _cell(value: Any, digits: int = 3) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayTaskError
+from ray.exceptions import RayActorError, RayTaskError
 
 from study.errors import UserError
 from study.plan import StudyPlan, TrialPlan
@@ -119,7 +119,12 @@ class PackWorkers:
         try:
             facts: dict[str, Any] = _answer(asked, check)
         except RayTaskError as error:
-            raise UserError(f"the study can't be prepared: {error.cause}") from error
+            if isinstance(error.cause, UserError):
+                raise error.cause from error
+            raise
+        except RayActorError as error:
+            reason = str(error).split("\n")[0]
+            raise UserError(f"the process that prepares the study has died: {reason}") from error
         return facts
 
     def stop(self) -> None:

@@ -153,7 +153,9 @@ class Pack:
         """
         if self.critic.buffers():
             self.critic.refresh()
-            record_statistics(self.critic.network, real.expand(len(self.seeds), *real.shape))
+            network = self.critic.network.eval()
+            record_statistics(network, real.expand(len(self.seeds), *real.shape))
+            network.train()
 
     @torch.no_grad()
     def check_parameters(self) -> None:

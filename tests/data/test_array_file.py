@@ -84,9 +84,9 @@ def test_labels_may_be_numbers_or_words(labels: np.ndarray, tmp_path: Path) -> N
         (PIXELS.transpose(0, 2, 3, 1), None, "channels last"),
         (PIXELS[:, :, :8], None, "images of 8x16 pixels: they must be square"),
         (PIXELS / 255 * 2, None, "pixels from 0 to 2"),
-        (PIXELS, np.arange(199), "labels are int64 of shape (199,)"),
+        (PIXELS, np.arange(199), "not int64 of shape (199,)"),
         (PIXELS, np.zeros(200, dtype=int), "all labels are"),
-        (PIXELS, np.full(200, 0.5), "labels are float64"),
+        (PIXELS, np.full(200, 0.5), "not float64 of shape"),
     ],
 )
 def test_arrays_that_are_refused(array: Any, labels: Any, words: str, tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_arrays_that_are_refused(array: Any, labels: Any, words: str, tmp_path: 
 
 
 def test_files_that_are_refused(tmp_path: Path) -> None:
-    for name, words in (("absent.npy", "can't be read"), ("text.npy", "not an array of numpy's")):
+    for name, words in (("absent.npy", "can't be read"), ("text.npy", "not a readable NumPy file")):
         if name == "text.npy":
             (tmp_path / name).write_text("1, 2, 3")
         with pytest.raises(UserError, match=words):

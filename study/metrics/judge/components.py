@@ -36,6 +36,7 @@ class Components:
 
 def fit(arrays: Arrays) -> dict[str, Any]:
     """The state of a dataset's components: 64, but at most a fifth of the number of held-out images."""
+    import numpy as np
     from sklearn.decomposition import PCA
 
     chosen = torch.randperm(len(arrays.train), generator=torch.Generator().manual_seed(0))[:FITTED_ON]
@@ -45,7 +46,9 @@ def fit(arrays: Arrays) -> dict[str, Any]:
     return {
         "mean": torch.from_numpy(found.mean_),
         "vectors": torch.from_numpy(found.components_.T.copy()),
-        "explained": float(found.explained_variance_ratio_.sum()),
+        "explained": min(
+            1.0, float(np.nan_to_num(found.explained_variance_ratio_).sum())
+        ),  # 0 / 0: no variance
     }
 
 

@@ -50,6 +50,11 @@ class Evaluator:
         return as_floats(self.arrays.train[self._chosen])
 
     @cached_property
+    def held_out(self) -> Tensor:
+        """(H, ...), as floats."""
+        return as_floats(self.arrays.held_out)
+
+    @cached_property
     def held_out_features(self) -> Tensor:
         """(H, D), by the judge."""
         return self.features(self.arrays.held_out)
@@ -106,9 +111,9 @@ class _Seen:
     def train(self) -> Tensor:
         return as_floats(self._arrays.train)
 
-    @cached_property
+    @property
     def held_out(self) -> Tensor:
-        return as_floats(self._arrays.held_out)
+        return self._evaluator.held_out
 
     @cached_property
     def components(self) -> Tensor:
