@@ -183,13 +183,14 @@ MEMBER_LAYERS = (MemberLinear, _MemberConvolution, MemberBatchNorm2d)
 def record_statistics(network: nn.Module, batch: Tensor) -> None:
     """Store the batch-norm statistics of `batch` (M, B, ...), fresh noise or real images, for evaluation.
 
-    `network` is in evaluation mode.
+    All other layers are as in evaluation meanwhile: spectral norm, say, is not to take a step.
     """
     norms = [m for m in network.modules() if isinstance(m, MemberBatchNorm2d)]
     ordinary = [m for m in network.modules() if isinstance(m, _BatchNorm)]
     if not norms and not ordinary:
         return
-    momenta = [norm.momentum for norm in ordinary]
+    training, momenta = network.training, [norm.momentum for norm in ordinary]
+    network.eval()
     for norm in norms:
         norm.recording = True
     for torchs in ordinary:
@@ -202,4 +203,5 @@ def record_statistics(network: nn.Module, batch: Tensor) -> None:
         for norm in norms:
             norm.recording = False
         for torchs, momentum in zip(ordinary, momenta, strict=True):
-            torchs.eval().momentum = momentum
+            torchs.momentum = momentum
+        network.train(training)

@@ -237,6 +237,25 @@ def test_batch_norm_is_evaluated_with_statistics_of_fresh_noise() -> None:
     assert pack.generator.network.training
 
 
+def test_recording_a_critics_statistics_leaves_its_training_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the mode of batch norm, nor spectral norm's vectors, nor what dropout draws next."""
+
+    def rich_critic(_: tuple[int, ...]) -> nn.Module:
+        first = nn.utils.parametrizations.spectral_norm(nn.Linear(2, 8))
+        return nn.Sequential(first, nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 1))
+
+    monkeypatch.setattr(own, "rich_critic", rich_critic, raising=False)
+    monkeypatch.setitem(MODELS, "rich", with_networks("dcgan", "mlp_generator", "rich_critic"))
+    data = training_data("points")
+    recorded, twin = (train(make_pack("rich", "points"), data, 1) for _ in range(2))
+    recorded.record_critic_statistics(data[:500])
+    hidden = {name: values[1] for name, values in recorded.critic.buffers().items()}
+    assert hidden["module.1.running_mean"].any()
+    train(recorded, data, 2), train(twin, data, 2)
+    assert torch.equal(recorded.critic.values, twin.critic.values)
+    assert torch.equal(recorded.generator.values, twin.generator.values)
+
+
 def test_a_critic_that_judges_drops_nothing_out_and_norms_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     def both_critic(_: tuple[int, ...]) -> nn.Module:
         return nn.Sequential(nn.Dropout(0.5), nn.BatchNorm1d(2), nn.Linear(2, 1))
