@@ -38,10 +38,16 @@ def models() -> Iterator[Iterable[object]]:
 
 def datasets() -> Iterator[Iterable[object]]:
     yield "dataset", "", "samples", "modes", "kimg by default"
-    budgets = " or ".join(f"{kind.kimg:g}" for kind in KINDS.values())
+    budgets = ", ".join(f"{kind.kimg:g} for {name}" for name, kind in KINDS.items())
     for name, dataset in DATASETS.items():
         if isinstance(dataset, DatasetFamily):
-            yield code(f"{name}:<{dataset.argument}>"), dataset.meaning, "its own", "its classes", budgets
+            yield (
+                code(f"{name}:<{dataset.argument}>"),
+                dataset.meaning,
+                "its own",
+                "classes of images",
+                budgets,
+            )
             continue
         shape = "x".join(map(str, dataset.sample_shape))
         yield code(name), dataset.meaning, f"{dataset.kind}, {shape}", dataset.modes, f"{dataset.kimg:g}"

@@ -153,9 +153,7 @@ class Pack:
         """
         if self.critic.buffers():
             self.critic.refresh()
-            network = self.critic.network.eval()
-            record_statistics(network, real.expand(len(self.seeds), *real.shape))
-            network.train()
+            record_statistics(self.critic.network, real.expand(len(self.seeds), *real.shape))
 
     @torch.no_grad()
     def check_parameters(self) -> None:
