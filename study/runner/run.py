@@ -109,11 +109,16 @@ def _tune(
         scheduler.replay(space, name, history)
     threads = max(1, int(plan.cpus_per_trial))
     device = "cuda" if plan.gpus_per_trial else "cpu"
-    with cost.driver.part("prepare"):
-        bookkeeper.workers = _prepare(plan, folder, spaces, bookkeeper, threads, device)
+    bookkeeper.console.preparing()
     if plan.pack != "trial":
         with cost.driver.part("pack_size"):
+            bookkeeper.workers = PackWorkers(plan, threads, device)
             cost.slots = plan.concurrency * _share_packs(plan, folder, spaces, bookkeeper)
+    with cost.driver.part("prepare"):
+        workers = bookkeeper.workers or PackWorkers(replace(plan, concurrency=1), threads, device)
+        _prepare(plan, folder, spaces, bookkeeper, workers)
+        if workers is not bookkeeper.workers:
+            workers.stop()
     limit: int | None = cost.slots
     if scheduler.largest_bracket:
         # Trials wait, paused, for their bracket to fill: it must be asked for ahead, and CPUs are the limit.
@@ -150,13 +155,9 @@ def _prepare(
     folder: StudyFolder,
     spaces: list[Space],
     bookkeeper: Bookkeeper,
-    threads: int,
-    device: str,
-) -> PackWorkers | None:
-    """Have a worker make the judge and measure what trials cost; the workers, where trials share packs."""
-    shared = plan.pack != "trial"
-    workers = PackWorkers(plan if shared else replace(plan, concurrency=1), threads, device)
-    bookkeeper.console.preparing()
+    workers: PackWorkers,
+) -> None:
+    """Have a worker make the judge and measure what trials cost."""
     plans = {s.name: plan.trial(s.name, 0, s.middle()) for s in spaces}
     trial = str(folder.trial(trial_id(spaces[0].name, 0)).path.resolve())
     facts = workers.prepare(plans, trial, bookkeeper.interruption.check)
@@ -165,10 +166,6 @@ def _prepare(
         raise UserError(f"the judge in {folder.path / 'judge'} is not the one that the study began with")
     folder.add_facts(**{fact: value for fact, value in facts.items() if value is not None})
     bookkeeper.console.facts(facts)
-    if shared:
-        return workers
-    workers.stop()
-    return None
 
 
 def _start_ray(plan: StudyPlan) -> None:

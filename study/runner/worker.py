@@ -36,13 +36,13 @@ class PackWorker:
         self._group = TrialGroup(self._device)
         self._cpu_seconds = time.process_time()
 
-    async def prepare(self, plans: dict[str, dict[str, Any]], folder: str) -> dict[str, Any]:
+    async def prepare(self, plans: dict[str, dict[str, Any]], folder: str, trials: int) -> dict[str, Any]:
         """See `study.trial.preparation`."""
         from study.trial.preparation import prepare
 
         self._use_threads()
         known = {space: TrialPlan.from_dict(plan) for space, plan in plans.items()}
-        return prepare(known, TrialFolder(Path(folder)), self._device)
+        return prepare(known, TrialFolder(Path(folder)), self._device, trials)
 
     async def pack_size(
         self, plan: dict[str, Any], largest: int, memory_share: float
@@ -115,7 +115,7 @@ class PackWorkers:
     ) -> dict[str, Any]:
         """See `PackWorker.prepare`; the first worker does it. Raises UserError: it can't be done."""
         given = {space: plan.to_dict() for space, plan in plans.items()}
-        asked = self._actors[self.names[0]].prepare.remote(given, folder)
+        asked = self._actors[self.names[0]].prepare.remote(given, folder, self.trials_each)
         try:
             facts: dict[str, Any] = _answer(asked, check)
         except RayTaskError as error:

@@ -16,22 +16,28 @@ from study.training.pack import Pack
 from study.trial.pack_size import iterations_per_second
 
 
-def prepare(plans: Mapping[str, TrialPlan], folder: TrialFolder, device: torch.device) -> dict[str, Any]:
+def prepare(
+    plans: Mapping[str, TrialPlan], folder: TrialFolder, device: torch.device, trials: int = 1
+) -> dict[str, Any]:
     """What study.json is to tell of the judge, the floor and the price of a trial of each space.
 
     `plans`: by space, a trial that stands for all. `folder`: any trial's: the study's judges lie beside it.
+    `trials`: as many share a pack.
     """
     keep_freed_memory()
     (dataset,) = {plan.config.dataset for plan in plans.values()}
     evaluator = evaluator_for(dataset, device, folder.judges)
-    seconds = {space: price(plan, evaluator, device) for space, plan in plans.items()}
+    seconds = {space: price(plan, evaluator, device, trials) for space, plan in plans.items()}
     return {**evaluator.facts(), "measured_seconds": seconds}
 
 
-def price(plan: TrialPlan, evaluator: Evaluator, device: torch.device) -> dict[str, float]:
-    """Seconds of a kimg's training and of an evaluation, of all the trial's members, timed for a moment."""
+def price(plan: TrialPlan, evaluator: Evaluator, device: torch.device, trials: int) -> dict[str, float]:
+    """Seconds of a kimg's training and of an evaluation, of all the trial's members, timed for a moment.
+
+    Of a pack that `trials` share, a trial's part.
+    """
     members = len(plan.seeds)
-    rate = iterations_per_second(plan, device, 1) / members
+    rate = iterations_per_second(plan, device, trials) / members
     shape = load(plan.config.dataset, device).sample_shape
     pack = Pack([plan.config] * members, plan.seeds, plan.study_seed, shape, device, plan.precision)
     kimg_per_iteration = pack.turns.count(CRITIC) * plan.config.batch_size / 1000
