@@ -12,7 +12,7 @@ def load(
     trial: str | Path,
     seed: int | str = "best",
     evaluation: str = "best",
-    plugins: Sequence[str | Path] = (),
+    plugins: str | Path | Sequence[str | Path] = (),
     critic: bool = False,
 ) -> "nn.Module":
     """A trial's generator as a plain torch.nn.Sequential, on the CPU, in float32 and in evaluation mode.

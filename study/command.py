@@ -88,13 +88,14 @@ def use_plugins(arguments: Sequence[str] | None, prog: str) -> None:
         plugins.use(plugins.read(path))
 
 
-def check_networks_of(config: TrialConfig) -> list[str]:
-    """Lines on the networks that a configuration's model brings. Raises UserError for wrong ones."""
+def check_model_of(config: TrialConfig) -> list[str]:
+    """Lines on the networks that a user's model brings. Raises UserError for wrong ones, and wrong losses."""
     model = MODELS[config.model]
-    if not model.has_own_networks:
+    if model.name in MODELS.built_in:
         return []
-    from study.networks.check import check_networks  # which needs torch
+    from study.networks.check import check_losses, check_networks  # which needs torch
 
+    check_losses(model, config)
     return check_networks(model, config.latent_dim, dataset_named(config.dataset).sample_shape)
 
 

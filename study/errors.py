@@ -30,7 +30,7 @@ def not_one_of(name: str, value: object, known: Iterable[str]) -> str:
     return f"{name} = {value!r} is not one of {', '.join(names)}{meant}"
 
 
-def some_of(names: Iterable[str], n: int = 3) -> str:
+def some_of(names: Iterable[str], n: int = 10) -> str:
     """The first few of many names: 'a, b, c and 5 more'."""
     known = list(names)
     more = f" and {len(known) - n} more" if len(known) > n else ""

@@ -25,11 +25,11 @@ def load(
     trial: str | Path,
     seed: int | str = BEST,
     evaluation: str = BEST,
-    plugins: Sequence[str | Path] = (),
+    plugins: str | Path | Sequence[str | Path] = (),
     critic: bool = False,
 ) -> nn.Module:
     """See `study.load`."""
-    given = [read(Path(path)) for path in plugins]
+    given = [read(Path(path)) for path in ([plugins] if isinstance(plugins, str | Path) else plugins)]
     for plugin in given:
         use(plugin)
     folder = TrialFolder(Path(trial))

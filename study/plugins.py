@@ -83,10 +83,18 @@ def use(plugin: Plugin) -> None:
 
 
 def _take_in(plugin: Plugin, module: ModuleType, before: Sequence[dict[str, Any]]) -> None:
+    imported = set(sys.modules)
     try:
         exec(compile(plugin.source, plugin.path, "exec"), vars(module))
     except (Exception, SystemExit) as error:
         raise UserError(f"--plugin {plugin.path} can't be imported: {last_line(error)}") from error
+    for name in sorted(set(sys.modules) - imported):
+        beside = getattr(sys.modules[name], "__file__", None)
+        if beside is not None and Path(beside).parent == Path(plugin.path).parent:
+            raise UserError(
+                f"--plugin {plugin.path} imports {Path(beside).name}, which lies beside it: a plugin is one "
+                "file, so that its hash covers all of its code"
+            )
     try:
         for registry in REGISTRIES:
             registry.collect(module)
@@ -116,14 +124,13 @@ def use_sent(plugins: Iterable[Mapping[str, str]]) -> None:
 def check_same(given: Sequence[Plugin], recorded: Sequence[Mapping[str, str]], what: str) -> None:
     """Raise UserError where `given` are not the plugins that `what` was made with."""
     known = {values["sha256"] for values in recorded}
-    others = {Path(plugin.path).name: plugin for plugin in given if plugin.sha256 not in known}
+    others = [plugin for plugin in given if plugin.sha256 not in known]
     for values in recorded:
         if values["sha256"] in {plugin.sha256 for plugin in given}:
             continue
         made = f"{what} was made with --plugin {values['path']} (sha256 {values['sha256'][:HASH_SHOWN]})"
-        changed = others.get(Path(values["path"]).name)
-        if changed is not None:
-            raise UserError(f"{made}, and {changed.shown} is another: it can't go on with changed code")
+        if others:
+            raise UserError(f"{made}, from which {others[0].shown} differs: give the file as it was")
         raise UserError(f"{made}: give it again")
-    for plugin in others.values():
+    for plugin in others:
         raise UserError(f"{what} was made without --plugin {plugin.shown}: it can't go on with other code")

@@ -20,7 +20,7 @@ from study.command import (
     add_data_options,
     add_keep_best,
     add_plugin_option,
-    check_networks_of,
+    check_model_of,
     positive,
     precision_help,
     run_command,
@@ -166,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         check_contents(plan.config.dataset, plan.fingerprint)
     else:
         plan = plan_from(options)
-        for line in check_networks_of(plan.config):
+        for line in check_model_of(plan.config):
             print(line)
         folder = TrialFolder(options.results / plan.study / "trials" / plan.trial_id)
         try:
@@ -195,6 +195,8 @@ def _train(plan: TrialPlan, folder: TrialFolder, options: argparse.Namespace) ->
     print(
         f"{len(plan.seeds)} seeds of {plan.config.model} on {plan.config.dataset}, {device}, {plan.precision}"
     )
+    if dataset_named(plan.config.dataset).is_classified:
+        print("preparing the classifier that judges samples (trained once, then kept) ...", flush=True)
     tracker = Tracker(options.wandb, folder.path.parents[1], "gan-study", plan.study)
     tracker.start(plan.trial_id, {**plan.to_dict(), **plan.config.to_dict()})
     state, summary = "failed", {}

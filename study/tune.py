@@ -19,7 +19,7 @@ from study.command import (
     add_data_options,
     add_keep_best,
     add_plugin_option,
-    check_networks_of,
+    check_model_of,
     not_negative,
     positive,
     precision_help,
@@ -222,7 +222,7 @@ def _check_networks(plan: StudyPlan, spaces: "Sequence[Space]") -> None:
     for space in spaces:
         latent_dim = space.largest().get("latent_dim")
         for model in space.models():
-            lines += check_networks_of(TrialConfig(model=model, dataset=plan.dataset, latent_dim=latent_dim))
+            lines += check_model_of(TrialConfig(model=model, dataset=plan.dataset, latent_dim=latent_dim))
     for line in dict.fromkeys(lines):
         print(line)
 

@@ -171,7 +171,10 @@ def test_help_ends_with_examples_that_are_right(command: str, capsys: pytest.Cap
         p.parse_args(arguments)
 
 
-def test_the_package_lists_its_commands(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_package_lists_its_commands(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["study"])
     runpy.run_module("study", run_name="__main__")
     text = capsys.readouterr().out
     assert all(f"python -m study.{command}" in text for command in PARSERS)

@@ -212,7 +212,8 @@ def test_resume_refuses_a_changed_plugin_and_one_more(
     assert "made without --plugin" in refused("--resume", trial, "--plugin", same, "--plugin", other)
     forget()
     changed = file(HINGE.replace("128", "64"))
-    assert "can't go on with changed code" in refused("--resume", trial, "--plugin", changed)
+    assert f"{Path('mine.py').resolve()} (sha256" in refused("--resume", trial, "--plugin", changed)
+    assert "differs: give the file as it was" in refused("--resume", trial, "--plugin", changed)
 
 
 def test_a_study_asks_for_its_plugin_too(refused: Refused) -> None:
@@ -247,13 +248,16 @@ WRONG = {
     ).replace("import Model", "import Hyperparameter, Model"),
     "kimg is a column already": CUBE.replace("def shift(", "def kimg("),
     "must turn (2, 2) into (2, 2), and gives (2, 3)": HINGE.replace(
-        "nn.Linear(128, *sample_shape)", "nn.Linear(128, 3)"
+        "nn.Linear(128, math.prod(sample_shape))", "nn.Linear(128, 3)"
+    ).replace(", nn.Unflatten(1, sample_shape)", ""),
+    "critic of hinge can't be built for samples (2,): NameError: name 'nm' is not defined (HERE:": (
+        HINGE.replace("first, last = nn", "first, last = nm")
     ),
-    "the critic of hinge can't be built: NameError: name 'nm' is not defined (HERE:": HINGE.replace(
-        "first, last = nn", "first, last = nm"
+    "the generator_loss of hinge must give one value per member, (2,) for two, and gives ()": HINGE.replace(
+        "-fake_scores.mean(1)", "-fake_scores.mean()"
     ),
-    "can't be loaded: ZeroDivisionError: division by zero (HERE:": CUBE.replace(
-        "_noise(3), kimg", "1 / 0, kimg"
+    "the critic_loss of hinge mixes members": HINGE.replace(
+        "(1 + fake_scores).relu().mean(1)", "fake_scores.mean()"
     ),
 }
 
@@ -270,6 +274,15 @@ def test_a_wrong_plugin_is_refused_in_a_sentence(
     what = ["--model", "hinge"] if main is train.main else ["--space", "space.yaml"]
     error = refused("--plugin", path, "--dataset", dataset, *what, main=main)
     assert said.replace("HERE", str(Path("mine.py").resolve())) in error
+
+
+def test_a_plugin_is_one_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file beside it would be no part of its hash."""
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    Path("beside_it.py").write_text("NAME = 'hinge'")
+    with pytest.raises(UserError, match=r"mine\.py imports beside_it\.py, which lies beside it"):
+        use(read(Path(file("import beside_it\n" + HINGE))))
+    assert "hinge" not in MODELS
 
 
 def test_bf16_is_refused_for_networks_of_ones_own(refused: Refused) -> None:

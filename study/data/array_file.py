@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 LEAST = 100  # items that are worth a study
 SMALLEST_SIDE = 8
+FAR = 100.0  # from zero, for points
 CHANNELS = (1, 3, 4)  # of images, where they stand last
 RECIPE = 1  # counts changes of what is kept
 LABELS = "labels"
@@ -68,11 +69,15 @@ def _make(file: Path) -> "tuple[dict[str, np.ndarray], dict[str, Any]]":
         if not finite.all():
             where = some_of(str(i) for i in np.flatnonzero(~finite))
             raise UserError(f"{file} has values that are not finite in {(~finite).sum()} items: {where}")
+    if (items == items[:1]).all():
+        raise UserError(f"{file} holds the same item {len(items)} times: there is nothing to learn")
     notes: list[str] = []
     kind = "points" if items.ndim == 2 else "images"
     if kind == "images":
         items = items[:, None] if items.ndim == 3 else items
         items = _square(file, items, notes)
+    if kind == "points" and abs(items).max() > FAR:
+        notes.append(f"points reach {abs(items).max():.3g}: networks learn best from coordinates around 1")
     modes = None
     if labels is not None:
         labels, modes = _classes(file, labels, len(items))

@@ -24,6 +24,7 @@ LEAST = 100  # items that are worth a study
 LARGEST_SIDE, SMALLEST_SIDE = 64, 8  # of those that are chosen where the user does not say
 CORRUPT_SHARE = 0.01
 RECIPE = 1  # counts changes of what is kept
+FEW = 20  # images of a class, of which three at most are for selection
 TRANSPARENT = {"RGBA", "LA", "PA", "La", "RGBa"}
 
 
@@ -100,13 +101,15 @@ def _decode_all(
     folder: Path, files: list[Path], side: int | None
 ) -> "tuple[dict[str, np.ndarray], dict[str, Any]]":
     import numpy as np
+    from rich.console import Console
     from rich.progress import track
 
     with ThreadPoolExecutor() as pool:
         headers = list(pool.map(_header, files))
         readable = [(f, h) for f, h in zip(files, headers, strict=True) if not h.error]
         corrupt = {f: h.error for f, h in zip(files, headers, strict=True) if h.error}
-        _check_corrupt(folder, corrupt, len(files))
+        if not readable:
+            _check_corrupt(folder, corrupt, len(files))
         shortest = statistics.median(min(h.width, h.height) for _, h in readable)
         chosen = side or min(LARGEST_SIDE, max(SMALLEST_SIDE, 1 << (int(shortest).bit_length() - 1)))
         grey = all(h.grey for _, h in readable)
@@ -114,9 +117,10 @@ def _decode_all(
         decoded = pool.map(decode, [f for f, _ in readable])
         images = np.empty((len(readable), 1 if grey else 3, chosen, chosen), dtype=np.uint8)
         kept: list[Path] = []
-        for (file, _), pixels in zip(
-            readable, track(decoded, "decoding images", total=len(readable), transient=True), strict=True
-        ):
+        console = Console(stderr=True)
+        hidden = not console.is_terminal
+        bar = track(decoded, "decoding images", len(readable), console=console, disable=hidden)
+        for (file, _), pixels in zip(readable, bar, strict=True):
             if isinstance(pixels, str):
                 corrupt[file] = pixels
             else:
@@ -130,7 +134,10 @@ def _decode_all(
         "sample_shape": [1 if grey else 3, chosen, chosen],
         "modes": len(names) or None,
         "classes": names,
-        "notes": _notes(folder, [h for _, h in readable], corrupt, chosen, grey, names),
+        "notes": [
+            *_notes(folder, [h for _, h in readable], corrupt, chosen, grey, names),
+            *_notes_on_classes(folder, kept, labels, names),
+        ],
     }
     return in_parts(images[: len(kept)], labels), facts
 
@@ -176,6 +183,19 @@ def _notes(
         files = some_of(str(file.relative_to(folder)) for file in corrupt)
         notes.append(f"{len(corrupt)} can't be read and are left out: {files}")
     return notes
+
+
+def _notes_on_classes(
+    folder: Path, files: list[Path], labels: "np.ndarray | None", names: list[str]
+) -> list[str]:
+    import numpy as np
+
+    if labels is None:
+        lonely = any(file.parent != folder for file in files)
+        return ["one sub-folder makes no classes: they are taken as without labels"] if lonely else []
+    counts = np.bincount(labels, minlength=len(names))
+    few = int(counts.argmin())
+    return [f"the class {names[few]} has only {counts[few]} images"] if counts[few] < FEW else []
 
 
 def _header(path: Path) -> _Header:

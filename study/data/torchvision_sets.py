@@ -5,10 +5,13 @@ They are looked for in GAN_STUDY_DATA (`--data-dir`), and downloaded there on fi
 
 import hashlib
 import os
+import shutil
 import struct
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from platformdirs import user_data_path
@@ -57,13 +60,17 @@ def _read(title: str, subfolder: str, *, train: bool) -> "tuple[np.ndarray, np.n
         try:
             found = reader(root, train=train, download=False)
         except RuntimeError:  # not there
-            found = reader(root, train=train, download=True)
+            print(f"downloading {title} into {root} ...", file=sys.stderr)
+            with TemporaryDirectory() as fetched:  # a download that fails leaves nothing behind
+                reader(fetched, train=True, download=True)
+                shutil.copytree(fetched, root, dirs_exist_ok=True)
+            found = reader(root, train=train, download=False)
     except (AssertionError, KeyError, ValueError, EOFError, struct.error) as error:
         raise UserError(f"the files of {title} in {root / subfolder} are damaged: {error!r}") from error
     except (RuntimeError, OSError) as error:
         raise UserError(
-            f"{title} is neither in {root / subfolder} nor can it be downloaded: put the set's files there, "
-            "or say with --data-dir where the folder is"
+            f"{root / subfolder} does not hold {title}, and the download failed: put the set's files there, "
+            "or give the right folder with --data-dir"
         ) from error
     images = np.asarray(found.data)
     if images.ndim == 3:  # grey, 28x28

@@ -1,18 +1,44 @@
-"""A look at the networks that a model brings, before anything is created: what a wrong one is told."""
+"""A look at the losses and networks that a user's model brings, before anything is created."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.lazy import LazyModuleMixin
 
+from study.config import TrialConfig
 from study.errors import UserError, last_line
 from study.models import CRITIC, GENERATOR, Model
 from study.networks.ordinary import Blueprint, blueprint, stacks
 
-BATCH = 2
+BATCH = MEMBERS = 2
+
+
+def check_losses(model: Model, config: TrialConfig) -> None:
+    """Try the losses of `model` on scores of two members. Raises UserError: wrong shapes, mixed members."""
+    own = {name: torch.full((MEMBERS,), float(getattr(config, name))) for name in config.per_member}
+    values = SimpleNamespace(**{**config.to_dict(), **own})
+    generator = torch.Generator().manual_seed(0)
+    real, fake = (torch.randn(MEMBERS, BATCH, generator=generator).requires_grad_() for _ in range(2))
+    losses: dict[str, tuple[Callable[..., Any], list[Tensor]]] = {
+        CRITIC: (model.critic_loss, [real, fake]),
+        GENERATOR: (model.generator_loss, [fake]),
+    }
+    for player, (function, arguments) in losses.items():
+        name = f"the {player}_loss of {model.name}"
+        with _told(f"{name} can't be computed"):
+            loss = function(*arguments, values)
+        found = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+        if found != (MEMBERS,):
+            raise UserError(f"{name} must give one value per member, {(MEMBERS,)} for two, and gives {found}")
+        with _told(f"{name} has no gradient"):
+            gradients = torch.autograd.grad(loss[0], arguments, allow_unused=True)
+        if any(gradient is not None and gradient[1:].any() for gradient in gradients):
+            raise UserError(f"{name} mixes members: take means over dimension 1 alone")
 
 
 def check_networks(model: Model, latent_dim: int, sample_shape: tuple[int, ...]) -> list[str]:
@@ -33,7 +59,8 @@ def check_networks(model: Model, latent_dim: int, sample_shape: tuple[int, ...])
 
 
 def _check(blueprint: Blueprint, name: str) -> None:
-    with _told(f"{name} can't be built"):
+    shape = blueprint.out_shape if blueprint.player == GENERATOR else blueprint.in_shape
+    with _told(f"{name} can't be built for samples {shape}"):
         network, again = (blueprint.build(seed=0) for _ in range(2))
     if not isinstance(network, nn.Module):
         raise UserError(f"{name} must be a torch.nn.Module, and is {network!r}")

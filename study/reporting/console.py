@@ -138,9 +138,9 @@ class Console:
         training = sum(n * plan.kimg * measured[space]["per_kimg"] for space, n in plan.trials.items())
         judging = sum(n * evaluations * measured[space]["per_evaluation"] for space, n in plan.trials.items())
         left = self._total - self._done_before
-        share = left / self._total / max(1, min(plan.concurrency, left))
+        share = math.ceil(left / plan.concurrency) / self._total  # in rounds of as many as train at a time
         seconds = (training + judging) * share
-        self.say(f"cost: about {_clock(seconds)} if no trial is stopped early")
+        self.say(f"cost: about {_clock(seconds)} of training and evaluation, if no trial is stopped early")
         for space, m in measured.items():
             trial = f"{m['per_kimg']:.2g} s a kimg, {m['per_evaluation']:.2g} s an evaluation"
             self.say(f"  a trial of {space}: {trial}")

@@ -79,6 +79,7 @@ def test_labels_may_be_numbers_or_words(labels: np.ndarray, tmp_path: Path) -> N
         (np.array([[1, "a"]] * 100, dtype=object), None, "holds objects"),
         (np.arange(400).reshape(200, 2), None, "holds int64: it must be uint8, or floats"),
         (POINTS > 0, None, "holds bool"),
+        (np.zeros((500, 5)), None, "holds the same item 500 times"),
         (POINTS[:, 0], None, "has the shape (200,)"),
         (PIXELS[..., None], None, "has the shape"),
         (PIXELS.transpose(0, 2, 3, 1), None, "channels last"),

@@ -91,5 +91,6 @@ def test_a_set_that_is_not_there_and_no_network(
     monkeypatch.setattr("urllib.request.urlopen", unreachable)
     with pytest.raises(UserError) as refusal:
         prepare(name)
-    assert f"neither in {tmp_path / 'data' / folder} nor can it be downloaded" in str(refusal.value)
+    assert f"{tmp_path / 'data' / folder} does not hold" in str(refusal.value)
+    assert not (tmp_path / "data").exists()
     assert "--data-dir" in str(refusal.value)

@@ -36,9 +36,9 @@ def test_the_cost_is_that_of_all_trials_to_the_end(capsys: pytest.CaptureFixture
         "b": {"per_kimg": 10.0, "per_evaluation": 0.0},
     }
     facts = {"measured_seconds": measured}
-    # (4 (30 + 22) + 6 x 300) / 2 = 1004 s; five of ten trials are left: 502 s
-    assert "about 16:44 if no trial is stopped early" in said(capsys, facts, **plan)
-    assert "about 8:22" in said(capsys, facts, done=5, **plan)
+    # (4 (30 + 22) + 6 x 300) / 2 = 1004 s; five of ten trials are left: 6 / 10 of it
+    assert "about 16:44 of training and evaluation, if no trial" in said(capsys, facts, **plan)
+    assert "about 10:02" in said(capsys, facts, done=5, **plan)  # three rounds of two
     # At 1,000 kimg: (4 (1000 + 2 x 335) + 6 x 10,000) / 2 = 33,340 s; an hour is left for 70 of 1,000 kimg.
     assert "a study of one hour: --kimg" not in said(capsys, facts, **plan)
     hour = said(capsys, facts, **{**plan, "kimg": 1000.0, "eval_kimg": 100.0})
