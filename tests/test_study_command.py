@@ -16,7 +16,9 @@ import torch
 import yaml
 from optuna.trial import TrialState
 
+from study.data import facts, prepare
 from study.machine.files import read_json
+from study.metrics.judge.evaluator import evaluator_for
 from study.records.study_folder import StudyFolder
 from study.records.tables import TABLES
 from study.records.trial_folder import TrialFolder
@@ -176,6 +178,15 @@ def test_the_parts_of_its_cost_sum_to_the_wall_time(three_arms: tuple[Command, S
     assert sum(cost["slot_seconds"].values()) == pytest.approx(cost["slots"] * cost["wall_seconds"], rel=1e-9)
     assert all(cost["slot_seconds"][part] > 0 for part in WORKER_PARTS if part != "wait")
     assert cost["slot_seconds"]["idle"] > -0.01 * wall
+
+
+def test_study_json_tells_of_the_data_their_floor_and_the_price(three_arms: tuple[Command, Start]) -> None:
+    command, _ = three_arms
+    record = read_json(command.folder / "results" / "arms" / "study.json")
+    assert record["floor"] == evaluator_for("ring8", torch.device("cpu")).floor
+    assert not {"classifier_accuracy", "judge_sha256"} & record.keys()
+    assert record["measured_seconds"].keys() == {*ARMS}
+    assert record["plan"]["fingerprint"] == facts(prepare("ring8"))[0]
 
 
 def test_what_a_study_prints(three_arms: tuple[Command, Start]) -> None:

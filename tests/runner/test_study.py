@@ -17,7 +17,6 @@ from optuna.trial import TrialState
 from ray.tune.schedulers import TrialScheduler
 
 from study.machine.files import read_json
-from study.metrics.judge.evaluator import evaluator_for
 from study.plan import StudyPlan
 from study.records.study_folder import StudyFolder
 from study.records.tables import Results
@@ -175,14 +174,6 @@ def test_study_json_tells_what_the_study_cost(folder: StudyFolder, monkeypatch: 
     trials = table(folder, "trials")
     assert (trials["train_seconds"].sum(), trials["eval_seconds"].sum()) == (trained, judged)
     assert read_json(folder.path / "study.json")["cost"].keys() == cost.keys()
-
-
-def test_study_json_tells_the_floor(folder: StudyFolder) -> None:
-    folder.create(study_plan(), [], {})
-    Driver(folder).run()
-    record = read_json(folder.path / "study.json")
-    assert record["floor"] == evaluator_for("ring8", torch.device("cpu")).floor
-    assert "classifier_accuracy" not in record
 
 
 def test_spaces_take_turns(folder: StudyFolder) -> None:
