@@ -12,13 +12,17 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from study import plugins
 from study.config import TrialConfig
 from study.data import DATASETS, KINDS, dataset_named, dataset_names
+from study.data.store import absolute
 from study.errors import UserError
+from study.machine.precision import PRECISIONS
 from study.models import MODELS
+from study.plan import AGGREGATES
+from study.plugins import Plugin
 
 OK, NOTHING_COMPLETED, WRONG_COMMAND, INTERRUPTED = 0, 1, 2, 130
 
@@ -69,23 +73,66 @@ def run_command(main: Callable[[], int]) -> int:
         return INTERRUPTED
 
 
-def add_plugin_option(group: "argparse._ActionsContainer") -> None:
-    group.add_argument(
-        "--plugin",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE.py",
-        help="a file that declares models, datasets or metrics of your own (may be repeated)",
-    )
+def add_shared(group: "argparse._ActionsContainer", *flags: str) -> None:
+    """Add options that several commands have."""
+    apart = [f"{m.name} on {kind}" for m in MODELS.values() for kind in KINDS if kind not in m.bf16_harmless]
+    known: dict[str, dict[str, Any]] = {
+        "--dataset": {
+            "help": f"training data: {', '.join(dataset_names())} (default: {DATASETS.default.name})"
+        },
+        "--side": {
+            "type": whole_at_least(1),
+            "help": "side in pixels to which a folder's images are brought: 8, 16, 32, ... "
+            "(default: by their size)",
+        },
+        "--data-dir": {
+            "type": Path,
+            "metavar": "FOLDER",
+            "help": "folder of mnist, fashion_mnist, cifar10 "
+            "(default: GAN_STUDY_DATA, or the user's data folder)",
+        },
+        "--plugin": {
+            "type": Path,
+            "action": "append",
+            "default": [],
+            "metavar": "FILE.py",
+            "help": "a file that declares models, datasets or metrics of your own (may be repeated)",
+        },
+        "--seed": {"type": whole_at_least(0), "default": 0, "help": "master random seed"},
+        "--eval-kimg": {
+            "type": positive,
+            "help": "kimg between evaluations (default: a ninth of --kimg)",
+        },
+        "--aggregate": {
+            "choices": AGGREGATES,
+            "default": "mean",
+            "help": "how seeds are combined into the objective",
+        },
+        "--precision": {
+            "choices": PRECISIONS,
+            "default": "auto",
+            "help": "number format of the networks; auto: bf16 where it is fast and harmless, fp32 elsewhere "
+            f"and always for {', '.join(apart)}",
+        },
+        "--keep-best": {
+            "action": argparse.BooleanOptionalAction,
+            "default": True,
+            "help": "keep the networks of a trial's best evaluation beside its last checkpoint "
+            "(default: keep them)",
+        },
+    }
+    for flag in flags:
+        group.add_argument(flag, **known[flag])
 
 
-def use_plugins(arguments: Sequence[str] | None, prog: str) -> None:
+def use_plugins(arguments: Sequence[str] | None, prog: str) -> list[Plugin]:
     """Take in the plugins of a command line, before its parser lists what there is. Raises UserError."""
     first = Parser(prog=prog, add_help=False)
-    add_plugin_option(first)
-    for path in first.parse_known_args(arguments)[0].plugin:
-        plugins.use(plugins.read(path))
+    add_shared(first, "--plugin")
+    given = [plugins.read(path) for path in first.parse_known_args(arguments)[0].plugin]
+    for plugin in given:
+        plugins.use(plugin)
+    return given
 
 
 def check_model_of(config: TrialConfig) -> list[str]:
@@ -104,46 +151,10 @@ def with_plugins(command: str, recorded: Iterable[Mapping[str, str]]) -> str:
     return command + "".join(f" --plugin {shlex.quote(values['path'])}" for values in recorded)
 
 
-def precision_help() -> str:
-    """What --precision does, in words."""
-    apart = [f"{m.name} on {kind}" for m in MODELS.values() for kind in KINDS if kind not in m.bf16_harmless]
-    auto = f"bf16 where it is fast and harmless, fp32 elsewhere and always for {', '.join(apart)}"
-    return f"number format of the networks; auto: {auto}"
-
-
-def add_data_options(group: "argparse._ArgumentGroup") -> None:
-    """--dataset, and what is said of the data beside."""
-    group.add_argument(
-        "--dataset",
-        help=f"training data: {', '.join(dataset_names())} (default: {DATASETS.default.name})",
-    )
-    group.add_argument(
-        "--side",
-        type=whole_at_least(1),
-        help="side in pixels to which a folder's images are brought: 8, 16, 32, ... (default: by their size)",
-    )
-    group.add_argument(
-        "--data-dir",
-        type=Path,
-        metavar="FOLDER",
-        help="folder of mnist, fashion_mnist, cifar10 (default: GAN_STUDY_DATA, or the user's data folder)",
-    )
-
-
 def use_data_folder(path: Path | None) -> None:
     """Where downloaded datasets are, for this process and those it starts."""
     if path is not None:
-        os.environ["GAN_STUDY_DATA"] = str(path.expanduser().resolve())
-
-
-def add_keep_best(group: argparse._ActionsContainer) -> None:
-    """Add --keep-best, a switch."""
-    group.add_argument(
-        "--keep-best",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="keep the networks of a trial's best evaluation beside its last checkpoint (default: keep them)",
-    )
+        os.environ["GAN_STUDY_DATA"] = str(absolute(str(path)))
 
 
 def terminate_as_interrupt() -> None:

@@ -67,22 +67,22 @@ def use(plugin: Plugin) -> None:
     """
     if plugin.sha256 in _IN_USE:
         return
-    before = [dict(registry) for registry in REGISTRIES]
+    before = [registry.snapshot() for registry in REGISTRIES]
     module = ModuleType(f"study_plugin_{plugin.sha256[:HASH_SHOWN]}")
     module.__file__ = plugin.path
     sys.modules[module.__name__] = module  # where pickle, dataclasses and the like look for it
     try:
-        _take_in(plugin, module, before)
+        _take_in(plugin, module)
     except UserError:
         del sys.modules[module.__name__]
-        for registry, known in zip(REGISTRIES, before, strict=True):
-            registry.clear()
-            registry.update(known)
+        for registry, snapshot in zip(REGISTRIES, before, strict=True):
+            registry.restore(snapshot)
         raise
     _IN_USE[plugin.sha256] = plugin
 
 
-def _take_in(plugin: Plugin, module: ModuleType, before: Sequence[dict[str, Any]]) -> None:
+def _take_in(plugin: Plugin, module: ModuleType) -> None:
+    known = [dict(registry) for registry in REGISTRIES]
     imported = set(sys.modules)
     try:
         exec(compile(plugin.source, plugin.path, "exec"), vars(module))
@@ -106,7 +106,7 @@ def _take_in(plugin: Plugin, module: ModuleType, before: Sequence[dict[str, Any]
         used = [p.shown for p in _IN_USE.values() if Path(p.path).name == Path(plugin.path).name]
         other = f"; {used[0]} is in use: start a new Python" if used else ""
         raise UserError(f"--plugin {plugin.path}: {said}{other}") from error
-    if all(known == registry for known, registry in zip(before, REGISTRIES, strict=True)):
+    if known == [dict(registry) for registry in REGISTRIES]:
         raise UserError(f"--plugin {plugin.path} declares no model, dataset or metric")
 
 

@@ -59,6 +59,17 @@ class Registry(dict[str, D]):
             self[value.name] = value
             self._recalled.add(value.name)
 
+    def snapshot(self) -> tuple[dict[str, D], set[str]]:
+        """All that is known now, for `restore`."""
+        return dict(self), set(self._recalled)
+
+    def restore(self, snapshot: tuple[dict[str, D], set[str]]) -> None:
+        """Forget what was taken in since."""
+        known, recalled = snapshot
+        self.clear()
+        self.update(known)
+        self._recalled = set(recalled)
+
     def collect_package(self, package: str) -> None:
         """Take in what the files of a package declare, in the order of their names."""
         for found in iter_modules(import_module(package).__path__, package + "."):

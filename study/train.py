@@ -17,12 +17,9 @@ from study.command import (
     NOTHING_COMPLETED,
     OK,
     Parser,
-    add_data_options,
-    add_keep_best,
-    add_plugin_option,
+    add_shared,
     check_model_of,
     positive,
-    precision_help,
     run_command,
     terminate_as_interrupt,
     use_data_folder,
@@ -35,11 +32,11 @@ from study.data import DATASETS, KINDS, check_contents, dataset_named, facts, fi
 from study.declared import describe
 from study.errors import UserError
 from study.machine.hardware import detect
-from study.machine.precision import PRECISIONS, resolve
+from study.machine.precision import resolve
 from study.metrics import METRICS, check_metric, default_metric
 from study.models import MODELS, hyperparameters
-from study.plan import AGGREGATES, EVALUATIONS, TrialPlan, check_study_name
-from study.plugins import check_same, read
+from study.plan import EVALUATIONS, TrialPlan, check_study_name
+from study.plugins import check_same
 from study.records.trial_folder import TrialFolder
 from study.reporting.tracking import MODES, Tracker
 
@@ -60,26 +57,19 @@ def parser() -> argparse.ArgumentParser:
     default_metrics = [name for name, metric in METRICS.items() if metric.is_default]
     p.add_argument("--resume", type=Path, metavar="FOLDER", help="continue the trial in this folder")
     p.add_argument("--seeds", type=whole_at_least(1), default=2, help="seeds; each seed trains one GAN")
-    p.add_argument("--seed", type=whole_at_least(0), default=0, help="master random seed")
+    add_shared(p, "--seed")
     p.add_argument(
         "--kimg",
         type=positive,
         help=f"training budget: thousands of real images (or points) per seed (default: {budgets})",
     )
-    p.add_argument("--eval-kimg", type=positive, help="kimg between evaluations (default: a ninth of --kimg)")
+    add_shared(p, "--eval-kimg")
     p.add_argument("--metric", help=f"metric to score (default: {' or '.join(default_metrics)}, by the data)")
-    p.add_argument(
-        "--aggregate", choices=AGGREGATES, default="mean", help="how seeds are combined into the objective"
-    )
+    add_shared(p, "--aggregate")
     p.add_argument("--results", type=Path, default=Path("results"), help="folder of the results")
     p.add_argument("--name", default="train", help="name of the study that the trial is filed under")
-    add_keep_best(p)
-    p.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        default="auto",
-        help=precision_help(),
-    )
+    add_shared(p, "--keep-best")
+    add_shared(p, "--precision")
     p.add_argument("--threads", type=whole_at_least(1), help="CPU threads (default: torch's choice)")
     p.add_argument(
         "--wandb",
@@ -90,8 +80,8 @@ def parser() -> argparse.ArgumentParser:
     group = p.add_argument_group("hyperparameters (defaults depend on model and data)")
     titles = "; ".join(f"{name}: {model.title}" for name, model in MODELS.items()).replace("%", "%%")
     group.add_argument("--model", help=f"{titles} (default: {MODELS.default.name})")
-    add_data_options(group)
-    add_plugin_option(p)
+    add_shared(group, "--dataset", "--side", "--data-dir")
+    add_shared(p, "--plugin")
     for name, hyperparameter in hyperparameters().items():
         group.add_argument(
             *dict.fromkeys([f"--{name.replace('_', '-')}", f"--{name}"]),
@@ -131,7 +121,7 @@ def plan_from(options: argparse.Namespace) -> TrialPlan:
         fingerprint=facts(dataset)[0],
         declared=describe(dataset.name, [config.model]),
         keep_best=options.keep_best,
-        plugins=[read(path).recorded() for path in options.plugin],
+        plugins=[plugin.recorded() for plugin in options.plugin],
     )
 
 
@@ -149,8 +139,9 @@ def _only_resume(options: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train, printing a line per evaluation."""
-    use_plugins(arguments, PROGRAM)
+    plugins = use_plugins(arguments, PROGRAM)
     options: Any = parser().parse_args(arguments)
+    options.plugin = plugins
     terminate_as_interrupt()
     use_data_folder(options.data_dir)
     if options.resume:
@@ -160,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             plan = folder.plan()
         except (ValueError, OSError) as error:
             raise UserError(f"{options.resume} is not a trial's folder: {error}") from error
-        check_same([read(path) for path in options.plugin], plan.plugins, plan.trial_id)
+        check_same(options.plugin, plan.plugins, plan.trial_id)
         if folder.ending() is not None:
             raise UserError(f"{options.resume} has ended: nothing is left to train")
         check_contents(plan.config.dataset, plan.fingerprint)

@@ -16,13 +16,10 @@ from study.command import (
     NOTHING_COMPLETED,
     OK,
     Parser,
-    add_data_options,
-    add_keep_best,
-    add_plugin_option,
+    add_shared,
     check_model_of,
     not_negative,
     positive,
-    precision_help,
     run_command,
     terminate_as_interrupt,
     use_data_folder,
@@ -35,11 +32,11 @@ from study.data import DATASETS, check_contents, facts, file_name, prepare
 from study.declared import describe
 from study.errors import UserError
 from study.machine.hardware import Hardware, detect
-from study.machine.precision import PRECISIONS, resolve
+from study.machine.precision import resolve
 from study.metrics import METRICS, check_metric, default_metric
 from study.models import MODELS
-from study.plan import AGGREGATES, EVALUATIONS, PACKS, SAMPLERS, SCHEDULERS, StudyPlan, check_study_name
-from study.plugins import check_same, read
+from study.plan import EVALUATIONS, PACKS, SAMPLERS, SCHEDULERS, StudyPlan, check_study_name
+from study.plugins import check_same
 from study.records.study_folder import StudyFolder, command_line
 from study.reporting.timing import StudyCost, Timing
 from study.reporting.tracking import MODES
@@ -67,12 +64,9 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--space", nargs="+", metavar="SPACE", help="search spaces: names in search_spaces/, or YAML files"
     )
-    add_data_options(what)
-    add_plugin_option(what)
+    add_shared(what, "--dataset", "--side", "--data-dir", "--plugin")
     what.add_argument("--metric", help="metric to optimise (default: the space's metric)")
-    what.add_argument(
-        "--aggregate", choices=AGGREGATES, default="mean", help="how seeds are combined into the objective"
-    )
+    add_shared(what, "--aggregate")
     what.add_argument(
         "--resume", type=Path, metavar="FOLDER", help="finish or extend the study in this folder"
     )
@@ -90,10 +84,7 @@ def parser() -> argparse.ArgumentParser:
         type=positive,
         help="training budget: thousands of real images (or points) per seed (default: by the dataset)",
     )
-    size.add_argument(
-        "--eval-kimg", type=positive, help="kimg between evaluations (default: a ninth of --kimg)"
-    )
-    size.add_argument("--seed", type=whole_at_least(0), default=0, help="master random seed")
+    add_shared(size, "--eval-kimg", "--seed")
     how = p.add_argument_group("how")
     how.add_argument(
         "--sampler", choices=SAMPLERS, help="how configurations are proposed (default: by the space's method)"
@@ -125,19 +116,14 @@ def parser() -> argparse.ArgumentParser:
         help="how many GANs train as one program: trial: the seeds of one trial (default on a CPU); N: those "
         "of several trials of one shape; auto: as many as is fastest and fits (default on a GPU)",
     )
-    how.add_argument(
-        "--precision",
-        choices=PRECISIONS,
-        default="auto",
-        help=precision_help(),
-    )
+    add_shared(how, "--precision")
     how.add_argument(
         "--address", help="join a running Ray cluster: 'auto' or host:port (default: this machine alone)"
     )
     where = p.add_argument_group("where results go")
     where.add_argument("--results", type=Path, default=Path("results"), help="folder that holds all studies")
     where.add_argument("--name", help="name of the study (default: spaces, dataset and time)")
-    add_keep_best(where)
+    add_shared(where, "--keep-best")
     where.add_argument(
         "--wandb",
         choices=MODES,
@@ -151,9 +137,10 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run or resume a study; the exit status is the command's."""
     timing = Timing("books")
-    use_plugins(arguments, PROGRAM)
+    plugins = use_plugins(arguments, PROGRAM)
     p = parser()
     options: Any = p.parse_args(arguments)
+    options.plugin = plugins
     if bool(options.space) == bool(options.resume):
         p.error("give either --space, for a new study, or --resume, to finish one")
     terminate_as_interrupt()
@@ -172,7 +159,7 @@ def _start(options: argparse.Namespace, timing: Timing) -> int:
         raise UserError(f"the spaces {', '.join(names)} need different names")
     hardware = _hardware(options.address)
     plan = plan_from(options, spaces, hardware)
-    _check_networks(plan, spaces)
+    _check_models(plan, spaces)
     folder = StudyFolder(options.results / plan.name)
     folder.create(plan, command_line(), hardware.to_dict())
     try:
@@ -187,7 +174,7 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
 
     folder = StudyFolder(options.resume)
     plan = folder.plan()
-    check_same([read(path) for path in options.plugin], plan.plugins, plan.name)
+    check_same(options.plugin, plan.plugins, plan.name)
     check_contents(plan.dataset, plan.fingerprint)
     check_metric(plan.metric, plan.dataset)
     if not plan.spaces:
@@ -216,8 +203,8 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
     return _run(plan, folder, spaces, hardware, timing, resumed=True)
 
 
-def _check_networks(plan: StudyPlan, spaces: "Sequence[Space]") -> None:
-    """Say how networks are computed that the spaces' models bring. Raises UserError for wrong ones."""
+def _check_models(plan: StudyPlan, spaces: "Sequence[Space]") -> None:
+    """Try what users' models in the spaces bring, and say how it is computed. Raises UserError."""
     lines = []
     for space in spaces:
         latent_dim = space.largest().get("latent_dim")
@@ -278,7 +265,7 @@ def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: 
         fingerprint=fingerprint,
         declared=describe(dataset, (m for s in spaces for m in s.models())),
         keep_best=options.keep_best,
-        plugins=[read(path).recorded() for path in options.plugin],
+        plugins=[plugin.recorded() for plugin in options.plugin],
         **asdict(resources),
     )
 

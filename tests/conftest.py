@@ -33,12 +33,10 @@ def _private_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 def _as_declared() -> Iterator[None]:
     """What a test declares, or reads from a study's files, is forgotten after it."""
     registries: tuple[Registry[Any], ...] = (MODELS, DATASETS, METRICS)
-    before = [(dict(registry), set(registry._recalled)) for registry in registries]
+    before = [registry.snapshot() for registry in registries]
     yield
-    for registry, (known, recalled) in zip(registries, before, strict=True):
-        registry.clear()
-        registry.update(known)
-        registry._recalled = recalled
+    for registry, snapshot in zip(registries, before, strict=True):
+        registry.restore(snapshot)
 
 
 @pytest.fixture

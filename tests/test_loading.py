@@ -143,7 +143,7 @@ def test_a_critic_scores_as_the_trials_own_with_statistics_of_real_data(
     pack = Pack([plan.config] * 3, SEEDS, plan.study_seed, tuple(real.shape[1:]), CPU)
     checkpoint.load(pack, trained.folder.checkpoint)
     pack.critic.refresh()
-    pack.record_critic_statistics(evaluator_for(plan.config.dataset, CPU).real())
+    pack.record_critic_statistics(lambda: evaluator_for(plan.config.dataset, CPU).real())
     scores = pack.critic.network.eval()(real.expand(3, *real.shape)).detach()
     for own, seed in zip(scores, SEEDS, strict=True):
         critic = study.load(str(trained.path), seed, "last", critic=True)

@@ -61,30 +61,31 @@ def facts(dataset: Dataset) -> tuple[dict[str, Any], list[str]]:
 
     The fingerprint: kind, sample_shape, number of items by part, sha256 of the contents.
     """
-    if dataset.prepare is not None:
-        kept = dataset.prepare().facts
-    else:
-        try:
-            arrays = dataset.load(**dataset.options)
-            arrays.check(dataset)
-        except UserError:
-            raise
-        except Exception as error:
-            raise UserError(f"the dataset {dataset.name} can't be loaded: {last_line(error)}") from error
-        kept = {
-            "number": arrays.number,
-            "sha256": arrays.fingerprint,
-            "bytes": {"train": arrays.train.nbytes},
-        }
+    kept = _loaded_facts(dataset.name) if dataset.prepare is None else dataset.prepare().facts
     parts = ", ".join(f"{number:,} {PART_NAMES[part]}" for part, number in kept["number"].items())
     shape = "x".join(map(str, dataset.sample_shape))
     memory = sum(kept["bytes"].values()) / 1e6
-    lines = [f"data: {parts}; each {shape}; {memory:,.3g} MB in all, which a machine's processes share"]
+    shared = "" if dataset.prepare is None else ", which a machine's processes share"
+    lines = [f"data: {parts}; each {shape}; {memory:,.3g} MB in all{shared}"]
     fingerprint = {"kind": dataset.kind, "sample_shape": list(dataset.sample_shape)}
     return (
         fingerprint | {name: kept[name] for name in ("number", "sha256")},
         lines + [f"  {note}" for note in kept.get("notes", [])],
     )
+
+
+def _loaded_facts(name: str) -> dict[str, Any]:
+    """As `Stored.facts`, of data that the cache does not keep. Raises UserError: they can't be loaded."""
+    import torch
+
+    try:
+        arrays = load(name, torch.device("cpu"))
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"the dataset {name} can't be loaded: {last_line(error)}") from error
+    sizes = {"train": arrays.train.nbytes, "held_out": arrays.held_out.nbytes}
+    return {"number": arrays.number, "sha256": arrays.fingerprint, "bytes": sizes}
 
 
 def _of_family(name: str, options: Mapping[str, Any]) -> Dataset:

@@ -1,7 +1,5 @@
 """An array of one's own, in numpy's file: points (N, D) or images (N, C, H, W), with labels or without."""
 
-import hashlib
-import json
 import re
 import zipfile
 import zlib
@@ -10,14 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study.data.declaration import Dataset, DatasetFamily
-from study.data.store import absolute, in_parts, stored
+from study.data.store import LEAST, SMALLEST_SIDE, absolute, in_parts, stored
 from study.errors import UserError, some_of
 
 if TYPE_CHECKING:
     import numpy as np
 
-LEAST = 100  # items that are worth a study
-SMALLEST_SIDE = 8
 FAR = 100.0  # from zero, for points
 CHANNELS = (1, 3, 4)  # of images, where they stand last
 RECIPE = 1  # counts changes of what is kept
@@ -35,9 +31,7 @@ def of(path: str) -> Dataset:
         state = file.stat()
     except OSError as error:
         raise UserError(f"{file} can't be read: {error.strerror}") from error
-    known = json.dumps([RECIPE, str(file), state.st_size, state.st_mtime_ns])
-    key = f"array-{hashlib.sha256(known.encode()).hexdigest()[:32]}"
-    data = stored(key, partial(_make, file))
+    data = stored("array", [RECIPE, str(file), state.st_size, state.st_mtime_ns], partial(_make, file))
     facts = data.facts
     return Dataset(
         name=f"array:{file}",
@@ -69,7 +63,7 @@ def _make(file: Path) -> "tuple[dict[str, np.ndarray], dict[str, Any]]":
         if not finite.all():
             where = some_of(str(i) for i in np.flatnonzero(~finite))
             raise UserError(f"{file} has values that are not finite in {(~finite).sum()} items: {where}")
-    if (items == items[:1]).all():
+    if all((item == items[0]).all() for item in items):  # item by item: it ends at the first that differs
         raise UserError(f"{file} holds the same item {len(items)} times: there is nothing to learn")
     notes: list[str] = []
     kind = "points" if items.ndim == 2 else "images"

@@ -1,7 +1,5 @@
 """A folder of one's own images, PNG, JPEG or WebP: decoded once, in parallel, to one size."""
 
-import hashlib
-import json
 import os
 import statistics
 from collections.abc import Iterator
@@ -12,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study.data.declaration import Dataset, DatasetFamily
-from study.data.store import Stored, absolute, in_parts, stored
+from study.data.store import LEAST, SMALLEST_SIDE, Stored, absolute, in_parts, stored
 from study.errors import UserError, some_of
 
 if TYPE_CHECKING:
@@ -20,8 +18,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
-LEAST = 100  # items that are worth a study
-LARGEST_SIDE, SMALLEST_SIDE = 64, 8  # of those that are chosen where the user does not say
+LARGEST_SIDE = 64  # of those that are chosen where the user does not say
 CORRUPT_SHARE = 0.01
 RECIPE = 1  # counts changes of what is kept
 FEW = 20  # images of a class, of which three at most are for selection
@@ -48,11 +45,10 @@ def of(path: str, side: int | None = None) -> Dataset:
     folder = absolute(path)
     if side is not None and (side < SMALLEST_SIDE or side & (side - 1)):
         raise UserError(f"--side {side} must be a power of two: 8, 16, 32, 64, ...")
-    name = f"folder:{folder}"
     data = _stored(folder, side)
     facts = data.facts
     return Dataset(
-        name=name,
+        name=f"folder:{folder}",
         meaning=f"images of the folder {folder.name}",
         kind="images",
         sample_shape=tuple(facts["sample_shape"]),
@@ -73,8 +69,7 @@ def _stored(folder: Path, side: int | None) -> Stored:
         raise UserError(f"the folder {folder} holds no images (PNG, JPEG or WebP)")
     if len(files) < LEAST:
         raise UserError(f"the folder {folder} holds {len(files)} images: a study needs at least {LEAST}")
-    digest = hashlib.sha256(json.dumps([RECIPE, str(folder), side, listing]).encode()).hexdigest()
-    return stored(f"folder-{digest[:32]}", partial(_decode_all, folder, files, side))
+    return stored("folder", [RECIPE, str(folder), side, listing], partial(_decode_all, folder, files, side))
 
 
 def _images(folder: Path) -> Iterator[Path]:
@@ -163,7 +158,8 @@ def _classes(folder: Path, files: list[Path]) -> "tuple[list[str], np.ndarray | 
         raise UserError(
             f"{folder} holds classes as sub-folders and, beside them, {len(loose)} images: {some_of(loose)}"
         )
-    return names, np.array([names.index(top) for top in tops if top is not None], dtype=np.int64)
+    numbers = {name: number for number, name in enumerate(names)}
+    return names, np.array([numbers[top] for top in tops if top is not None], dtype=np.int64)
 
 
 def _notes(

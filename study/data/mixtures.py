@@ -51,7 +51,7 @@ RING8 = Dataset(
     meaning="8 Gaussians of std 0.01 on the unit circle (PacGAN)",
     kind="points",
     sample_shape=(2,),
-    prepare=lambda: stored(f"ring8-{RECIPE}", _ring8),
+    prepare=lambda: stored("ring8", [RECIPE], _ring8),
     modes=8,
 )
 GRID25 = Dataset(
@@ -59,6 +59,6 @@ GRID25 = Dataset(
     meaning="25 Gaussians of std 0.05 on a grid of spacing 2 (PacGAN)",
     kind="points",
     sample_shape=(2,),
-    prepare=lambda: stored(f"grid25-{RECIPE}", _grid25),
+    prepare=lambda: stored("grid25", [RECIPE], _grid25),
     modes=25,
 )

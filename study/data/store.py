@@ -3,10 +3,13 @@
 What takes long to decode or draw is made once, under a lock, and mapped into memory where it is used.
 """
 
+import hashlib
+import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 FACTS = "facts.json"
+LEAST = 100  # items of one's own that are worth a study
+SMALLEST_SIDE = 8  # of images, in pixels
+SHARE = 0.15  # of selection, and of test
+LARGEST_PART = 10_000
 
 
 @dataclass(frozen=True)
@@ -66,39 +73,50 @@ class Stored:
             return False
 
 
-def stored(key: str, make: "Callable[[], tuple[dict[str, np.ndarray], dict[str, Any]]]") -> Stored:
-    """The data of a key, from the cache or made now: arrays by part, and what is to be told of them.
+def stored(
+    name: str, identity: Sequence[Any], make: "Callable[[], tuple[dict[str, np.ndarray], dict[str, Any]]]"
+) -> Stored:
+    """Data from the cache or made now: arrays by part, and what is to be told of them.
+
+    `identity`: JSON values that change whenever what is kept would.
 
     Raises UserError where the cache can't be written, and what `make` raises; then nothing is kept.
     """
-    found = Stored(key)
-    try:
+    found = Stored(f"{name}-{hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:32]}")
+    with _writing(found.path.parent):
         found.path.parent.mkdir(exist_ok=True)
-        lock = FileLock(found.path.with_name(key + ".lock"))
+        lock = FileLock(found.path.with_name(found.key + ".lock"))
         lock.acquire()
-    except OSError as error:
-        reason = f"{found.path.parent} can't be written: {error.strerror}"
-        raise UserError(f"the cache folder {reason}") from error
-    with lock:
-        lock.release()  # `with` holds it once more
+    try:
         if not found.is_whole():
-            arrays, told = make()
-            number = {part: len(arrays[part]) for part in ("train", "held_out", "test") if part in arrays}
-            facts = {"number": number, "sha256": sha256(arrays), **told}
-            temporary = found.path.with_name(f".{key}.{uuid.uuid4().hex}.tmp")
-            try:
-                _write(temporary, arrays)
-                sizes = {file.stem: file.stat().st_size for file in temporary.glob("*.npy")}
-                write_json(temporary / FACTS, {**facts, "bytes": sizes})
-                shutil.rmtree(found.path, ignore_errors=True)
-                temporary.rename(found.path)
-            except OSError as error:
-                raise UserError(
-                    f"the cache folder {temporary.parent} can't be written: {error.strerror}"
-                ) from error
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
+            _keep(found, *make())
+    finally:
+        lock.release()
     return found
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"the cache folder {folder} can't be written: {error.strerror}") from error
+
+
+def _keep(data: Stored, arrays: "Mapping[str, np.ndarray]", told: Mapping[str, Any]) -> None:
+    """Write the files into a folder beside, then rename it."""
+    number = {part: len(arrays[part]) for part in ("train", "held_out", "test") if part in arrays}
+    temporary = data.path.with_name(f".{data.key}.{uuid.uuid4().hex}.tmp")
+    try:
+        with _writing(temporary.parent):
+            _write(temporary, arrays)
+            sizes = {file.stem: file.stat().st_size for file in temporary.glob("*.npy")}
+            facts = {"number": number, "sha256": sha256(arrays), "bytes": sizes, **told}
+            write_json(temporary / FACTS, facts)
+            shutil.rmtree(data.path, ignore_errors=True)
+            temporary.rename(data.path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _write(folder: Path, arrays: "Mapping[str, np.ndarray]") -> None:
@@ -110,10 +128,6 @@ def _write(folder: Path, arrays: "Mapping[str, np.ndarray]") -> None:
             np.save(file, array)
             file.flush()
             os.fsync(file.fileno())
-
-
-SHARE = 0.15  # of selection, and of test
-LARGEST_PART = 10_000
 
 
 def split(labels: "np.ndarray | None", n: int) -> "dict[str, np.ndarray]":

@@ -3,7 +3,6 @@
 They are looked for in GAN_STUDY_DATA (`--data-dir`), and downloaded there on first use.
 """
 
-import hashlib
 import os
 import shutil
 import struct
@@ -33,8 +32,8 @@ def data_folder() -> Path:
 
 def prepare(title: str, subfolder: str) -> Stored:
     """The set as it is kept. Raises UserError: it is not there and can't be downloaded."""
-    place = hashlib.sha256(str(data_folder().resolve()).encode()).hexdigest()[:16]
-    return stored(f"{title.lower()}-{RECIPE}-{place}", partial(_make, title, subfolder))
+    identity = [RECIPE, str(data_folder().resolve())]
+    return stored(title.lower(), identity, partial(_make, title, subfolder))
 
 
 def _make(title: str, subfolder: str) -> "tuple[dict[str, np.ndarray], dict[str, Any]]":

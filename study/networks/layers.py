@@ -180,15 +180,20 @@ class MemberBatchNorm2d(nn.Module):
 MEMBER_LAYERS = (MemberLinear, _MemberConvolution, MemberBatchNorm2d)
 
 
+def batch_norms(network: nn.Module) -> list[nn.Module]:
+    """Ours and, in a user's modules, torch's."""
+    return [m for m in network.modules() if isinstance(m, MemberBatchNorm2d | _BatchNorm)]
+
+
 def record_statistics(network: nn.Module, batch: Tensor) -> None:
     """Store the batch-norm statistics of `batch` (M, B, ...), fresh noise or real images, for evaluation.
 
     All other layers are as in evaluation meanwhile: spectral norm, say, is not to take a step.
     """
+    if not batch_norms(network):
+        return
     norms = [m for m in network.modules() if isinstance(m, MemberBatchNorm2d)]
     ordinary = [m for m in network.modules() if isinstance(m, _BatchNorm)]
-    if not norms and not ordinary:
-        return
     training, momenta = network.training, [norm.momentum for norm in ordinary]
     network.eval()
     for norm in norms:

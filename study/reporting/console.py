@@ -116,7 +116,7 @@ class Console:
     def facts(self, facts: Mapping[str, Any]) -> None:
         """What a worker has found out about the data and the cost: `study.trial.preparation.prepare`."""
         self._price(facts["measured_seconds"])
-        accuracy, components = facts["classifier_accuracy"], facts["components"]
+        accuracy, components = facts.get("classifier_accuracy"), facts.get("components")
         if accuracy is not None:
             self.say(f"classifier: {accuracy:.1%} right on held-out images")
             if accuracy < GOOD_ACCURACY:

@@ -53,7 +53,7 @@ class Bookkeeper(Callback):
         self.workers: PackWorkers | None = None
         self._started: set[str] = set()
         self._closed: set[str] = set()
-        self._best_was_kept = False  # a file of it was seen, and its size told
+        self._best_untold = plan.keep_best  # the size of the file that is kept
         self._unwritten = False  # whether the tables lack a trial that has ended
         self._write_again = 0.0  # when they may be written next
         self._fault: Exception | None = None
@@ -136,9 +136,8 @@ class Bookkeeper(Callback):
         summary, image, cost = result.pop("news")  # Ray keeps a trial's last result for good
         with self.timing.part("report"):
             self.cost.reported(*cost)
-            folder = self.folder.trial(name)
-            if not self._best_was_kept and folder.best.exists():
-                self._best_was_kept = True
+            if self._best_untold and (folder := self.folder.trial(name)).best.exists():
+                self._best_untold = False
                 self.console.say(folder.cost_of_best())
             self.searches[space].report(trial_number(name), result["evaluation"], result["objective"])
             self.console.evaluated(name, result["kimg"], result["objective"])

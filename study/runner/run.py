@@ -161,10 +161,10 @@ def _prepare(
     plans = {s.name: plan.trial(s.name, 0, s.middle()) for s in spaces}
     trial = str(folder.trial(trial_id(spaces[0].name, 0)).path.resolve())
     facts = workers.prepare(plans, trial, bookkeeper.interruption.check)
-    known = folder.read().get("judge_sha256")
-    if known not in (None, facts["judge_sha256"]):
+    judge = facts.get("judge_sha256")
+    if folder.read().get("judge_sha256", judge) != judge:
         raise UserError(f"the judge in {folder.path / 'judge'} is not the one that the study began with")
-    folder.add_facts(**{fact: value for fact, value in facts.items() if value is not None})
+    folder.add_facts(**facts)
     bookkeeper.console.facts(facts)
 
 

@@ -31,7 +31,7 @@ def save(pack: Pack, path: Path) -> None:
 
 def save_networks(pack: Pack, evaluation: int, path: Path) -> None:
     """What is kept of a pack's best evaluation: its members' networks, without what training needs beside."""
-    state = {**members.networks_of(pack), "seeds": list(pack.seeds), "evaluation": evaluation}
+    state = {**members.networks_of(pack), "evaluation": evaluation}
     write_whole(path, lambda temporary: torch.save(state, temporary))
 
 

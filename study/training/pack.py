@@ -17,7 +17,7 @@ from study.config import TrialConfig
 from study.machine.arithmetic import settle
 from study.models import CRITIC, GENERATOR, MODELS
 from study.networks import build_critic, build_generator, initialise
-from study.networks.layers import record_statistics
+from study.networks.layers import batch_norms, record_statistics
 from study.networks.ordinary import Ordinary, blueprint, stacks
 from study.networks.parts import build_in_parts
 from study.seeds import derive_seed
@@ -145,15 +145,16 @@ class Pack:
         return samples
 
     @torch.no_grad()
-    def record_critic_statistics(self, real: Tensor) -> None:
-        """Store the batch-norm statistics of `real` (N, ...) in each critic that has batch norm.
+    def record_critic_statistics(self, real: Callable[[], Tensor]) -> None:
+        """Store the batch-norm statistics of `real()` (N, ...) in each critic that has batch norm.
 
         They are for whoever loads a critic later: in training and in metrics a critic normalises every
         batch with the batch's own statistics.
         """
-        if self.critic.buffers():
+        if batch_norms(self.critic.network):
             self.critic.refresh()
-            record_statistics(self.critic.network, real.expand(len(self.seeds), *real.shape))
+            samples = real()
+            record_statistics(self.critic.network, samples.expand(len(self.seeds), *samples.shape))
 
     @torch.no_grad()
     def check_parameters(self) -> None:

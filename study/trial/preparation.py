@@ -44,5 +44,5 @@ def price(plan: TrialPlan, evaluator: Evaluator, device: torch.device, trials: i
     start = time.perf_counter()
     for samples in pack.sample(evaluator.samples):
         evaluator(samples)
-    pack.record_critic_statistics(evaluator.real())
+    pack.record_critic_statistics(evaluator.real)
     return {"per_kimg": 1 / (rate * kimg_per_iteration), "per_evaluation": time.perf_counter() - start}

@@ -114,7 +114,7 @@ def _evaluate(
     """Sample every member, draw the picture, and make one row per seed."""
     start = time.perf_counter()
     samples = pack.sample(evaluator.samples)
-    pack.record_critic_statistics(evaluator.real())
+    pack.record_critic_statistics(evaluator.real)
     divergences = pack.watch.divergences(plan.config.batch_size)
     last = progress.finished or progress.evaluation == 0
     metrics = [

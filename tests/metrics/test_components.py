@@ -9,11 +9,12 @@ from study.data.arrays import Arrays
 from study.metrics import metrics_for
 from study.metrics.frechet import frechet_distance
 from study.metrics.judge import components
-from study.metrics.judge.components import Components, fit, restore
+from study.metrics.judge.components import Components
 from study.metrics.judge.evaluator import Evaluator
 from tests.packs import CPU
 
 SIDE = 8
+PLANTED = Dataset(name="planted", meaning="", kind="images", sample_shape=(1, SIDE, SIDE), load=Arrays)
 
 
 def planted(n: int, seed: int) -> Tensor:
@@ -26,7 +27,7 @@ def planted(n: int, seed: int) -> Tensor:
 
 
 def of(arrays: Arrays) -> Components:
-    return restore(fit(arrays), CPU)
+    return components.restore(PLANTED, components.make(PLANTED, arrays), CPU)
 
 
 def test_components_are_the_directions_in_which_images_vary() -> None:
@@ -34,7 +35,7 @@ def test_components_are_the_directions_in_which_images_vary() -> None:
     found = of(arrays)
     assert found.vectors.shape == (SIDE * SIDE, 2)  # a fifth of ten
     assert found.explained == pytest.approx(1, abs=1e-3)
-    features = found(arrays.train)
+    features = found.features(arrays.train)
     assert features.mean(0).tolist() == pytest.approx([0, 0], abs=1e-5)
     # Standard errors of a spread from 1,000 numbers are 1/sqrt(2000) of it.
     assert features.std(0).tolist() == pytest.approx([0.3, 0.1], rel=0.1)
@@ -52,7 +53,7 @@ def test_bytes_and_the_floats_they_stand_for_have_the_same_features() -> None:
     )
     floats = bytes_ / 127.5 - 1
     found = of(Arrays(train=bytes_, held_out=bytes_[:50]))
-    torch.testing.assert_close(found(bytes_), found(floats))
+    torch.testing.assert_close(found.features(bytes_), found.features(floats))
     torch.testing.assert_close(of(Arrays(train=floats, held_out=floats[:50])).vectors, found.vectors)
 
 
@@ -62,20 +63,17 @@ def test_finding_them_is_repeatable_and_leaves_the_global_generator_alone(
     monkeypatch.setattr(components, "FITTED_ON", 100)
     arrays = Arrays(train=planted(300, 1), held_out=planted(50, 2))
     before = torch.get_rng_state()
-    first, second = fit(arrays), fit(arrays)
+    first, second = (components.make(PLANTED, arrays) for _ in range(2))
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(first["vectors"], second["vectors"])
 
 
 def test_fd_pca_is_the_frechet_distance_in_them(monkeypatch: pytest.MonkeyPatch) -> None:
     arrays = Arrays(train=planted(300, 1), held_out=planted(100, 2))
-    dataset = Dataset(
-        name="planted", meaning="", kind="images", sample_shape=(1, SIDE, SIDE), load=lambda: arrays
-    )
-    monkeypatch.setitem(DATASETS, "planted", dataset)
+    monkeypatch.setitem(DATASETS, "planted", PLANTED)
     assert metrics_for("planted") == ["fd_pca"]
-    evaluator = Evaluator(dataset, arrays)
+    evaluator = Evaluator(PLANTED, arrays)
     samples, judge = planted(200, 3) + 0.2, of(arrays)
-    expected = frechet_distance(judge(arrays.held_out), judge(samples))
+    expected = frechet_distance(judge.features(arrays.held_out), judge.features(samples))
     assert evaluator(samples) == {"fd_pca": pytest.approx(expected, rel=1e-6)}
     assert evaluator.facts()["components"] == {"number": 20, "explained": judge.explained}

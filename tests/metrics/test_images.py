@@ -112,7 +112,7 @@ def judged(arrays: Arrays, folder: Path | None = None) -> tuple[Classifier, str]
 def test_a_second_load_reads_the_cache_and_leaves_the_global_generator_alone(
     digits: Arrays, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(classifier_module, "train", lambda *_: pytest.fail("it was trained again"))
+    monkeypatch.setattr(classifier_module, "make", lambda *_: pytest.fail("it was trained again"))
     before = torch.get_rng_state()
     again, _ = judged(digits)
     assert torch.equal(torch.get_rng_state(), before)
@@ -125,7 +125,7 @@ def test_other_data_and_another_recipe_have_a_classifier_of_their_own(
     digits: Arrays, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = {"network": classifier.network.state_dict(), "accuracy": 0.5}
-    monkeypatch.setattr(classifier_module, "train", lambda *_: other)
+    monkeypatch.setattr(classifier_module, "make", lambda *_: other)
     assert judged(replace(digits, train=digits.train.flip(3)))[0].accuracy == 0.5
     assert judged(digits)[0].accuracy == classifier.accuracy
     monkeypatch.setattr(classifier_module, "RECIPE", -1)
@@ -139,7 +139,7 @@ def test_a_study_keeps_its_judge_whatever_the_machine_has(
     (kept,) = tmp_path.glob("*.pt")
     assert first == hashlib.sha256(kept.read_bytes()).hexdigest()
     monkeypatch.setenv("GAN_STUDY_CACHE", str(tmp_path / "other"))
-    monkeypatch.setattr(classifier_module, "train", lambda *_: pytest.fail("it was trained again"))
+    monkeypatch.setattr(classifier_module, "make", lambda *_: pytest.fail("it was trained again"))
     again, second = judged(digits, tmp_path)
     assert second == first
     assert again.accuracy == classifier.accuracy
@@ -154,7 +154,7 @@ def test_training_a_classifier_is_repeatable_and_leaves_the_global_generator_alo
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             state = torch.get_rng_state()
-            results.append(classifier_module.train(dataset_named("digits"), digits))
+            results.append(classifier_module.make(dataset_named("digits"), digits))
             assert torch.equal(torch.get_rng_state(), state)
     a, b = results
     assert a["accuracy"] == b["accuracy"]

@@ -70,7 +70,7 @@ def test_a_generator_draws_the_members_samples(shape: tuple[int, ...]) -> None:
 def test_a_critic_gives_the_members_scores(shape: tuple[int, ...], model: str) -> None:
     pack = scrambled(model, shape)
     real, other = torch.randn(2, N, *shape, generator=torch.Generator().manual_seed(4))
-    pack.record_critic_statistics(2 * real + 1)
+    pack.record_critic_statistics(lambda: 2 * real + 1)
     expected = pack.critic.network.eval()(other.expand(3, -1, *shape))[MEMBER]
     agree(critic_of(pack)(other), expected, 1e-5)
 

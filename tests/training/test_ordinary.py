@@ -248,7 +248,7 @@ def test_recording_a_critics_statistics_leaves_its_training_alone(monkeypatch: p
     monkeypatch.setitem(MODELS, "rich", with_networks("dcgan", "mlp_generator", "rich_critic"))
     data = training_data("points")
     recorded, twin = (train(make_pack("rich", "points"), data, 1) for _ in range(2))
-    recorded.record_critic_statistics(data[:500])
+    recorded.record_critic_statistics(lambda: data[:500])
     hidden = {name: values[1] for name, values in recorded.critic.buffers().items()}
     assert hidden["module.1.running_mean"].any()
     train(recorded, data, 2), train(twin, data, 2)

@@ -216,7 +216,7 @@ def test_a_critics_statistics_are_those_of_the_real_images_it_was_given() -> Non
     pack, real = make_pack("dcgan", "images"), training_data("images")[:400]
     batch = real.expand(4, *real.shape)
     expected = pack.critic.network(batch)
-    pack.record_critic_statistics(real)
+    pack.record_critic_statistics(lambda: real)
     scores = pack.critic.network.eval()(batch)
     torch.testing.assert_close(scores, expected, rtol=0.01, atol=1e-5)
     assert float(expected.detach().std()) > 1e-3
@@ -225,7 +225,7 @@ def test_a_critics_statistics_are_those_of_the_real_images_it_was_given() -> Non
 def test_recording_statistics_leaves_training_alone() -> None:
     data = training_data("images")
     pack, twin = (train(make_pack("dcgan", "images"), data, 1) for _ in range(2))
-    pack.record_critic_statistics(data[:100])
+    pack.record_critic_statistics(lambda: data[:100])
     assert without_statistics(train(pack, data, 2)) == without_statistics(train(twin, data, 2))
 
 

@@ -31,6 +31,15 @@ class Classifier:
     network: nn.Sequential
     accuracy: float
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For study.json."""
+        return {"classifier_accuracy": self.accuracy}
+
+    def features(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, 64)."""
+        return self(images)[0]
+
     @torch.no_grad()
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(N, C, H, W) -> features (N, 64), class logits (N, n_modes)."""
@@ -75,8 +84,8 @@ def restore(dataset: Dataset, state: dict[str, Any], device: torch.device) -> Cl
     return Classifier(network, state["accuracy"])
 
 
-def train(dataset: Dataset, arrays: Arrays) -> dict[str, Any]:
-    """The state of a classifier trained on the CPU, with its accuracy on the held-out images.
+def make(dataset: Dataset, arrays: Arrays) -> dict[str, Any]:
+    """The state of a classifier, trained on the CPU, with its accuracy on the held-out images.
 
     Adam with a one-cycle learning rate, images shifted by up to one pixel.
     """

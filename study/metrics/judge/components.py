@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from study.data import Dataset
 from study.data.arrays import Arrays, as_floats
 
 RECIPE = 1  # counts changes of how they are found: part of the cache key
@@ -28,13 +29,18 @@ class Components:
     vectors: Tensor
     explained: float
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) -> features (N, k)."""
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For study.json."""
+        return {"components": {"number": self.vectors.shape[1], "explained": self.explained}}
+
+    def features(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, k)."""
         flat = (as_floats(part).flatten(1) for part in images.split(PART))
         return torch.cat([(pixels - self.mean) @ self.vectors for pixels in flat])
 
 
-def fit(arrays: Arrays) -> dict[str, Any]:
+def make(_: Dataset, arrays: Arrays) -> dict[str, Any]:
     """The state of a dataset's components: 64, but at most a fifth of the number of held-out images."""
     import numpy as np
     from sklearn.decomposition import PCA
@@ -46,11 +52,10 @@ def fit(arrays: Arrays) -> dict[str, Any]:
     return {
         "mean": torch.from_numpy(found.mean_),
         "vectors": torch.from_numpy(found.components_.T.copy()),
-        "explained": min(
-            1.0, float(np.nan_to_num(found.explained_variance_ratio_).sum())
-        ),  # 0 / 0: no variance
+        # 0 / 0 where all images are the same
+        "explained": float(np.nan_to_num(found.explained_variance_ratio_).sum()),
     }
 
 
-def restore(state: dict[str, Any], device: torch.device) -> Components:
+def restore(_: Dataset, state: dict[str, Any], device: torch.device) -> Components:
     return Components(state["mean"].to(device), state["vectors"].to(device), state["explained"])

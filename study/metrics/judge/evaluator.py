@@ -57,27 +57,13 @@ class Evaluator:
     @cached_property
     def held_out_features(self) -> Tensor:
         """(H, D), by the judge."""
-        return self.features(self.arrays.held_out)
-
-    def features(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, D), by the judge."""
         assert self.judge is not None
-        return self.judge(images)[0] if isinstance(self.judge, Classifier) else self.judge(images)
+        return self.judge.features(self.arrays.held_out)
 
     def facts(self) -> dict[str, Any]:
-        """What study.json is to tell of the judge and the floor; None where there is nothing to tell."""
-        judge = self.judge
-        parts: dict[str, Any] = {
-            "floor": self.floor,
-            "judge_sha256": self.judge_sha256 or None,
-            "classifier_accuracy": None,
-            "components": None,
-        }
-        if isinstance(judge, Classifier):
-            parts["classifier_accuracy"] = judge.accuracy
-        elif judge is not None:
-            parts["components"] = {"number": judge.vectors.shape[1], "explained": judge.explained}
-        return parts
+        """What study.json is to tell of the floor, and of the judge where there is one."""
+        judged = {} if self.judge is None else {"judge_sha256": self.judge_sha256, **self.judge.facts}
+        return {"floor": self.floor, **judged}
 
     def __call__(
         self, samples: Tensor, critic: Critic | None = None, *, last: bool = True
@@ -117,7 +103,8 @@ class _Seen:
 
     @cached_property
     def components(self) -> Tensor:
-        return self._evaluator.features(self.samples)
+        assert self._evaluator.judge is not None
+        return self._evaluator.judge.features(self.samples)
 
     @property
     def held_out_components(self) -> Tensor:

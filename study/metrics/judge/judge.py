@@ -7,7 +7,6 @@ every later evaluation, on any machine, has the same one.
 import hashlib
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from filelock import FileLock
@@ -37,15 +36,15 @@ def load_judge(dataset: Dataset, arrays: Arrays, folder: Path | None = None) -> 
         made = cache_folder() / f"{stem}-{maker.RECIPE}.pt"
         with FileLock(made.with_suffix(".lock")):
             if not made.exists():
-                state = classifier.train(dataset, arrays) if dataset.is_classified else components.fit(arrays)
-                write_whole(made, partial(torch.save, state))
+                write_whole(made, partial(torch.save, maker.make(dataset, arrays)))
         path = _copied(made, path)
     content = path.read_bytes()
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise RuntimeError(f"{path}: the judge is damaged; delete it") from error
-    return _restored(dataset, state, arrays), hashlib.sha256(content).hexdigest()
+    judge: Judge = maker.restore(dataset, state, arrays.train.device)
+    return judge, hashlib.sha256(content).hexdigest()
 
 
 def _copied(made: Path, path: Path | None) -> Path:
@@ -61,10 +60,3 @@ def _copied(made: Path, path: Path | None) -> Path:
 
 def _copy(source: Path, target: Path) -> None:
     target.write_bytes(source.read_bytes())
-
-
-def _restored(dataset: Dataset, state: dict[str, Any], arrays: Arrays) -> Judge:
-    device = arrays.train.device
-    if dataset.is_classified:
-        return classifier.restore(dataset, state, device)
-    return components.restore(state, device)
