@@ -20,8 +20,8 @@ def load(
     Of a model that brings networks of its own it is the user's module.
 
     It maps latents (B, latent_dim) to samples (B, *sample_shape). Of the evaluation's latents it makes the
-    evaluation's samples, to 1e-5, or to about 1e-2 where the trial computed in bf16 (or, on a GPU, in TF32).
-    The trial may still be training.
+    evaluation's samples, to 1e-5, whatever precision the trial was trained in. The trial may still be
+    training.
 
     Args:
         trial: the trial's folder, results/<study>/trials/<id>.

@@ -127,10 +127,10 @@ def test_the_best_evaluation_is_meant_where_nobody_names_one(points: Trained) ->
     assert not same(study.load(points.path, 3), study.load(points.path, 3, "last"))
 
 
-def test_in_bf16_they_agree_to_a_hundredth(images: Trained, tmp_path: Path) -> None:
+def test_so_does_one_trained_in_bf16(images: Trained, tmp_path: Path) -> None:
     trained = train(replace(images.plan, precision="bf16"), tmp_path / "bf16")
     for seed in SEEDS:
-        check_samples(study.load(trained.path, seed, "last"), trained, -1, seed, 1e-2)
+        check_samples(study.load(trained.path, seed, "last"), trained, -1, seed)
 
 
 @pytest.mark.parametrize("trial", ["points", "images"])

@@ -1,5 +1,8 @@
 """What a GPU may do to numbers: the settings of torch that a result depends on, in one place."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 
@@ -15,3 +18,14 @@ def settle(device: torch.device) -> None:
     torch.backends.cudnn.allow_tf32 = True
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+
+
+@contextmanager
+def true_float32() -> Iterator[None]:
+    """A GPU's convolutions in true float32, too: for what is judged, and not trained."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before

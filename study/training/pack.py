@@ -126,7 +126,8 @@ class Pack:
     def sample(self, n: int) -> Tensor:
         """(M, n, ...) samples from each member's fixed evaluation latents.
 
-        Batch norm uses statistics re-estimated on fresh noise. Training streams are not touched.
+        They are computed in float32, whatever the precision of training. Batch norm uses statistics
+        re-estimated on fresh noise. Training streams are not touched.
         A member that yields a non-finite sample is marked as diverged.
         """
         evaluation = [generator_for(self.study_seed, seed, "evaluation", self.device) for seed in self.seeds]
@@ -136,11 +137,9 @@ class Pack:
             return torch.stack([torch.randn(shape, generator=g, device=self.device) for g in evaluation])
 
         fixed = latents(n)
-        self.generator.refresh()
-        network = self.generator.network.eval()
-        record_statistics(network, latents(n))
-        samples = torch.cat([network(z) for z in fixed.split(EVALUATION_BATCH, dim=1)], 1)
-        network.train()
+        with self.generator.exact() as network:
+            record_statistics(network, latents(n))
+            samples = torch.cat([network(z) for z in fixed.split(EVALUATION_BATCH, dim=1)], 1)
         self.watch.check(samples.isfinite().flatten(1).all(1), "non-finite sample")
         return samples
 
@@ -152,9 +151,9 @@ class Pack:
         batch with the batch's own statistics.
         """
         if batch_norms(self.critic.network):
-            self.critic.refresh()
             samples = real()
-            record_statistics(self.critic.network, samples.expand(len(self.seeds), *samples.shape))
+            with self.critic.exact() as network:
+                record_statistics(network, samples.expand(len(self.seeds), *samples.shape))
 
     @torch.no_grad()
     def check_parameters(self) -> None:

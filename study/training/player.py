@@ -4,12 +4,14 @@ Optimiser, clipping, divergence check and checkpoint see the buffer (M, P) and a
 each; the network's copies have the type and the memory layout that its own kernels want.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from study.machine.arithmetic import true_float32
 from study.networks.layers import MemberBatchNorm2d
 from study.networks.ordinary import Ordinary
 from study.networks.parts import MEMBER_DIM, InParts
@@ -53,6 +55,20 @@ class Player(Generic[Network]):
         with torch.no_grad():
             for weight, parameter in zip(self.weights, self.parameters, strict=True):
                 weight.copy_(parameter)
+
+    @contextmanager
+    def exact(self) -> Iterator[Network]:
+        """The network in evaluation mode, with the parameters themselves for copies in its own type."""
+        training, computed = self.network.training, [weight.data for weight in self.weights]
+        for weight, parameter in zip(self.weights, self.parameters, strict=True):
+            weight.data = torch.empty_like(weight, dtype=parameter.dtype).copy_(parameter)
+        try:
+            with true_float32():
+                yield self.network.eval()
+        finally:
+            for weight, data in zip(self.weights, computed, strict=True):
+                weight.data = data
+            self.network.train(training)
 
     def buffers(self) -> dict[str, Tensor]:
         """What the network holds beside parameters, by name, (M, ...): statistics of batch norm, say."""

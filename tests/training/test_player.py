@@ -185,3 +185,22 @@ def test_a_gradient_changes_neither_parameters_nor_the_network(name: str, comput
     assert torch.equal(player.values, values)
     assert torch.equal(player.network(inputs), output)
     assert all(p.grad is None for p in player.network.parameters())
+
+
+@each_network
+def test_exactly_it_computes_with_the_parameters_and_then_as_before(name: str) -> None:
+    player = player_of(name, torch.bfloat16)
+    before = [weight.detach().clone() for weight in player.weights]
+    addresses = [weight.data_ptr() for weight in player.weights]
+    player.values.mul_(1.01)  # not yet refreshed
+    with player.exact() as network:
+        assert not network.training
+        assert not torch.backends.cudnn.allow_tf32
+        for weight, parameter in zip(network.parameters(), player.parameters, strict=True):
+            assert torch.equal(weight, parameter)
+    assert player.network.training
+    assert torch.backends.cudnn.allow_tf32
+    assert [weight.data_ptr() for weight in player.weights] == addresses  # CUDA graphs know them
+    for weight, own in zip(player.weights, before, strict=True):
+        assert weight.dtype == own.dtype
+        assert torch.equal(weight, own)
