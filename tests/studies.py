@@ -1,5 +1,6 @@
 """What tests of trials and studies share: small plans, a clock, and a check that all books tell the same."""
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -7,6 +8,7 @@ import pytest
 
 from study.config import TrialConfig
 from study.plan import StudyPlan, TrialPlan, trial_id
+from study.records.schema import WHERE
 from study.records.study_folder import StudyFolder
 from study.records.tables import TABLES
 
@@ -15,6 +17,16 @@ if TYPE_CHECKING:
 
 STATES = {"completed": "COMPLETE", "diverged": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}  # Optuna's
 TINY = ["--dataset", "ring8", "--seeds", "2", "--wandb", "disabled"]
+
+
+def is_timed(column: str) -> bool:
+    """Whether a column tells of the time and the place, and not of the training."""
+    return column.endswith("seconds") or column in {known.name for known in WHERE}
+
+
+def untimed(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows without such columns."""
+    return [{name: value for name, value in row.items() if not is_timed(name)} for row in rows]
 
 
 def small(low: float = 1e-4, high: float = 1e-2, **more: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pytest
 
 from study import train, tune
 from study.command import run_command
+from study.records.schema import VERSION
 from tests.studies import study_plan
 
 VALID = """
@@ -244,7 +245,7 @@ PLAN = study_plan(kimg=3.0, eval_kimg=1.0, concurrency=2).to_dict()
 
 def study(plan: object) -> str:
     Path("results/mine").mkdir(parents=True)
-    Path("results/mine/study.json").write_text(json.dumps({"plan": plan}))
+    Path("results/mine/study.json").write_text(json.dumps({"tables": VERSION, "plan": plan}))
     return "results/mine"
 
 

@@ -27,7 +27,7 @@ from study.registry import Registry
 from study.space import parse_space
 from study.trial.run import run
 from tests import own
-from tests.studies import trial_plan
+from tests.studies import trial_plan, untimed
 
 CPU = torch.device("cpu")
 
@@ -50,7 +50,7 @@ def plan(**changes: Any) -> Any:
 
 
 def rows_of(folder: TrialFolder) -> list[dict[str, Any]]:
-    return [{k: v for k, v in row.items() if not k.endswith("seconds")} for row in folder.rows()]
+    return untimed(folder.rows())
 
 
 def test_a_trial_is_stopped_and_resumed_to_the_same_rows(tmp_path: Path) -> None:

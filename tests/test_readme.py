@@ -73,7 +73,7 @@ def tables() -> Iterator[Iterable[object]]:
     metric = next(iter(METRICS))
     for column in of_metric(metric):
         name = column.name.replace(metric, "<metric>")
-        meaning = "its value; of a trial, aggregated over the seeds that did not diverge"
+        meaning = "its value; of a trial, the aggregate over its seeds, null where one diverged"
         yield code(name), ", ".join(column.tables), column.meaning if name != "<metric>" else meaning
 
 

@@ -16,6 +16,7 @@ from study import results, train
 from study.command import run_command
 from study.models import hyperparameters
 from study.records.trial_folder import TrialFolder
+from tests.studies import untimed
 
 pytestmark = pytest.mark.usefixtures("cheap_transport")
 
@@ -157,10 +158,6 @@ def test_a_run_that_diverges_is_status_one(capsys: Capture) -> None:
     assert ending.state == "diverged"
 
 
-def without_seconds(folder: TrialFolder) -> list[dict[str, Any]]:
-    return [{k: v for k, v in row.items() if not k.endswith("seconds")} for row in folder.rows()]
-
-
 def test_an_interrupted_run_goes_on(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("--name", "whole") == 0
 
@@ -176,7 +173,7 @@ def test_an_interrupted_run_goes_on(capsys: Capture, monkeypatch: pytest.MonkeyP
     capsys.readouterr()
     assert run_command(lambda: train.main(["--resume", str(folder.path)])) == 0
     assert "kimg      0.00" not in capsys.readouterr().out
-    assert without_seconds(folder) == without_seconds(only_trial("whole"))
+    assert untimed(folder.rows()) == untimed(only_trial("whole").rows())
 
 
 def test_an_interrupt_prints_how_to_go_on(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,7 @@ class Metric:
         samples: by the kinds of data that it is for, how many of a member it takes.
         when: at 'every' evaluation, or only before training and at the 'last' one, when the budget ends.
         worst: its worst value, where it is bounded.
+        counts: its values are whole numbers.
         is_default: it is what a study optimises by default.
 
     Raises:
@@ -53,6 +54,7 @@ class Metric:
     higher_is_better: bool
     when: str = EVERY
     worst: float | None = None
+    counts: bool = False
     is_default: bool = False
 
     def __post_init__(self) -> None:

@@ -69,6 +69,7 @@ def modes_of_images(logits: "Tensor", labels: "Tensor") -> Modes:
     samples=SAMPLES,
     higher_is_better=True,
     worst=0.0,
+    counts=True,
     meaning="modes reached: classes predicted at least a tenth as often as they occur in real images; "
     "modes with at least one point within 3 standard deviations",
 )

@@ -2,7 +2,7 @@
 
 Dispersion and risk follow Chan et al. 2020, "Measuring the Reliability of Reinforcement Learning
 Algorithms", which takes higher as better; most of our metrics are lower-is-better, so each function
-takes the direction.
+takes the direction. How often runs diverge is in failure.py.
 """
 
 import math
@@ -11,16 +11,22 @@ from collections.abc import Sequence
 import numpy as np
 
 CVAR_SHARE = 0.25
+LEARNED_SHARE = 0.1  # of the way from the untrained generator to real data
+COVERED_SHARE = 0.5
 
 
-def clamp_score(value: float | None, ceiling: float, higher_is_better: bool) -> float:
-    """A member's score: its metric, but never worse than its untrained self.
+def clamp_score(value: float | None, price: float, higher_is_better: bool) -> float:
+    """A member's score: its metric, but never worse than the price of a divergence.
 
-    None or a non-finite value (the member diverged) scores `ceiling`, the value at kimg 0.
+    None or a non-finite value (the member diverged) scores `price`.
     """
     if value is None or not math.isfinite(value):
-        return ceiling
-    return max(value, ceiling) if higher_is_better else min(value, ceiling)
+        return price
+    return max(value, price) if higher_is_better else min(value, price)
+
+
+def worst(values: Sequence[float], higher_is_better: bool) -> float:
+    return min(values) if higher_is_better else max(values)
 
 
 def cvar(scores: Sequence[float], higher_is_better: bool) -> float:
@@ -36,6 +42,19 @@ def aggregate(scores: Sequence[float], how: str, higher_is_better: bool) -> floa
     return float(np.median(scores) if how == "median" else np.mean(scores))
 
 
+def student_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float] | None:
+    """Student's t interval of the mean of independent values (Student 1908); None for fewer than two.
+
+    Of 3 seeds it covers the true mean 95 times in 100, a percentile bootstrap 73 times.
+    """
+    from scipy.special import stdtrit
+
+    if len(values) < 2:
+        return None
+    half = stdtrit(len(values) - 1, (1 + level) / 2) * np.std(values, ddof=1) / math.sqrt(len(values))
+    return float(np.mean(values) - half), float(np.mean(values) + half)
+
+
 def iqr(values: Sequence[float]) -> float:
     """Interquartile range, with linear interpolation between order statistics."""
     low, high = np.percentile(values, [25, 75])
@@ -43,7 +62,7 @@ def iqr(values: Sequence[float]) -> float:
 
 
 def dispersion(curve: Sequence[float], scale: float) -> float | None:
-    """IQR of the differenced curve, over `scale` (the range from floor to ceiling).
+    """IQR of the differenced curve, over `scale` (the range from the floor to the untrained generator).
 
     Chan et al. 2020, section 3, "dispersion across time". None when there are fewer than two points
     or the range is empty.
@@ -65,16 +84,31 @@ def drawdown(curve: Sequence[float], scale: float, higher_is_better: bool) -> fl
     return float((np.maximum.accumulate(gains) - gains).max()) / scale
 
 
-def wilson_interval(failures: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's 95% score interval for a rate (Wilson 1927): it stays in [0, 1] and works at 0 and n.
+def learning_range(untrained: float | None, floor: float | None, higher_is_better: bool) -> float:
+    """How far the untrained generator is from real data; 0 where it isn't worse, or where one is unknown."""
+    if untrained is None or floor is None:
+        return 0.0
+    return max(0.0, floor - untrained if higher_is_better else untrained - floor)
 
-    Raises:
-        ValueError: n is not positive or failures is not within 0..n.
+
+def never_learned(curve: Sequence[float], scale: float, higher_is_better: bool) -> bool | None:
+    """Whether a curve, the untrained generator's value first, never got a tenth of the way to the floor.
+
+    `scale`: the `learning_range`. None where that is empty.
     """
-    if not 0 <= failures <= n or n < 1:
-        raise ValueError(f"{failures} failures of {n} is not a rate")
-    p = failures / n
-    denominator = 1 + z * z / n
-    centre = (p + z * z / (2 * n)) / denominator
-    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / denominator
-    return max(0.0, centre - half), min(1.0, centre + half)
+    if not curve or not scale > 0:
+        return None
+    gains = np.asarray(curve) * (1 if higher_is_better else -1)
+    return bool((gains - gains[0]).max() < LEARNED_SHARE * scale)
+
+
+def never_covered(coverage: Sequence[float], real: float) -> bool | None:
+    """Whether mode coverage never reached half of what real data covers; None for an empty curve."""
+    return max(coverage) < COVERED_SHARE * real if coverage else None
+
+
+def collapsed(coverage: Sequence[float], real: float) -> bool | None:
+    """Whether it did reach that, and ended under half of its own best; None for an empty curve."""
+    if not coverage:
+        return None
+    return not never_covered(coverage, real) and coverage[-1] < COVERED_SHARE * max(coverage)

@@ -6,26 +6,47 @@ A trial's rows on disk (curves.jsonl) are its rows of the `curves` table, but fo
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from typing import Any
 
 from study.metrics import METRICS
-from study.metrics.stability import aggregate, cvar, iqr, wilson_interval
+from study.metrics.failure import CENSORED, failure_interval, failure_rate
+from study.metrics.stability import aggregate, iqr, student_interval, worst
 from study.models import hyperparameters
 
 TABLES = ("trials", "runs", "curves")
+VERSION = 2  # counts changes of what the tables hold or mean: in study.json
 Row = dict[str, Any]
 
-# What a trial has of its seeds' values (those that are not null), by (values, aggregate, higher is better).
+
+def _mean_interval(values: Sequence[float], how: str, _: bool) -> tuple[float, float] | None:
+    return student_interval(values) if how == "mean" else None
+
+
+def _end(interval: Callable[..., tuple[float, float] | None], place: int) -> Callable[..., float | None]:
+    """One end of an interval."""
+
+    def end(*given: Any) -> float | None:
+        found = interval(*given)
+        return None if found is None else found[place]
+
+    return end
+
+
+# What a trial has of its seeds' values, by (values, aggregate, higher is better).
 OVER_SEEDS: dict[str, Callable[[Sequence[Any], str, bool], Any]] = {
     "same": lambda values, *_: values[0],  # the seeds agree
     "aggregate": aggregate,  # mean, median or cvar: the objective's
+    "mean low": _end(_mean_interval, 0),
+    "mean high": _end(_mean_interval, 1),
     "iqr": lambda values, *_: iqr(values),
-    "cvar": lambda values, _, higher: cvar(values, higher),
-    "mean": lambda values, *_: sum(values) / len(values),
+    "worst": lambda values, _, higher: worst(values, higher),
     "sum": lambda values, *_: sum(values),
-    "low": lambda values, *_: wilson_interval(sum(values), len(values))[0],
-    "high": lambda values, *_: wilson_interval(sum(values), len(values))[1],
+    "censored": lambda values, *_: values.count(CENSORED),
+    "failure": lambda values, *_: failure_rate(values),
+    "failure low": _end(lambda values, *_: failure_interval(values), 0),
+    "failure high": _end(lambda values, *_: failure_interval(values), 1),
 }
 
 
@@ -34,11 +55,12 @@ class Column:
     """A column of one or several tables.
 
     Attributes:
-        type: str, int, float or bool. Values may be null, in a row of `curves` unless `required`.
+        type: str, int, float, bool or datetime. Values may be null, in a row of `curves` unless `required`.
         tables: those that have it, of TABLES.
         over_seeds: how a trial's value is made of its seeds', a key of OVER_SEEDS; '' where it is not.
         of: the seeds' column that it is made of; its own name where nothing is said.
         higher_is_better: the direction of what it measures.
+        counts: its values are whole numbers, though a trial's, made of several, need not be.
     """
 
     name: str
@@ -50,13 +72,20 @@ class Column:
     of: str = ""
     required: bool = False
     higher_is_better: bool = False
+    counts: bool = False
+
+    def type_in(self, table: str) -> Any:
+        return int if self.counts and table != "trials" else self.type
 
     def of_seeds(self, rows: Sequence[Row], how: str) -> Any:
-        """A trial's value, from one row per seed; None where none of them has one."""
-        values = [row[self.of or self.name] for row in rows if row.get(self.of or self.name) is not None]
-        return OVER_SEEDS[self.over_seeds](values, how, self.higher_is_better) if values else None
+        """A trial's value, from one row per seed; None unless each of them has one."""
+        values = [row.get(self.of or self.name) for row in rows]
+        if not values or None in values:
+            return None
+        return OVER_SEEDS[self.over_seeds](values, how, self.higher_is_better)
 
 
+ON_DISK: dict[type, Any] = {float: (int, float), datetime: str}  # in JSON, where not the column's own type
 TRIALS, RUNS, PER_SEED, ALL = ("trials",), ("runs",), ("runs", "curves"), TABLES
 
 KEYS = (
@@ -74,26 +103,77 @@ PROGRESS = (
     Column(
         "kimg", float, ALL, "real images (points) shown to each critic", "thousands", "same", required=True
     ),
-    Column("score", float, PER_SEED, "the optimised metric, no worse than before training", required=True),
+    Column(
+        "kimg_planned",
+        float,
+        ALL,
+        "kimg at which the training was to end; in curves, at which the evaluation was due",
+        "thousands",
+    ),
+    Column(
+        "score", float, PER_SEED, "the optimised metric, no worse than the price of divergence", required=True
+    ),
     Column("objective", float, TRIALS, "aggregate of the seeds' scores"),
+    Column(
+        "objective_low",
+        float,
+        TRIALS,
+        "lower end of Student's 95% interval of the mean over seeds",
+        "",
+        "mean low",
+        "score",
+    ),
+    Column("objective_high", float, TRIALS, "upper end of that interval", "", "mean high", "score"),
     Column("metric", str, TRIALS, "the optimised metric"),
     Column("aggregate", str, TRIALS, "how the objective is made of the seeds' scores"),
     Column("precision", str, TRIALS, "what networks compute in: fp32 or bf16"),
     Column("n_seeds", int, TRIALS, "seeds, each of them a member"),
     Column("n_diverged", int, TRIALS, "members that diverged", "", "sum", "diverged"),
-    Column("failure_rate", float, TRIALS, "share of members that diverged", "", "mean", "diverged"),
-    Column("failure_rate_low", float, TRIALS, "lower end of its 95% Wilson interval", "", "low", "diverged"),
+    Column("n_censored", int, TRIALS, "members stopped before they could show it", "", "censored", "end"),
     Column(
-        "failure_rate_high", float, TRIALS, "upper end of its 95% Wilson interval", "", "high", "diverged"
+        "failure_rate",
+        float,
+        TRIALS,
+        "share of members that diverged; null where one was censored",
+        "",
+        "failure",
+        "end",
     ),
+    Column(
+        "failure_rate_low", float, TRIALS, "lower end of its 95% Wilson interval", "", "failure low", "end"
+    ),
+    Column("failure_rate_high", float, TRIALS, "upper end of that interval", "", "failure high", "end"),
+    Column("end", str, RUNS, "diverged, censored (stopped before its budget) or survived"),
+    Column("kimg_at_risk", float, RUNS, "kimg until it diverged or ended", "thousands"),
     Column("diverged", bool, PER_SEED, "whether the member has diverged", required=True),
     Column("diverged_at_kimg", float, PER_SEED, "when it did, in kimg", "thousands"),
     Column("reason", str, PER_SEED, "what showed its divergence"),
 )
 STABILITY = (
-    Column("collapsed", bool, RUNS, "mode coverage ended at most at half of what real data covers"),
-    Column("dispersion", float, RUNS, "IQR of the differenced score, over the range from floor to ceiling"),
-    Column("drawdown", float, RUNS, "largest loss from the best score so far, over the same range"),
+    Column(
+        "never_learned",
+        bool,
+        RUNS,
+        "the optimised metric never got a tenth of the way from its untrained value to the floor",
+    ),
+    Column("never_covered", bool, RUNS, "mode coverage never reached half of what real data covers"),
+    Column("collapsed", bool, RUNS, "it did reach that, and ended under half of its own best"),
+    Column("n_never_learned", int, TRIALS, "members that never learned", "", "sum", "never_learned"),
+    Column("n_never_covered", int, TRIALS, "members that never covered", "", "sum", "never_covered"),
+    Column("n_collapsed", int, TRIALS, "members that collapsed", "", "sum", "collapsed"),
+    Column(
+        "dispersion",
+        float,
+        RUNS,
+        "IQR of the optimised metric's differences between evaluations, over the range from the untrained "
+        "value to the floor; null of a run that diverged",
+    ),
+    Column(
+        "drawdown",
+        float,
+        RUNS,
+        "largest loss of the optimised metric from its best value so far, over the same range; likewise",
+    ),
 )
 METERS = (
     Column("loss_d", float, PER_SEED, "critic loss, mean since the last evaluation"),
@@ -109,13 +189,17 @@ CLOCKS = (
     ),
     Column("eval_seconds", float, ALL, "evaluation, all seeds together", "seconds", "same"),
 )
+WHERE = (
+    Column("evaluated", datetime, ("curves",), "when the evaluation was made (UTC)"),
+    Column("started", datetime, TRIALS, "when its first evaluation was made, before any training (UTC)"),
+    Column("ended", datetime, TRIALS, "when it ended (UTC)"),
+    Column("host", str, ("trials", "curves"), "machine; of a trial, the one of its last evaluation"),
+)
 ERROR = Column("error", str, TRIALS, "traceback of a failed trial")
 
 
 def of_hyperparameters() -> list[Column]:
-    return [
-        Column(name, h.type, ("trials", "runs"), h.meaning, h.unit) for name, h in hyperparameters().items()
-    ]
+    return [Column(name, h.type, ALL, h.meaning, h.unit) for name, h in hyperparameters().items()]
 
 
 def of_metric(name: str) -> list[Column]:
@@ -123,16 +207,24 @@ def of_metric(name: str) -> list[Column]:
     metric = METRICS[name]
 
     def column(suffix: str, tables: tuple[str, ...], meaning: str, over_seeds: str, of: str = "") -> Column:
-        better = metric.higher_is_better
-        return Column(name + suffix, float, tables, meaning, "", over_seeds, of, higher_is_better=better)
+        return Column(
+            name + suffix,
+            float,
+            tables,
+            meaning,
+            over_seeds=over_seeds,
+            of=of,
+            higher_is_better=metric.higher_is_better,
+            counts=metric.counts,
+        )
 
     return [
         column("", ALL, metric.meaning, "aggregate"),
-        column("_iqr", TRIALS, "interquartile range over the seeds that did not diverge", "iqr", of=name),
-        column("_cvar", TRIALS, "mean of the worst quarter of them", "cvar", of=name),
+        column("_iqr", TRIALS, "interquartile range over the seeds", "iqr", of=name),
+        column("_worst", TRIALS, "the worst seed's", "worst", of=name),
         column("_best", RUNS, "the best of all evaluations", ""),
         column("_floor", ALL, "real training data judged as if it were generated", "same"),
-        column("_ceiling", ALL, "the same member before training", "mean"),
+        column("_ceiling", ALL, "the same member before training", "aggregate"),
     ]
 
 
@@ -140,7 +232,7 @@ def columns(table: str, metrics: Collection[str]) -> list[Column]:
     """A table's columns in order, those of `metrics` among them."""
     found = [*KEYS, *of_hyperparameters(), *PROGRESS, *STABILITY]
     found += [column for name in metrics for column in of_metric(name)]
-    found = [column for column in (*found, *METERS, *CLOCKS, ERROR) if table in column.tables]
+    found = [column for column in (*found, *METERS, *CLOCKS, *WHERE, ERROR) if table in column.tables]
     for name, count in Counter(column.name for column in found).items():
         if count > 1:
             raise ValueError(f"{name} is a column already: no metric or hyperparameter can be called so")
@@ -159,14 +251,15 @@ def check_row(row: Row, *, written: bool) -> None:
             if column.required:
                 raise ValueError(f"{name} is missing")
             continue
-        types = (int, float) if column.type is float else column.type
-        if not isinstance(value, types) or isinstance(value, bool) != (column.type is bool):
-            raise ValueError(f"{name} = {value!r} is not of type {column.type.__name__}")
+        own = column.type_in("curves")
+        if not isinstance(value, ON_DISK.get(own, own)) or isinstance(value, bool) != (own is bool):
+            raise ValueError(f"{name} = {value!r} is not of type {own.__name__}")
     if written and not row.keys() <= known.keys():
         raise ValueError(f"no column is declared for {', '.join(row.keys() - known.keys())}")
 
 
 @cache
 def _curve_columns(metrics: tuple[str, ...]) -> dict[str, Column]:
-    """The columns of a row on disk, by name."""
-    return {column.name: column for column in columns("curves", metrics)[len(KEYS) :]}
+    """The columns of a row on disk, by name: those that config.json doesn't tell."""
+    told = {column.name for column in (*KEYS, *of_hyperparameters())}
+    return {column.name: column for column in columns("curves", metrics) if column.name not in told}

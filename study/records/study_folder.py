@@ -4,7 +4,6 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from study.errors import UserError
+from study.machine.clock import now
 from study.machine.files import read_json, write_json
 from study.plan import StudyPlan
+from study.records.schema import VERSION
 from study.records.trial_folder import TrialFolder
 
 PACKAGES = (
@@ -24,6 +25,7 @@ PACKAGES = (
     "wandb",
     "numpy",
     "pandas",
+    "scipy",
     "scikit-learn",
     "POT",
 )
@@ -75,7 +77,8 @@ class StudyFolder:
             {
                 "command": command,
                 "plan": plan.to_dict(),
-                "started": _now(),
+                "tables": VERSION,
+                "started": now(),
                 "python": platform.python_version(),
                 "packages": _versions(),
                 "git_commit": _git_commit(),
@@ -94,6 +97,11 @@ class StudyFolder:
             record["plan"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"{self.path} is not a readable study folder: {error}") from error
+        if record.get("tables", 1) != VERSION:
+            raise UserError(
+                f"{self.path} was made by another version of this program, whose tables mean other things "
+                f"(version {record.get('tables', 1)!r}, here {VERSION}); its files are left as they are"
+            )
         return dict(record)
 
     def plan(self) -> StudyPlan:
@@ -111,7 +119,7 @@ class StudyFolder:
 
     def resume(self, plan: StudyPlan, command: list[str], hardware: dict[str, Any]) -> None:
         """Write the plan as it now is, and that the study was taken up again."""
-        again = {"command": command, "when": _now(), "packages": _versions(), "hardware": hardware}
+        again = {"command": command, "when": now(), "packages": _versions(), "hardware": hardware}
         record = self.read()
         record["resumed"].append(again)
         write_json(self.path / "study.json", {**record, "plan": plan.to_dict()})
@@ -142,10 +150,6 @@ class StudyFolder:
                 return False
         except Timeout:
             return True
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _versions() -> dict[str, str | None]:

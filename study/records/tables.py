@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
 
@@ -11,17 +12,30 @@ import pyarrow.parquet as pq
 
 from study.machine.files import write_whole
 from study.metrics import METRICS, metrics_for
-from study.metrics.stability import dispersion, drawdown
+from study.metrics.failure import end_of_run
+from study.metrics.stability import (
+    collapsed,
+    dispersion,
+    drawdown,
+    learning_range,
+    never_covered,
+    never_learned,
+)
 from study.plan import TrialPlan
 from study.records.objective import objectives, ranks
-from study.records.schema import TABLES, Row, columns
+from study.records.schema import TABLES, Column, Row, columns
 from study.records.spool import Spool
 from study.records.study_folder import StudyFolder
 from study.records.trial_folder import Ending
 
 OBJECTIVES = pa.schema({"evaluation": pa.int64(), "objective": pa.float64(), "rank": pa.float64()})
-COLLAPSED_SHARE = 0.5
-PANDAS = {str: "string", float: "float64", int: "Int64", bool: "boolean"}
+PANDAS = {
+    str: "string",
+    float: "float64",
+    int: "Int64",
+    bool: "boolean",
+    datetime: "datetime64[us, UTC]",
+}
 
 
 class Results:
@@ -52,13 +66,13 @@ class Results:
         try:
             plan, rows, ending = folder.plan(), folder.rows(), folder.ending()
             _check_whole(rows, ending)
-            runs = _run_rows(plan, rows)
+            runs = _run_rows(plan, rows, ending)
             self._spool.put(
                 trial_id,
                 {
-                    "trials": [_trial_row(plan, runs if rows else [], ending)],
+                    "trials": [_trial_row(plan, rows, runs if rows else [], ending)],
                     "runs": runs,
-                    "curves": [{**_keys(plan), **row} for row in rows],
+                    "curves": [_curve_row(plan, row) for row in rows],
                     "objectives": [
                         {"evaluation": number, "objective": objective, "rank": rank}
                         for (number, objective), (_, rank) in zip(
@@ -93,6 +107,10 @@ class Results:
             return []
         rows = self._spool.get(trial_id, "objectives").to_pylist()
         return [(row["evaluation"], row[column]) for row in rows]
+
+    def of_trial(self, name: str, trial_id: str) -> pd.DataFrame:
+        """The rows of one trial that was added, in a table."""
+        return pa.Table.from_batches([self._spool.get(trial_id, name)]).to_pandas()
 
     def trial_row(self, trial_id: str) -> Row:
         """What the trials table knows of one trial that was added."""
@@ -151,14 +169,27 @@ def _keys(plan: TrialPlan) -> Row:
         "model": plan.config.model,
         "dataset": plan.config.dataset,
         "trial_id": plan.trial_id,
+        **plan.config.to_dict(),
     }
 
 
-def _trial_row(plan: TrialPlan, runs: Sequence[Row], ending: Ending | None) -> Row:
+def _curve_row(plan: TrialPlan, row: Row) -> Row:
+    due = min(row["evaluation"] * plan.eval_kimg, plan.kimg)
+    return {**_keys(plan), **row, "kimg_planned": due, "evaluated": _time(row.get("evaluated"))}
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _trial_row(plan: TrialPlan, rows: Sequence[Row], runs: Sequence[Row], ending: Ending | None) -> Row:
     row = {
         **_keys(plan),
-        **plan.config.to_dict(),
-        "state": ending.state if ending else "interrupted",
+        "kimg_planned": plan.kimg,
+        "started": _time(rows[0].get("evaluated")) if rows else None,
+        "ended": _time(ending.ended) if ending else None,
+        "host": rows[-1].get("host") if rows else None,
+        "state": _state(ending),
         "ended_by": ending.ended_by if ending else "interrupt",
         "metric": plan.metric,
         "aggregate": plan.aggregate,
@@ -172,41 +203,55 @@ def _trial_row(plan: TrialPlan, runs: Sequence[Row], ending: Ending | None) -> R
     return row
 
 
-def _run_rows(plan: TrialPlan, rows: Sequence[Row]) -> list[Row]:
+def _state(ending: Ending | None) -> str:
+    return ending.state if ending else "interrupted"
+
+
+def _run_rows(plan: TrialPlan, rows: Sequence[Row], ending: Ending | None) -> list[Row]:
     """One row per seed; a seed that was never evaluated has only its keys."""
     runs = []
     for seed in plan.seeds:
         curve = [row for row in rows if row["seed"] == seed]
-        run: Row = {**_keys(plan), **plan.config.to_dict(), "seed": seed}
-        runs.append(run | (_run_figures(plan, curve) if curve else {}))
+        run: Row = {**_keys(plan), "seed": seed, "kimg_planned": plan.kimg}
+        runs.append(run | (_run_figures(plan, curve, _state(ending)) if curve else {}))
     return runs
 
 
-def _run_figures(plan: TrialPlan, curve: Sequence[Row]) -> Row:
-    """What the curve came to: its last row, and figures of the whole."""
+def _run_figures(plan: TrialPlan, curve: Sequence[Row], state: str) -> Row:
+    """What the curve came to: its last row, and figures of the whole, until divergence if there was one."""
     run = dict(curve[-1])
+    run["end"] = end_of_run(run["diverged"], state)
+    run["kimg_at_risk"] = run["diverged_at_kimg"] if run["diverged"] else run["kimg"]
     run["eval_seconds"] = sum(row["eval_seconds"] for row in curve)
-    for name in metrics_for(plan.config.dataset):
-        seen = [row[name] for row in curve if row.get(name) is not None]
-        best = max if METRICS[name].higher_is_better else min
-        run[f"{name}_best"] = best(seen) if seen else None
-    scores, higher = [row["score"] for row in curve], METRICS[plan.metric].higher_is_better
-    floor, ceiling = (run.get(f"{plan.metric}_{end}") for end in ("floor", "ceiling"))
-    scale = 0.0 if floor is None or ceiling is None else abs(ceiling - floor)
-    coverage, real = run.get("mode_coverage"), run.get("mode_coverage_floor")
-    return run | {
-        "collapsed": None if coverage is None or real is None else coverage <= COLLAPSED_SHARE * real,
-        "dispersion": dispersion(scores, scale),
-        "drawdown": drawdown(scores, scale, higher),
+    seen = {
+        name: [row[name] for row in curve if row.get(name) is not None]
+        for name in metrics_for(plan.config.dataset)
     }
+    for name, values in seen.items():
+        best = max if METRICS[name].higher_is_better else min
+        run[f"{name}_best"] = best(values) if values else None
+    floors = {name: curve[-1].get(f"{name}_floor") for name in seen}
+    higher, values = METRICS[plan.metric].higher_is_better, seen[plan.metric]
+    scale = learning_range(curve[0].get(plan.metric), floors[plan.metric], higher)
+    run["never_learned"] = never_learned(values, scale, higher)
+    if not run["diverged"]:
+        run["dispersion"], run["drawdown"] = dispersion(values, scale), drawdown(values, scale, higher)
+    coverage, real = seen.get("mode_coverage", []), floors.get("mode_coverage")
+    if real is not None:
+        run["never_covered"], run["collapsed"] = never_covered(coverage, real), collapsed(coverage, real)
+    return run
 
 
 def _schema(table: str, metrics: tuple[str, ...]) -> pa.Schema:
-    """A table's columns as Arrow types, which pandas reads back as its own."""
-    return _arrow(tuple((column.name, PANDAS[column.type]) for column in columns(table, metrics)))
+    """A table's columns as Arrow types, which pandas reads back as its own, with unit and meaning."""
+    return _arrow(table, tuple(columns(table, metrics)))
 
 
 @cache
-def _arrow(columns: tuple[tuple[str, str], ...]) -> pa.Schema:
-    types = dict(columns)
-    return pa.Schema.from_pandas(pd.DataFrame(columns=list(types)).astype(types), preserve_index=False)
+def _arrow(table: str, columns: tuple[Column, ...]) -> pa.Schema:
+    types = {column.name: PANDAS[column.type_in(table)] for column in columns}
+    schema = pa.Schema.from_pandas(pd.DataFrame(columns=list(types)).astype(types), preserve_index=False)
+    for place, column in enumerate(columns):
+        told = {"meaning": column.meaning, **({"unit": column.unit} if column.unit else {})}
+        schema = schema.set(place, schema.field(place).with_metadata(told))
+    return schema

@@ -12,12 +12,13 @@ import json
 import math
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from filelock import FileLock
 
 from study.errors import UserError
+from study.machine.clock import now
 from study.machine.files import read_json, write_json, write_whole
 from study.plan import TrialPlan
 from study.records.schema import Row, check_row
@@ -36,6 +37,7 @@ class Ending:
         ended_by: 'budget', 'divergence', 'fault', 'unreadable', or the scheduler's name.
         objective: aggregate of the seeds' last scores; None when nothing was evaluated.
         error: the traceback of a fault.
+        ended: when, in UTC and ISO 8601, once it is on disk.
     """
 
     state: str
@@ -43,6 +45,7 @@ class Ending:
     kimg: float
     objective: float | None
     error: str | None = None
+    ended: str | None = field(default=None, compare=False)
 
 
 class TrialFolder:
@@ -140,7 +143,7 @@ class TrialFolder:
 
     def finish(self, ending: Ending) -> None:
         """Write the marker, last of all."""
-        write_json(self.path / MARKERS[ending.state], asdict(ending))
+        write_json(self.path / MARKERS[ending.state], {**asdict(ending), "ended": now()})
 
     def record_fault(self, error: str) -> None:
         """Finish as failed with this traceback, unless the trial has ended already."""

@@ -1,6 +1,7 @@
 """One trial: train its pack, evaluate every member, write its folder. No Ray, Optuna or W&B."""
 
 import math
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from study.data import load
 from study.errors import UserError
 from study.machine.arithmetic import settle
+from study.machine.clock import now
 from study.machine.memory import keep_freed_memory
 from study.metrics import METRICS
 from study.metrics.judge.evaluator import Evaluator, evaluator_for
@@ -123,7 +125,7 @@ def _evaluate(
     ]
     image = folder.samples / f"{progress.evaluation:04d}.png"
     save_samples(samples, evaluator.arrays, image)
-    eval_seconds = time.perf_counter() - start
+    eval_seconds, evaluated = time.perf_counter() - start, now()
 
     untrained = {row["seed"]: row for row in history if row["evaluation"] == 0}
     chosen = METRICS[plan.metric]
@@ -144,6 +146,8 @@ def _evaluate(
         row = {
             "seed": seed,
             "evaluation": progress.evaluation,
+            "evaluated": evaluated,
+            "host": socket.gethostname(),
             "kimg": progress.kimg,
             "critic_updates": progress.critic_updates,
             "generator_updates": progress.generator_updates,

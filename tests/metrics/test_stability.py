@@ -9,11 +9,16 @@ import pytest
 from study.metrics.stability import (
     aggregate,
     clamp_score,
+    collapsed,
     cvar,
     dispersion,
     drawdown,
     iqr,
-    wilson_interval,
+    learning_range,
+    never_covered,
+    never_learned,
+    student_interval,
+    worst,
 )
 
 # The score of a member
@@ -22,8 +27,8 @@ from study.metrics.stability import (
 @pytest.mark.parametrize(
     ("value", "higher_is_better", "score"),
     [
-        (1.0, False, 1.0),  # better than the untrained 4: its own value
-        (9.0, False, 4.0),  # worse: the ceiling
+        (1.0, False, 1.0),  # better than the price of 4: its own value
+        (9.0, False, 4.0),  # worse: the price
         (4.0, False, 4.0),
         (9.0, True, 9.0),
         (1.0, True, 4.0),
@@ -37,11 +42,19 @@ from study.metrics.stability import (
         (-math.inf, True, 4.0),
     ],
 )
-def test_no_score_is_worse_than_the_ceiling(value: float, higher_is_better: bool, score: float) -> None:
+def test_no_score_is_worse_than_the_price_of_divergence(
+    value: float, higher_is_better: bool, score: float
+) -> None:
     assert clamp_score(value, 4.0, higher_is_better) == score
 
 
 # Across seeds
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 9])
+def test_the_worst_seed_is_one_seed_whatever_their_number(n: int) -> None:
+    assert worst(list(range(n)), higher_is_better=False) == n - 1
+    assert worst(list(range(n)), higher_is_better=True) == 0
 
 
 def test_cvar_is_the_mean_of_the_worst_quarter() -> None:
@@ -138,39 +151,84 @@ def test_an_empty_range_gives_no_figures(scale: float) -> None:
     assert drawdown([1.0, 2.0], scale, False) is None
 
 
-# Rates
+@pytest.mark.parametrize(
+    ("untrained", "floor", "higher_is_better", "scale"),
+    [
+        (40.0, 1.0, False, 39.0),
+        (0.2, 0.9, True, 0.7),
+        (1.0, 40.0, False, 0.0),  # real data are no better than noise in this metric: nothing to learn
+        (0.99, 0.98, True, 0.0),
+        (None, 1.0, False, 0.0),
+        (1.0, None, False, 0.0),
+    ],
+)
+def test_the_range_is_from_the_untrained_value_to_the_floor(
+    untrained: float, floor: float, higher_is_better: bool, scale: float
+) -> None:
+    assert learning_range(untrained, floor, higher_is_better) == pytest.approx(scale, rel=1e-12)
+
+
+# What a run never did, and what it lost
 
 
 @pytest.mark.parametrize(
-    ("failures", "n", "low", "high"),
+    ("curve", "never"),
     [
-        # No failures: the upper end is z^2 / (n + z^2) = 3.8415 / 13.8415.
-        (0, 10, 0.0, 0.27753),
-        (10, 10, 0.72247, 1.0),
-        # Newcombe 1998, table I, method 3 (score without continuity correction).
-        (81, 263, 0.2553, 0.3662),
-        (15, 148, 0.0624, 0.1605),
-        (0, 20, 0.0, 0.1611),
-        (1, 29, 0.0061, 0.1718),
-        (5, 10, 0.23659, 0.76341),
+        ([100.0, 90.1, 95.0], True),  # 9.9 of the 100 between the untrained 100 and a floor of 0
+        ([100.0, 90.0, 150.0], False),  # a tenth of the way is enough, once
+        ([100.0, 300.0], True),
+        ([100.0], True),
     ],
 )
-def test_wilsons_interval_has_the_known_values(failures: int, n: int, low: float, high: float) -> None:
-    assert wilson_interval(failures, n) == pytest.approx((low, high), abs=6e-5)
+def test_a_run_has_learned_that_once_got_a_tenth_of_the_way(curve: list[float], never: bool) -> None:
+    assert never_learned(curve, 100.0, False) is never
+    assert never_learned([-value for value in curve], 100.0, True) is never
 
 
-@pytest.mark.parametrize("n", [1, 2, 7, 100])
-def test_wilsons_bounds_solve_the_score_equation(n: int) -> None:
-    # The bounds are the two rates p with (p - failures/n)^2 = z^2 p (1 - p) / n.
-    z = 1.959964
-    for failures in range(n + 1):
-        low, high = wilson_interval(failures, n)
-        assert 0 <= low <= failures / n <= high <= 1
-        for p in (low, high):
-            assert (p - failures / n) ** 2 == pytest.approx(z * z * p * (1 - p) / n, rel=1e-9, abs=1e-15)
+def test_where_there_is_nothing_to_learn_nobody_has_failed_to() -> None:
+    assert never_learned([1.0, 1.0], 0.0, False) is None
+    assert never_learned([], 1.0, False) is None
 
 
-@pytest.mark.parametrize(("failures", "n"), [(-1, 3), (4, 3), (0, 0)])
-def test_what_is_no_rate_is_refused(failures: int, n: int) -> None:
-    with pytest.raises(ValueError, match=f"{failures} failures of {n} is not a rate"):
-        wilson_interval(failures, n)
+@pytest.mark.parametrize(
+    ("coverage", "real", "never", "lost"),
+    [
+        ([0.0, 0.2, 0.4], 1.0, True, False),  # what it never had it can't lose
+        ([0.0, 0.5, 0.5], 1.0, False, False),
+        ([0.0, 0.8, 0.4], 1.0, False, False),  # half of its best
+        ([0.0, 0.8, 0.3], 1.0, False, True),
+        ([0.0, 0.4, 0.1], 0.8, False, True),  # real data cover 0.8
+        ([0.0, 0.8, 0.1, 0.7], 1.0, False, False),  # it came back
+    ],
+)
+def test_a_collapse_is_the_loss_of_what_was_covered(
+    coverage: list[float], real: float, never: bool, lost: bool
+) -> None:
+    assert never_covered(coverage, real) is never
+    assert collapsed(coverage, real) is lost
+
+
+def test_of_an_empty_curve_nothing_is_known() -> None:
+    assert never_covered([], 1.0) is None
+    assert collapsed([], 1.0) is None
+
+
+# Student's interval
+
+
+def test_students_interval_has_the_known_values() -> None:
+    # Of 1, 2, 3: mean 2, standard error 1/sqrt(3), t(0.975, 2) = 4.30265 (tables).
+    half = 4.302653 / math.sqrt(3)
+    assert student_interval([1.0, 2.0, 3.0]) == pytest.approx((2 - half, 2 + half), rel=1e-6)
+    assert student_interval([4.0]) is None
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_students_interval_covers_the_mean_95_times_in_100(n: int) -> None:
+    # 2,000 draws: three standard deviations of a share of 0.95 are 0.0146.
+    stream = np.random.default_rng(n)
+    covered = 0
+    for _ in range(2000):
+        low, high = student_interval(stream.normal(7.0, 2.0, n).tolist()) or (math.nan, math.nan)
+        covered += low <= 7.0 <= high
+    assert abs(covered / 2000 - 0.95) < 0.0146

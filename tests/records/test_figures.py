@@ -7,10 +7,11 @@ import pytest
 
 from study.config import TrialConfig
 from study.metrics import METRICS, metrics_for
-from study.metrics.stability import wilson_interval
+from study.metrics.failure import wilson_interval
+from study.metrics.stability import student_interval
 from study.records.study_folder import StudyFolder
 from study.records.tables import Results
-from tests.records.written import CEILING, Add, ended, one_trial, rows, runs_of
+from tests.records.written import CEILING, Add, ended, one_trial, rows, runs_of, tables, typed
 
 
 @pytest.mark.parametrize(("how", "expected"), [("mean", 0.5), ("median", 0.5), ("cvar", 0.6)])
@@ -21,18 +22,65 @@ def test_a_trials_metric_is_the_aggregate_over_its_seeds(
     trial = one_trial(study)
     assert trial["objective"] == trial["w1"] == pytest.approx(expected, rel=1e-12)
     assert trial["w1_iqr"] == pytest.approx(0.1, rel=1e-9)  # quartiles 0.45 and 0.55
-    assert trial["w1_cvar"] == 0.6
+    assert trial["w1_worst"] == 0.6
+    interval = student_interval([0.4, 0.6]) if how == "mean" else None
+    if interval is None:  # it is one of the mean
+        assert math.isnan(trial["objective_low"])
+        assert math.isnan(trial["objective_high"])
+    else:
+        assert (trial["objective_low"], trial["objective_high"]) == interval
     assert (trial["w1_floor"], trial["w1_ceiling"]) == (0.0, 1.0)
     assert (trial["metric"], trial["aggregate"], trial["n_seeds"]) == ("w1", how, 2)
 
 
-def test_a_diverged_seed_counts_in_the_objective_and_not_in_the_metrics(add: Add, study: StudyFolder) -> None:
+def test_a_diverged_seed_counts_in_the_objective_and_leaves_no_other_aggregate(
+    add: Add, study: StudyFolder
+) -> None:
+    """The figures of the seeds that live would look the better, the more seeds die."""
     add("a-00000", rows([1.0, 0.4], [1.0, None]), ended("completed", 0.7))
     trial = one_trial(study)
     assert trial["objective"] == 0.7  # 0.4 and the untrained 1
-    assert (trial["w1"], trial["hq"], trial["mode_kl"]) == (0.4, 0.5, 0.5)  # of the seed that lives
-    assert (trial["n_diverged"], trial["failure_rate"]) == (1, 0.5)
+    assert (trial["objective_low"], trial["objective_high"]) == student_interval([0.4, 1.0])
+    for name in metrics_for("ring8"):
+        assert all(math.isnan(trial[name + suffix]) for suffix in ("", "_iqr", "_worst"))
+    assert (trial["n_diverged"], trial["n_censored"], trial["failure_rate"]) == (1, 0, 0.5)
     assert (trial["failure_rate_low"], trial["failure_rate_high"]) == wilson_interval(1, 2)
+    assert runs_of(study)[0]["w1"] == 0.4
+
+
+@pytest.mark.parametrize("state", ["completed", "pruned", "failed", None])
+def test_a_run_that_was_stopped_early_is_censored(state: str | None, add: Add, study: StudyFolder) -> None:
+    add("a-00000", rows([1.0, 0.4], [1.0, None]), ended(state, kimg=1.0) if state else None)
+    first, second = runs_of(study)
+    assert (second["end"], second["kimg_at_risk"]) == ("diverged", 0.5)
+    assert (first["end"], first["kimg_at_risk"]) == ("survived" if state == "completed" else "censored", 1.0)
+    trial = one_trial(study)
+    assert (trial["n_diverged"], trial["n_censored"]) == (1, 0 if state == "completed" else 1)
+    assert (
+        math.isnan(trial["failure_rate"]) == math.isnan(trial["failure_rate_low"]) == (state != "completed")
+    )
+
+
+def test_a_trial_says_when_and_where_it_was_trained(add: Add, study: StudyFolder) -> None:
+    history = rows([1.0, 0.9], [1.0, 0.9])
+    history[-1]["host"] = "there"
+    add("a-00000", history, ended("completed"))
+    trial = one_trial(study)
+    assert trial["started"] == pd.Timestamp("2026-01-01T00:00:00.500Z")
+    assert abs(pd.Timestamp.now("UTC") - trial["ended"]) < pd.Timedelta(minutes=10)
+    assert trial["host"] == "there"
+    assert tables(study)["curves"]["evaluated"].tolist()[-1] == pd.Timestamp("2026-01-01T00:00:01.500Z")
+
+
+def test_curves_of_different_batch_sizes_join_by_the_planned_kimg(add: Add, study: StudyFolder) -> None:
+    history = rows([1.0, 0.9, 0.8])
+    for record in history:
+        record["kimg"] *= 1.04  # whole iterations
+    add("a-00000", history, ended("completed", kimg=2.08), seeds=(0,))
+    found = tables(study)
+    assert found["curves"]["kimg_planned"].tolist() == [0.0, 1.0, 2.0]
+    assert found["trials"]["kimg_planned"].tolist() == found["runs"]["kimg_planned"].tolist() == [2.0]
+    assert found["curves"]["lr_g"].tolist() == [3e-4] * 3
 
 
 def test_a_trial_has_the_clocks_of_its_last_evaluation(add: Add, study: StudyFolder) -> None:
@@ -67,13 +115,14 @@ def test_a_run_has_its_final_and_best_values(add: Add, study: StudyFolder) -> No
 
 
 def test_a_runs_stability_is_scaled_by_floor_and_ceiling(add: Add, study: StudyFolder) -> None:
-    # Scores 1.0 0.2 0.6 0.4: the largest loss from the best so far is 0.4, the differences are
-    # -0.8 0.4 -0.2 with quartiles -0.5 and 0.1; the range from floor to ceiling is doubled to 2.
-    history = rows([1.0, 0.2, 0.6, 0.4], w1_floor=-1.0)
-    add("a-00000", history, ended("completed"), seeds=(0,))
+    # 1.0 0.2 1.4 0.4: the largest loss from the best so far is 1.2, the differences are -0.8 1.2 -1.0
+    # with quartiles -0.9 and 0.2; the range from the untrained value to the floor is doubled to 2.
+    # Of the scores, which are never worse than 1.0, it would be 0.8 and 0.75.
+    history = rows([1.0, 0.2, 1.4, 0.4], w1_floor=-1.0)
+    add("a-00000", history, ended("completed", kimg=3.0), seeds=(0,))
     (run,) = runs_of(study)
-    assert run["drawdown"] == pytest.approx(0.2, rel=1e-9)
-    assert run["dispersion"] == pytest.approx(0.3, rel=1e-9)
+    assert run["drawdown"] == pytest.approx(0.6, rel=1e-9)
+    assert run["dispersion"] == pytest.approx(0.55, rel=1e-9)
 
 
 def test_a_run_that_diverged_says_when_and_why(add: Add, study: StudyFolder) -> None:
@@ -84,16 +133,35 @@ def test_a_run_that_diverged_says_when_and_why(add: Add, study: StudyFolder) -> 
     assert math.isnan(first["diverged_at_kimg"])
     assert (second["score"], second["w1_best"]) == (1.0, 0.5)
     assert math.isnan(second["w1"])
-    assert pd.isna(second["collapsed"])
+    assert math.isnan(second["dispersion"])
+    assert math.isnan(second["drawdown"])  # the worst run is not to look calm
 
 
-@pytest.mark.parametrize(("coverage", "collapsed"), [(1.0, False), (0.625, False), (0.5, True), (0.0, True)])
-def test_collapse_is_at_most_half_the_modes_of_real_data(
-    coverage: float, collapsed: bool, add: Add, study: StudyFolder
+def test_never_learned_never_covered_and_collapsed_are_counted(add: Add, study: StudyFolder) -> None:
+    curves: dict[int, list[float | None]] = {
+        0: [0.1, 0.9, 0.3],
+        1: [0.1, 0.4, 0.1],
+        2: [0.1, 0.9, 0.9],
+        3: [0.1, 0.4, None],
+    }
+    history = rows([1.0, 0.4, 0.4], [1.0, 0.95, 0.95], [1.0, 0.4, 0.4], [1.0, 0.99, None])
+    for record in history:
+        record["mode_coverage"] = curves[int(record["seed"])][int(record["evaluation"])]
+    add("a-00000", history, ended("completed"), seeds=(0, 1, 2, 3))
+    runs = pd.DataFrame(runs_of(study)).set_index("seed")
+    assert runs["never_learned"].tolist() == [False, True, False, True]
+    assert runs["never_covered"].tolist() == [False, True, False, True]
+    assert runs["collapsed"].tolist() == [True, False, False, False]
+    trial = one_trial(study)
+    assert (trial["n_never_learned"], trial["n_never_covered"], trial["n_collapsed"]) == (2, 2, 1)
+
+
+def test_where_the_untrained_generator_is_no_worse_than_real_data_nothing_is_scaled(
+    add: Add, study: StudyFolder
 ) -> None:
-    add("a-00000", rows([1.0, 0.4], mode_coverage=coverage), ended("completed"), seeds=(0,))
+    add("a-00000", rows([1.0, 0.4, 0.6], w1_floor=1.0), ended("completed"), seeds=(0,))
     (run,) = runs_of(study)
-    assert run["collapsed"] is collapsed
+    assert all(pd.isna(run[name]) for name in ("never_learned", "dispersion", "drawdown"))
 
 
 def test_the_best_trial_goes_by_the_metrics_direction(add: Add, study: StudyFolder) -> None:
@@ -112,11 +180,12 @@ def test_directions_of_all_metrics_are_used(add: Add, study: StudyFolder) -> Non
     history = rows([1.0, 0.5, 0.7])
     for name in metrics_for("ring8"):
         for record, value in zip(history, (CEILING[name], 0.5, 0.7), strict=True):
-            record[name] = value
+            record[name] = typed(name, value)
     add("a-00000", history, ended("completed"), seeds=(0,))
     (run,) = runs_of(study)
     trial = one_trial(study)
     for name in metrics_for("ring8"):
         higher = METRICS[name].higher_is_better
-        assert run[f"{name}_best"] == (max if higher else min)(CEILING[name], 0.5, 0.7)
-        assert trial[name] == 0.7
+        seen = [typed(name, value) for value in (CEILING[name], 0.5, 0.7)]
+        assert run[f"{name}_best"] == (max if higher else min)(seen)
+        assert (run[name], trial[name]) == (seen[-1], seen[-1])

@@ -11,6 +11,7 @@ import pytest
 
 from study.errors import UserError
 from study.machine.files import read_json, write_json
+from study.records.schema import VERSION
 from study.records.study_folder import StudyFolder, command_line
 from tests.studies import small, study_plan
 
@@ -93,6 +94,18 @@ def test_a_damaged_study_json_is_a_user_error(folder: StudyFolder, content: str)
     with pytest.raises(UserError, match="mine") as caught:
         folder.plan()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("version", [None, 1, VERSION + 1, "two"])
+def test_a_study_whose_tables_mean_other_things_is_refused(folder: StudyFolder, version: object) -> None:
+    record = read_json(folder.path / "study.json")
+    if version is None:
+        del record["tables"]
+    else:
+        record["tables"] = version
+    write_json(folder.path / "study.json", record)
+    with pytest.raises(UserError, match=r"made by another version of this program.*are left as they are$"):
+        folder.plan()
 
 
 def test_a_folder_without_study_json_is_no_study(tmp_path: Path) -> None:

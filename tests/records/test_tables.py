@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from study.metrics import METRICS, metrics_for
@@ -114,13 +115,16 @@ def test_the_objectives_of_a_trial_are_known(add: Add, study: StudyFolder) -> No
 
 KEYS = "study space model dataset trial_id"
 HYPER = "lr_g lr_d beta1 beta2 n_critic optimizer batch_size width latent_dim clip_value lambda_gp"
-SEED = "seed kimg score diverged diverged_at_kimg reason loss_d loss_g grad_norm_d grad_norm_g"
+SEED = "seed kimg kimg_planned score diverged diverged_at_kimg reason loss_d loss_g grad_norm_d grad_norm_g"
 CLOCKS = "critic_updates generator_updates train_seconds eval_seconds"
 COLUMNS = {  # * is each metric
-    "trials": f"{KEYS} {HYPER} state ended_by kimg objective metric aggregate precision n_seeds error "
-    f"n_diverged failure_rate failure_rate_low failure_rate_high * *_iqr *_cvar *_floor *_ceiling {CLOCKS}",
-    "runs": f"{KEYS} {HYPER} {SEED} collapsed dispersion drawdown * *_best *_floor *_ceiling {CLOCKS}",
-    "curves": f"{KEYS} evaluation {SEED} * *_floor *_ceiling {CLOCKS}",
+    "trials": f"{KEYS} {HYPER} state ended_by kimg kimg_planned objective objective_low objective_high "
+    "metric aggregate precision n_seeds n_diverged n_censored failure_rate failure_rate_low "
+    "failure_rate_high n_never_learned n_never_covered n_collapsed * *_iqr *_worst *_floor *_ceiling "
+    f"started ended host error {CLOCKS}",
+    "runs": f"{KEYS} {HYPER} {SEED} end kimg_at_risk never_learned never_covered collapsed "
+    f"dispersion drawdown * *_best *_floor *_ceiling {CLOCKS}",
+    "curves": f"{KEYS} {HYPER} evaluation {SEED} * *_floor *_ceiling evaluated host {CLOCKS}",
 }
 
 
@@ -158,6 +162,16 @@ def test_a_columns_type_does_not_depend_on_its_values(add: Add, study: StudyFold
     assert (trials["lr_g"], trials["n_critic"], trials["state"]) == ("float64", "Int64", "string")
     assert trials["clip_value"] == "float64"
     assert full["runs"]["diverged"] == "boolean"
+
+
+def test_a_file_tells_the_unit_and_the_meaning_of_every_column(add: Add, study: StudyFolder) -> None:
+    every_fate(add)
+    tables(study)
+    for name in TABLES:
+        for field in pq.read_schema(study.path / f"{name}.parquet"):
+            assert field.metadata[b"meaning"], field.name
+    kimg = pq.read_schema(study.path / "curves.parquet").field("kimg")
+    assert kimg.metadata[b"unit"] == b"thousands"
 
 
 def test_the_files_hold_what_was_returned(add: Add, study: StudyFolder) -> None:

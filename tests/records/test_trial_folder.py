@@ -173,7 +173,9 @@ def test_nothing_is_kept_of_nothing(folder: TrialFolder) -> None:
 def test_an_ending_survives(folder: TrialFolder, ending: Ending) -> None:
     assert folder.ending() is None
     folder.finish(ending)
-    assert folder.ending() == ending
+    found = folder.ending()
+    assert found == ending
+    assert found.ended is not None
     assert (folder.path / MARKERS[ending.state]).is_file()
 
 

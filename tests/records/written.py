@@ -5,15 +5,20 @@ from typing import Any
 
 import pandas as pd
 
-from study.metrics import metrics_for
+from study.metrics import METRICS, metrics_for
 from study.records.schema import METERS, Row
 from study.records.study_folder import StudyFolder
 from study.records.tables import TABLES, Results
 from study.records.trial_folder import Ending, TrialFolder
 
-CEILING = {"w1": 1.0, "hq": 0.0, "modes_covered": 1.0, "mode_coverage": 0.125, "mode_kl": 2.0, "fd": 40.0}
-FLOOR = {"w1": 0.0, "hq": 0.99, "modes_covered": 8.0, "mode_coverage": 1.0, "mode_kl": 0.0, "fd": 1.0}
+CEILING = {"w1": 1.0, "hq": 0.0, "modes_covered": 1, "mode_coverage": 0.125, "mode_kl": 2.0, "fd": 40.0}
+FLOOR = {"w1": 0.0, "hq": 0.99, "modes_covered": 8, "mode_coverage": 1.0, "mode_kl": 0.0, "fd": 1.0}
 Add = Callable[..., TrialFolder]
+
+
+def typed(metric: str, value: float) -> float:
+    """A value of a metric, or, of one that counts, eight times as many."""
+    return round(8 * value) if METRICS[metric].counts else value
 
 
 def row(seed: int, evaluation: int, w1: float | None, dataset: str = "ring8", **changes: Any) -> Row:
@@ -21,11 +26,14 @@ def row(seed: int, evaluation: int, w1: float | None, dataset: str = "ring8", **
     names = metrics_for(dataset)
     metric = names[0]
     diverged = w1 is None
-    values: dict[str, Any] = dict.fromkeys(names, None if diverged else 0.5) | {metric: w1}
+    values: dict[str, Any] = dict.fromkeys(names) if diverged else {n: typed(n, 0.5) for n in names}
+    values[metric] = w1
     mean = None if evaluation == 0 else 1.5
     return {
         "seed": seed,
         "evaluation": evaluation,
+        "evaluated": f"2026-01-01T00:00:{evaluation:02d}.500+00:00",
+        "host": "here",
         "kimg": float(evaluation),
         "critic_updates": 10 * evaluation,
         "generator_updates": 2 * evaluation,

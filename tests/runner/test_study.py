@@ -34,7 +34,7 @@ from study.space import parse_space
 from study.training.capture import EagerIterations
 from study.trial import run as trial_run
 from study.trial.run import run
-from tests.studies import Clock, check_books, journal, small, states, study_plan, table
+from tests.studies import Clock, check_books, journal, small, states, study_plan, table, untimed
 
 
 def stopped_early() -> StudyPlan:
@@ -203,11 +203,7 @@ def test_a_worker_that_is_used_again_remembers_nothing(folder: StudyFolder, tmp_
     for name, trial in folder.trials():
         alone = TrialFolder(tmp_path / name)
         list(run(trial.plan(), alone, torch.device("cpu")))
-        assert without_seconds(trial.rows()) == without_seconds(alone.rows())
-
-
-def without_seconds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{k: v for k, v in row.items() if not k.endswith("seconds")} for row in rows]
+        assert untimed(trial.rows()) == untimed(alone.rows())
 
 
 def test_a_worker_has_the_threads_it_is_told() -> None:

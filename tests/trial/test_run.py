@@ -23,14 +23,13 @@ from study.training.trainer import Due
 from study.trial.evaluation import Evaluation
 from study.trial.run import run
 from tests.packs import CPU, everything
-from tests.studies import trial_plan
+from tests.studies import trial_plan, untimed
 
 pytestmark = pytest.mark.usefixtures("cheap_transport")
 
-KEYS = ("seed", "evaluation", "kimg", "score", "diverged", "diverged_at_kimg", "reason")
+KEYS = ("seed", "evaluation", "evaluated", "host", "kimg", "score", "diverged", "diverged_at_kimg", "reason")
 CLOCKS = ("critic_updates", "generator_updates", "train_seconds", "eval_seconds")
 MEANS = ("loss_d", "loss_g", "grad_norm_d", "grad_norm_g")
-SECONDS = ("train_seconds", "eval_seconds")
 
 Planting = Callable[[dict[int, int]], None]
 
@@ -40,15 +39,11 @@ def folder(tmp_path: Path) -> TrialFolder:
     return TrialFolder(tmp_path / "space-00000")
 
 
-def without_seconds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{name: value for name, value in row.items() if name not in SECONDS} for row in rows]
-
-
 def whole(trial: TrialPlan, tmp_path: Path) -> list[dict[str, Any]]:
     """The rows of an uninterrupted run, without its clocks."""
     folder = TrialFolder(tmp_path / "whole")
     list(run(trial, folder, CPU))
-    return without_seconds(folder.rows())
+    return untimed(folder.rows())
 
 
 def ending_of(last: Evaluation) -> Ending:
@@ -175,7 +170,7 @@ def test_a_trial_closed_midway_goes_on_as_if_nothing_had_happened(
     assert folder.ending() is None
     rest = list(run(trial, folder, CPU))
     assert [e.evaluation for e in rest] == list(range(heard, 5))
-    assert without_seconds(folder.rows()) == whole(trial, tmp_path)
+    assert untimed(folder.rows()) == whole(trial, tmp_path)
     assert rest[-1].state == "completed"
 
 
@@ -223,7 +218,7 @@ def test_a_kill_between_two_writes_doubles_nothing(
     assert folder.ending() is None
     *_, last = run(trial, folder, CPU)
     assert (last.state, last.ended_by) == ("completed", "budget")
-    assert without_seconds(folder.rows()) == whole(trial, tmp_path)
+    assert untimed(folder.rows()) == whole(trial, tmp_path)
     assert networks_in(folder.best) == networks_in(TrialFolder(tmp_path / "whole").best)
     assert folder.ending() == ending_of(last)
 
@@ -301,7 +296,7 @@ def test_a_diverged_seed_scores_its_ceiling_and_the_others_go_on(
     planting({1: 3})
     *_, last = run(trial, folder, CPU)
     assert (last.state, last.ended_by) == ("completed", "budget")
-    rows = without_seconds(folder.rows())
+    rows = untimed(folder.rows())
     assert [row for row in rows if row["seed"] != 1] == [row for row in expected if row["seed"] != 1]
     mine = [row for row in rows if row["seed"] == 1]
     assert [row["diverged"] for row in mine] == [False, False, False, True, True]
@@ -333,4 +328,4 @@ def test_a_seed_that_diverged_stays_so_over_an_interruption(
     cut(trial_plan(), folder, heard=3)
     planting({})
     list(run(trial_plan(), folder, CPU))
-    assert without_seconds(folder.rows()) == expected
+    assert untimed(folder.rows()) == expected

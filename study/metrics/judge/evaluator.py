@@ -79,9 +79,8 @@ class Evaluator:
             due = last or metric.when == EVERY
             if due and not (critic is None and "critic" in metric.needs):
                 found = seen(metric.samples[self.dataset.kind])
-                values[metric.name] = _finite(
-                    metric.compute(**{need: getattr(found, need) for need in metric.needs})
-                )
+                value = _finite(metric.compute(**{need: getattr(found, need) for need in metric.needs}))
+                values[metric.name] = round(value) if metric.counts and value is not None else value
         return values
 
 
