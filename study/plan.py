@@ -15,6 +15,7 @@ from study.machine.precision import PRECISIONS
 from study.models import MODELS
 from study.resources import Resources
 
+MIN_UPDATES = 100
 EVALUATIONS = 9  # after the one at kimg 0, where the user does not say
 AGGREGATES = ("mean", "median", "cvar")
 NAME_BYTES = 255
@@ -39,6 +40,8 @@ class TrialPlan:
         declared: what the package does not have of what the plan names (`study.declared`).
         keep_best: whether the networks of the best evaluation are kept beside the last checkpoint.
         plugins: path and SHA-256 of the files with the user's code (`study.plugins`).
+        origin: who proposed the configuration: 'default' (the paper), 'startup' (chance), 'sampler', or
+            'given' by a user.
     """
 
     study: str
@@ -56,6 +59,7 @@ class TrialPlan:
     declared: dict[str, Any] = field(default_factory=dict)
     keep_best: bool = True
     plugins: list[dict[str, str]] = field(default_factory=list)
+    origin: str = "given"
 
     def __post_init__(self) -> None:
         _check_budget(self.kimg, self.eval_kimg)
@@ -91,6 +95,7 @@ class StudyPlan:
         keep_best: see `TrialPlan`.
         concurrency, cpus_per_trial, gpus_per_trial, pack: see `Resources`.
         fingerprint, declared, plugins: as of each trial.
+        min_updates: generator updates before which ASHA stops no trial.
     """
 
     name: str
@@ -117,6 +122,7 @@ class StudyPlan:
     declared: dict[str, Any] = field(default_factory=dict)
     keep_best: bool = True
     plugins: list[dict[str, str]] = field(default_factory=list)
+    min_updates: int = MIN_UPDATES
 
     def __post_init__(self) -> None:
         """Raises ConfigError where a plan read from study.json makes no sense."""
@@ -128,7 +134,7 @@ class StudyPlan:
             for value in getattr(self, name).values():
                 if value not in known:
                     raise ConfigError(f"{name}: {value!r} is not one of {', '.join(known)}")
-        for name, number in (*self.trials.items(), ("seeds", self.seeds)):
+        for name, number in (*self.trials.items(), ("seeds", self.seeds), ("min_updates", self.min_updates)):
             if not isinstance(number, int) or number < 1:
                 raise ConfigError(f"{name} = {number!r} must be a whole number of at least 1")
         dataset_named(self.dataset)
@@ -147,10 +153,17 @@ class StudyPlan:
         return Resources(self.concurrency, self.cpus_per_trial, self.gpus_per_trial, self.pack)
 
     @property
+    def evaluations(self) -> int:
+        """How many a trial has, after the one at kimg 0."""
+        return math.ceil(round(self.kimg / self.eval_kimg, 9))
+
+    @property
     def total_trials(self) -> int:
         return sum(self.trials.values())
 
-    def trial(self, space: str, number: int, hyperparameters: Mapping[str, Any]) -> TrialPlan:
+    def trial(
+        self, space: str, number: int, hyperparameters: Mapping[str, Any], origin: str = "given"
+    ) -> TrialPlan:
         """The plan of one trial of a space."""
         config = TrialConfig.from_dict({**hyperparameters, "dataset": self.dataset})
         return TrialPlan(
@@ -169,6 +182,7 @@ class StudyPlan:
             declared=self.declared,
             keep_best=self.keep_best,
             plugins=self.plugins,
+            origin=origin,
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import yaml
 
 from study.config import TrialConfig, check_name
 from study.errors import ConfigError, UserError, did_you_mean
-from study.models import MODELS, hyperparameters
+from study.models import GIVEN_BY_DATA, MODELS, hyperparameters
 
 FOLDERS = (Path("search_spaces"), Path(__file__).resolve().parents[1] / "search_spaces")
 METHODS = ("bayes", "random", "grid")
@@ -49,6 +49,9 @@ class Choice:
         """What stands for all that can be chosen when a space is checked."""
         return self.values
 
+    def holds(self, value: Any) -> bool:
+        return value in self.values
+
 
 @dataclass(frozen=True)
 class Range:
@@ -66,6 +69,12 @@ class Range:
     @property
     def ends(self) -> tuple[float, float]:
         return self.low, self.high
+
+    def holds(self, value: float) -> bool:
+        """Whether it is one of the values, to a float's rounding."""
+        inside = self.low <= value <= self.high
+        steps = 0.0 if self.step is None else (value - self.low) / self.step
+        return inside and math.isclose(steps, round(steps), abs_tol=1e-9)
 
     @property
     def values(self) -> tuple[float, ...] | None:
@@ -132,6 +141,33 @@ class Space:
             if name not in per_member:
                 ends = searched.ends
                 found[name] = ends[0] if isinstance(ends[0], str) else choose(ends)
+        return found
+
+    def default(self, dataset: str) -> tuple[dict[str, Any], str]:
+        """What the paper's default configuration has for the searched hyperparameters.
+
+        Returns:
+            Its values, and '' where it lies in the space; else what does not, in words. What a space fixes of
+            the hyperparameters that the data give (batch size, width, latent dimensions) takes nothing away.
+        """
+        models = self.models()
+        model = MODELS.default.name if MODELS.default.name in models else models[0]
+        config = TrialConfig(model=model, dataset=dataset).to_dict()
+        by_data = {hyperparameter.name for hyperparameter in GIVEN_BY_DATA}
+        outside = [n for n, searched in self.searched.items() if not searched.holds(config[n])]
+        fixed = {name: value for name, value in self.constants.items() if name not in by_data}
+        outside += [name for name, value in fixed.items() if value != config[name]]
+        words = ", ".join(f"{name} = {config[name]}" for name in outside)
+        return {name: config[name] for name in self.searched}, words
+
+    def rungs(self, evaluations: int) -> list[int]:
+        """The evaluations at which successive halving stops trials of so many."""
+        if self.min_evaluations is None:
+            return []
+        found, rung = [], float(self.min_evaluations)
+        while math.ceil(rung) < evaluations:
+            found.append(math.ceil(rung))
+            rung *= self.eta
         return found
 
     def models(self) -> list[str]:

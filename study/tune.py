@@ -35,7 +35,7 @@ from study.machine.hardware import Hardware, detect
 from study.machine.precision import resolve
 from study.metrics import METRICS, check_metric, default_metric
 from study.models import MODELS
-from study.plan import EVALUATIONS, PACKS, SAMPLERS, SCHEDULERS, StudyPlan, check_study_name
+from study.plan import EVALUATIONS, MIN_UPDATES, PACKS, SAMPLERS, SCHEDULERS, StudyPlan, check_study_name
 from study.plugins import check_same
 from study.records.study_folder import StudyFolder, command_line
 from study.reporting.timing import StudyCost, Timing
@@ -93,6 +93,12 @@ def parser() -> argparse.ArgumentParser:
         "--scheduler",
         choices=SCHEDULERS,
         help="how trials are stopped early; fifo: never (default: by the space's early_terminate)",
+    )
+    how.add_argument(
+        "--min-updates",
+        type=whole_at_least(1),
+        default=MIN_UPDATES,
+        help="generator updates before which asha stops no trial",
     )
     how.add_argument(
         "--concurrency",
@@ -181,7 +187,7 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
         raise UserError(f"{folder.path} names no search space")
     spaces = [parse_space(name, document) for name, document in plan.spaces.items()]
     fixed = ("space", "dataset", "side", "metric", "aggregate", "seeds", "kimg", "eval_kimg", "seed",
-             "sampler", "scheduler", "precision", "keep_best", "name")  # fmt: skip
+             "sampler", "scheduler", "min_updates", "precision", "keep_best", "name")  # fmt: skip
     changed = [name for name in fixed if getattr(options, name) != p.get_default(name)]
     if changed:
         flags = ", ".join("--" + name.replace("_", "-") for name in changed)
@@ -266,6 +272,7 @@ def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: 
         declared=describe(dataset, (m for s in spaces for m in s.models())),
         keep_best=options.keep_best,
         plugins=[plugin.recorded() for plugin in options.plugin],
+        min_updates=options.min_updates,
         **asdict(resources),
     )
 
@@ -338,22 +345,23 @@ def _run(
     from study.runner.run import run_study
 
     console = Console(plan)
-    console.begin(folder.path, hardware)
+    console.begin(folder.path, hardware, spaces)
     with folder.lock():
         if resumed:
             folder.resume(plan, command_line(), hardware.to_dict())
         cost = StudyCost(plan.concurrency, timing, before=folder.read().get("cost"))
         try:
-            trials, finished = run_study(plan, folder, spaces, console, cost)
+            results, finished = run_study(plan, folder, spaces, console, cost)
         except KeyboardInterrupt:
-            trials, finished = None, False
-        if trials is not None:
-            console.best_trials(trials, spaces)
+            results, finished = None, False
+        if results is not None:
+            console.results(results, spaces)
     console.say(f"results: {folder.path}")
     if not finished:
         console.say(_how_to_continue(plan, folder))
         return INTERRUPTED
-    assert trials is not None
+    assert results is not None
+    trials = results.table("trials")
     if not (trials["state"] == "completed").any():
         states = ", ".join(sorted(set(trials["state"])))
         print(f"error: no trial completed (they ended as: {states})", file=sys.stderr)

@@ -56,7 +56,7 @@ def study_plan(**changes: Any) -> StudyPlan:
         "name": "mine", "spaces": {"a": small()}, "dataset": "ring8", "metric": "w1", "aggregate": "mean",
         "samplers": "random", "schedulers": "fifo", "trials": 3, "seeds": 2, "seed": 0,
         "kimg": 0.128, "eval_kimg": 0.064, "concurrency": 1, "cpus_per_trial": 1.0, "gpus_per_trial": 0.0,
-        "wandb": "disabled", "wandb_project": "gan-study", "address": None,
+        "wandb": "disabled", "wandb_project": "gan-study", "address": None, "min_updates": 1,
     }  # fmt: skip
     fields: dict[str, Any] = defaults | changes
     for name in ("samplers", "schedulers", "trials"):

@@ -1,7 +1,7 @@
 """What is trained, one file a model: it declares a `Model`, and nothing else knows of it."""
 
 from study.models.declaration import CRITIC, GENERATOR, Model, Values
-from study.models.hyperparameter import Hyperparameter
+from study.models.hyperparameter import GIVEN_BY_DATA, Hyperparameter
 from study.registry import Registry
 
 MODELS = Registry("model", Model)
@@ -21,4 +21,13 @@ def hyperparameters() -> dict[str, Hyperparameter]:
     return found
 
 
-__all__ = ["CRITIC", "GENERATOR", "MODELS", "Hyperparameter", "Model", "Values", "hyperparameters"]
+__all__ = [
+    "CRITIC",
+    "GENERATOR",
+    "GIVEN_BY_DATA",
+    "MODELS",
+    "Hyperparameter",
+    "Model",
+    "Values",
+    "hyperparameters",
+]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from study.metrics import METRICS
 from study.metrics.stability import aggregate
@@ -60,6 +61,17 @@ def is_best_yet(plan: TrialPlan, rows: Sequence[Row]) -> bool:
     return last < min(earlier, default=math.inf)
 
 
-def ranks(plan: TrialPlan, rows: Sequence[Row]) -> list[tuple[int, float]]:
-    """A trial's curve of (evaluation, rank)."""
-    return [(number, rank(plan, group)) for number, group in evaluations(rows).items()]
+class Standing(NamedTuple):
+    """What a scheduler goes by, of one evaluation."""
+
+    evaluation: int
+    rank: float
+    generator_updates: int
+
+
+def standings(plan: TrialPlan, rows: Sequence[Row]) -> list[Standing]:
+    """A trial's curve, as schedulers see it."""
+    return [
+        Standing(number, rank(plan, group), group[0]["generator_updates"])
+        for number, group in evaluations(rows).items()
+    ]

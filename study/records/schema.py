@@ -98,6 +98,12 @@ KEYS = (
 PROGRESS = (
     Column("seed", int, PER_SEED, "member seed", required=True),
     Column("evaluation", int, ("curves",), "its number, in intervals since kimg 0", required=True),
+    Column(
+        "origin",
+        str,
+        TRIALS,
+        "who proposed it: default (the paper), startup (chance), sampler, or given (a user)",
+    ),
     Column("state", str, TRIALS, "completed, pruned, diverged (every seed), failed or interrupted"),
     Column("ended_by", str, TRIALS, "budget, divergence, fault, interrupt, unreadable, or the scheduler"),
     Column(

@@ -22,13 +22,20 @@ from study.metrics.stability import (
     never_learned,
 )
 from study.plan import TrialPlan
-from study.records.objective import objectives, ranks
+from study.records.objective import Standing, objectives, standings
 from study.records.schema import TABLES, Column, Row, columns
 from study.records.spool import Spool
 from study.records.study_folder import StudyFolder
 from study.records.trial_folder import Ending
 
-OBJECTIVES = pa.schema({"evaluation": pa.int64(), "objective": pa.float64(), "rank": pa.float64()})
+OBJECTIVES = pa.schema(
+    {
+        "evaluation": pa.int64(),
+        "objective": pa.float64(),
+        "rank": pa.float64(),
+        "generator_updates": pa.int64(),
+    }
+)
 PANDAS = {
     str: "string",
     float: "float64",
@@ -74,9 +81,9 @@ class Results:
                     "runs": runs,
                     "curves": [_curve_row(plan, row) for row in rows],
                     "objectives": [
-                        {"evaluation": number, "objective": objective, "rank": rank}
-                        for (number, objective), (_, rank) in zip(
-                            objectives(plan, rows), ranks(plan, rows), strict=True
+                        {"objective": objective, **standing._asdict()}
+                        for (_, objective), standing in zip(
+                            objectives(plan, rows), standings(plan, rows), strict=True
                         )
                     ],
                 },
@@ -96,17 +103,17 @@ class Results:
 
     def objectives(self, trial_id: str) -> list[tuple[int, float]]:
         """(evaluation, objective) of one trial that was added; empty when it can't be read."""
-        return self._curve(trial_id, "objective")
+        return [(row["evaluation"], row["objective"]) for row in self._curve(trial_id)]
 
-    def ranks(self, trial_id: str) -> list[tuple[int, float]]:
-        """The same with what schedulers compare (`study.records.objective.rank`)."""
-        return self._curve(trial_id, "rank")
+    def standings(self, trial_id: str) -> list[Standing]:
+        """The same, as schedulers see it."""
+        return [Standing(*(row[name] for name in Standing._fields)) for row in self._curve(trial_id)]
 
-    def _curve(self, trial_id: str, column: str) -> list[tuple[int, float]]:
-        if trial_id not in self._spool:
-            return []
-        rows = self._spool.get(trial_id, "objectives").to_pylist()
-        return [(row["evaluation"], row[column]) for row in rows]
+    def _curve(self, trial_id: str) -> list[Row]:
+        rows: list[Row] = []
+        if trial_id in self._spool:
+            rows = self._spool.get(trial_id, "objectives").to_pylist()
+        return rows
 
     def of_trial(self, name: str, trial_id: str) -> pd.DataFrame:
         """The rows of one trial that was added, in a table."""
@@ -185,6 +192,7 @@ def _time(text: str | None) -> datetime | None:
 def _trial_row(plan: TrialPlan, rows: Sequence[Row], runs: Sequence[Row], ending: Ending | None) -> Row:
     row = {
         **_keys(plan),
+        "origin": plan.origin,
         "kimg_planned": plan.kimg,
         "started": _time(rows[0].get("evaluated")) if rows else None,
         "ended": _time(ending.ended) if ending else None,

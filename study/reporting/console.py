@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,10 @@ from study.data import dataset_named, facts
 from study.machine.hardware import Hardware
 from study.metrics import METRICS, metrics_for
 from study.plan import StudyPlan
+from study.records.tables import Results
 from study.records.trial_folder import Ending
+from study.reporting.first_words import how_searched
+from study.reporting.last_words import what_came_of
 from study.space import Space
 
 PLAIN_SECONDS = 60.0
@@ -65,7 +68,7 @@ class Console:
         """Print a line (above the status, where there is one)."""
         self._rich.print(Text(line), soft_wrap=True)
 
-    def begin(self, folder: Path, hardware: Hardware) -> None:
+    def begin(self, folder: Path, hardware: Hardware, spaces: Sequence[Space]) -> None:
         """What the study is, and what it runs on."""
         plan = self._plan
         gpus = f", {len(hardware.gpus)} x {hardware.gpus[0]}" if hardware.gpus else ", no GPU"
@@ -73,10 +76,8 @@ class Console:
         for line in facts(dataset_named(plan.dataset))[1]:
             self.say(line)
         self.say(f"hardware: {hardware.cpus} CPUs ({hardware.cpu_name}), {hardware.memory_gib:g} GiB{gpus}")
-        for space, n in plan.trials.items():
-            scheduler = plan.schedulers[space]
-            stopped = "not stopped early" if scheduler == "fifo" else f"stopped early by {scheduler}"
-            self.say(f"{space}: {n} trials by {plan.samplers[space]}, {stopped}")
+        for line in (line for space in spaces for line in how_searched(plan, space)):
+            self.say(line)
         self.say(
             f"each trial: {plan.seeds} seeds, {plan.kimg:g} kimg, evaluated every {plan.eval_kimg:.4g} kimg; "
             f"objective: {plan.aggregate} {plan.metric}"
@@ -198,8 +199,9 @@ class Console:
             self._printed = now
             self.say(self._status().plain)
 
-    def best_trials(self, trials: pd.DataFrame, spaces: list[Space]) -> None:
-        """The best completed trials of each space, over all seeds, and how the others ended."""
+    def results(self, results: Results, spaces: Sequence[Space]) -> None:
+        """The best completed trials of each space, over all seeds, and what came of the others."""
+        trials = results.table("trials")
         metrics = [m for m in metrics_for(self._plan.dataset) if m in trials]
         table = Table(
             title=f"best trials by {self._plan.aggregate} {self._plan.metric} over {self._plan.seeds} seeds",
@@ -225,10 +227,8 @@ class Console:
             self.say(f"{self._plan.metric}: real data {low}, untrained generator {high}")
         if self._warning:
             self.say(f"warning: {self._warning}")
-        for space in spaces:
-            states = trials[trials["space"] == space.name]["state"].value_counts()
-            counts = ", ".join(f"{n} {state}" for state, n in states.items())
-            self.say(f"{space.name}: {counts or 'no trial'}")
+        for line in (line for space in spaces for line in what_came_of(self._plan, results, space.name)):
+            self.say(line)
 
 
 def _clock(seconds: float) -> str:

@@ -1,6 +1,6 @@
 """What a study has come to, in sentences: its last words on the screen."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,19 +13,41 @@ from study.plan import StudyPlan
 from study.records.tables import Results
 from study.seeds import derive_seed
 
-ORIGINS = {"default": "the paper's default", "startup": "at random to begin with", "sampler": "by {sampler}"}
+ORIGINS = {"default": "the paper's default", "startup": "at random, to begin with", "sampler": "by {sampler}"}
 Row = Mapping[str, Any]
 
 
-def against_default(plan: StudyPlan, results: Results, space: str, best: str) -> str:
-    """How much better a space's best trial is than the paper's default, seed by seed, at equal kimg."""
-    trials = results.table("trials")
-    own = trials[(trials["space"] == space) & (trials["origin"] == "default")]
+def what_came_of(plan: StudyPlan, results: Results, space: str) -> Iterator[str]:
+    """A space's trials: how they ended, the best against the default, failures, proposals, cost."""
+    trials, runs = (_of(space, results.table(name)) for name in ("trials", "runs"))
+    states = ", ".join(f"{n} {state}" for state, n in trials["state"].value_counts().items())
+    yield f"{space}: {states or 'no trial'}"
+    completed = trials[trials["state"] == "completed"].sort_values("objective")
+    if len(completed):
+        best = completed.iloc[-1 if METRICS[plan.metric].higher_is_better else 0]["trial_id"]
+        yield f"  {against_default(plan, results, trials, str(best))}"
+    if len(runs):
+        yield f"  {failures(plan, runs, space)}"
+        yield f"  {proposals(plan, trials, space)}"
+        training, judging = (float(trials[f"{part}_seconds"].sum()) for part in ("train", "eval"))
+        yield f"  cost: {training:.0f} s of training, {judging:.0f} s of evaluation"
+
+
+def _of(space: str, table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["space"] == space]
+
+
+def against_default(plan: StudyPlan, results: Results, trials: pd.DataFrame, best: str) -> str:
+    """How much better a space's best trial is than the paper's default, seed by seed, at equal kimg.
+
+    Both are search scores, unconfirmed: seeds and data that chose the best of many flatter it.
+    """
+    own = trials[trials["origin"] == "default"]
     if own.empty:
-        return "no trial of the paper's default to compare with"
+        return "no trial has the paper's default: nothing to compare the best with"
     default = str(own["trial_id"].iloc[0])
     if best == default:
-        return "no trial is better than the paper's default"
+        return "no trial is better than the paper's default (search scores, unconfirmed)"
     curves = {trial: results.of_trial("curves", trial) for trial in (best, default)}
     both = curves[best].merge(curves[default], on=["seed", "kimg_planned"], suffixes=("_best", "_default"))
     if both.empty:
@@ -41,13 +63,13 @@ def against_default(plan: StudyPlan, results: Results, space: str, best: str) ->
     early = "" if at == plan.kimg else f" at kimg {at:.4g}, where the default was stopped"
     return (
         f"best {means[1]:.4g}, default {means[0]:.4g}{early}: {gains.mean():.3g} better "
-        f"({between}, {len(gains)} seeds in pairs)"
+        f"({between}, {len(gains)} seeds in pairs); both are search scores, unconfirmed"
     )
 
 
 def failures(plan: StudyPlan, runs: pd.DataFrame, space: str) -> str:
     """How many seeds diverged or were stopped before they could, and what that says of the space."""
-    known = runs[(runs["space"] == space) & runs["end"].notna()]
+    known = runs[runs["end"].notna()]
     ends = known["end"].value_counts()
     counted = (
         f"{len(known)} seeds: {ends.get(DIVERGED, 0)} diverged, {ends.get(CENSORED, 0)} stopped early, "
@@ -71,7 +93,7 @@ def in_words(found: Failure) -> str:
 
 def proposals(plan: StudyPlan, trials: pd.DataFrame, space: str) -> str:
     """Who proposed a space's trials."""
-    origins = trials[trials["space"] == space]["origin"].value_counts()
+    origins = trials["origin"].value_counts()
     told = [
         f"{origins[origin]} {words.format(sampler=plan.samplers[space])}"
         for origin, words in ORIGINS.items()

@@ -13,7 +13,7 @@ from ray.tune.search import Searcher
 
 from study.plan import StudyPlan, TrialPlan, trial_id, trial_number
 from study.plugins import to_send
-from study.records.objective import ranks
+from study.records.objective import Standing, standings
 from study.records.study_folder import StudyFolder
 from study.records.tables import Results
 from study.records.trial_folder import RUNNING, Ending
@@ -21,7 +21,7 @@ from study.reporting.console import Console
 from study.reporting.timing import StudyCost
 from study.reporting.tracking import Tracker
 from study.runner.interruption import Interruption
-from study.runner.search import Search
+from study.runner.search import Proposal, Search
 from study.runner.worker import PackWorkers
 
 # Between two writings of the tables: so that they take 1% of the driver's time, within these seconds.
@@ -68,13 +68,16 @@ class Bookkeeper(Callback):
         asked = {space: len(begun[space]) + len(search.finished()) for space, search in self.searches.items()}
         for space, proposals in begun.items():
             for proposal in proposals:
-                yield self.plan.trial(space, proposal.number, proposal.hyperparameters)
+                yield self._trial(space, proposal)
         for turn in range(max(self.plan.trials.values())):
             for space, search in self.searches.items():
                 if asked[space] <= turn < self.plan.trials[space]:
                     proposal = search.ask()
                     asked[space] += 1
-                    yield self.plan.trial(space, proposal.number, proposal.hyperparameters)
+                    yield self._trial(space, proposal)
+
+    def _trial(self, space: str, proposal: Proposal) -> TrialPlan:
+        return self.plan.trial(space, proposal.number, proposal.hyperparameters, proposal.origin)
 
     def reconcile(self) -> int:
         """Tell Optuna of trials whose end a kill kept from it; return how many trials have ended."""
@@ -90,12 +93,12 @@ class Bookkeeper(Callback):
             ended += len(told)
         return ended
 
-    def past(self) -> Iterator[tuple[str, str, list[tuple[int, float]]]]:
-        """Space, id and ranks of every trial that has ended, for a scheduler to learn from."""
+    def past(self) -> Iterator[tuple[str, str, list[Standing]]]:
+        """Space, id and standings of every trial that has ended, for a scheduler to learn from."""
         for space, search in self.searches.items():
             for number in sorted(search.finished()):
                 name = trial_id(space, number)
-                yield space, name, self.results.ranks(name)
+                yield space, name, self.results.standings(name)
 
     def _tell(self, space: str, number: int, ending: Ending) -> None:
         """Optuna gets every evaluation that the folder holds, then the end."""
@@ -236,7 +239,7 @@ class QueueSearcher(Searcher):
             folder = self._bookkeeper.folder.trial(plan.trial_id)
             folder.create(plan)
             try:
-                history = ranks(plan, folder.rows())
+                history = standings(plan, folder.rows())
             except (ValueError, KeyError):  # damaged: the worker will find the same and record the fault
                 history = []
         return {

@@ -7,8 +7,8 @@ import shutil
 from contextlib import suppress
 from dataclasses import replace
 
-import pandas as pd
 import ray
+from optuna.storages import BaseStorage
 from ray import tune
 
 from study.errors import UserError
@@ -52,15 +52,14 @@ def connect(address: str) -> Hardware:
 
 def run_study(
     plan: StudyPlan, folder: StudyFolder, spaces: list[Space], console: Console, cost: StudyCost
-) -> tuple[pd.DataFrame, bool]:
+) -> tuple[Results, bool]:
     """Run all that is left to run. The caller holds the study's lock.
 
     Returns:
-        The trials table, and whether every trial asked for has ended (False: interrupted).
+        The study's tables, and whether every trial asked for has ended (False: interrupted).
     """
     journal = open_journal(folder.journal)
-    higher = METRICS[plan.metric].higher_is_better
-    searches = {s.name: Search(s, journal, plan.samplers[s.name], plan.seed, higher) for s in spaces}
+    searches = {s.name: search_of(plan, s, journal) for s in spaces}
     results = Results(folder)
     results.add_all(include_unfinished=False)
     tracker = Tracker(plan.wandb, folder.path, plan.wandb_project, plan.name)
@@ -86,7 +85,21 @@ def run_study(
             for problem in results.problems:
                 console.say(problem)
         folder.add_facts(cost=cost.to_dict())
-    return results.table("trials"), finished
+    return results, finished
+
+
+def search_of(plan: StudyPlan, space: Space, journal: BaseStorage) -> Search:
+    """A space's Optuna study, as the plan has it."""
+    default, outside = space.default(plan.dataset)
+    return Search(
+        space,
+        journal,
+        plan.samplers[space.name],
+        plan.seed,
+        METRICS[plan.metric].higher_is_better,
+        plan.trials[space.name],
+        None if outside else default,
+    )
 
 
 def _tune(

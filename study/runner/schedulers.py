@@ -1,10 +1,11 @@
 """Early stopping: Ray's schedulers, one per space, so that spaces never compete with each other.
 
 Their time is the number of the evaluation, an integer that stands for a fixed number of kimg; they
-compare trials by `study.records.objective.rank`.
+compare trials by `study.records.objective.rank`. ASHA judges a trial at its rungs only once it has made the
+plan's `min_updates` generator updates: at one kimg a large batch and many critic updates leave too few to say
+anything. A trial that comes to a rung earlier passes it, and doesn't count in it.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -17,9 +18,10 @@ from ray.tune.schedulers import (
 )
 
 from study.plan import StudyPlan
+from study.records.objective import Standing
 from study.space import Space
 
-History = Sequence[tuple[int, float]]
+History = Sequence[Standing]
 
 
 def asha(space: Space, last: int, mode: str) -> TrialScheduler:
@@ -70,8 +72,10 @@ class PerSpaceScheduler(TrialScheduler):
 
     def __init__(self, plan: StudyPlan, spaces: Sequence[Space], mode: str) -> None:
         super().__init__()
-        last = math.ceil(round(plan.kimg / plan.eval_kimg, 9))
+        last = plan.evaluations
         self._of_space = {s.name: SCHEDULERS[plan.schedulers[s.name]](s, last, mode) for s in spaces}
+        self._rungs = {s.name: s.rungs(last) for s in spaces}
+        self._min_updates = plan.min_updates
 
         self._condemned: set[str] = set()
         self.largest_bracket = max(
@@ -90,17 +94,23 @@ class PerSpaceScheduler(TrialScheduler):
         scheduler = self._of_space[space]
         if isinstance(scheduler, ASHAScheduler):
             scheduler.on_trial_add(None, trial)
-            self._feed(scheduler, trial, history)
+            self._feed(space, trial, history)
             scheduler.on_trial_remove(None, trial)
 
-    @staticmethod
-    def _feed(scheduler: TrialScheduler, trial: Any, history: History) -> str:
-        """Let a scheduler see past evaluations; its verdict on the last one."""
+    def _feed(self, space: str, trial: Any, history: History) -> str:
+        """Let a space's ASHA see past evaluations; its verdict on the last one."""
         verdict = TrialScheduler.CONTINUE
-        for evaluation, rank in history:
-            result = {"evaluation": evaluation, "rank": rank}
-            verdict = scheduler.on_trial_result(None, trial, result)
+        for standing in history:
+            verdict = self._judge(space, None, trial, standing._asdict())
         return verdict
+
+    def _judge(self, space: str, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        scheduler = self._of_space[space]
+        if isinstance(scheduler, ASHAScheduler) and result["evaluation"] < scheduler._max_t:
+            early = result["generator_updates"] < self._min_updates
+            if early or result["evaluation"] not in self._rungs[space]:
+                return TrialScheduler.CONTINUE
+        return scheduler.on_trial_result(tune_controller, trial, result)
 
     def _for(self, trial: Any) -> TrialScheduler:
         return self._of_space[trial.config["space"]]
@@ -113,7 +123,7 @@ class PerSpaceScheduler(TrialScheduler):
         scheduler = self._for(trial)
         scheduler.on_trial_add(tune_controller, trial)
         if isinstance(scheduler, ASHAScheduler):
-            verdict = self._feed(scheduler, trial, trial.config["history"])
+            verdict = self._feed(trial.config["space"], trial, trial.config["history"])
             if verdict == TrialScheduler.STOP:  # a kill came before the verdict could be carried out
                 self._condemned.add(trial.trial_id)
 
@@ -123,7 +133,7 @@ class PerSpaceScheduler(TrialScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         if trial.trial_id in self._condemned:
             return TrialScheduler.STOP
-        return self._for(trial).on_trial_result(tune_controller, trial, result)
+        return self._judge(trial.config["space"], tune_controller, trial, result)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
         self._for(trial).on_trial_complete(tune_controller, trial, result)

@@ -63,6 +63,7 @@ class TrialTrainable(Trainable):
             "objective": evaluation.objective,
             "rank": evaluation.rank,
             "evaluation": evaluation.evaluation,
+            "generator_updates": evaluation.rows[0]["generator_updates"],
             "kimg": evaluation.kimg,
             "state": evaluation.state,
             "done": evaluation.state != RUNNING,

@@ -129,8 +129,8 @@ def run(trials: int, sampler: str) -> dict[str, Any]:
         console = Console(plan)
         console.say = str  # type: ignore[method-assign, assignment]
         cost = StudyCost(plan.concurrency, timing)
-        table, _ = runner.run_study(plan, folder, [parse_space("hollow", SPACE)], console, cost)
-        assert len(table) == trials
+        results, _ = runner.run_study(plan, folder, [parse_space("hollow", SPACE)], console, cost)
+        assert len(results.table("trials")) == trials
         return {"samples": samples, "end_mib": resident_mib(), "cost": cost.to_dict()}
 
 

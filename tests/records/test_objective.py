@@ -6,14 +6,15 @@ from typing import Any
 import pytest
 
 from study.metrics import METRICS
-from study.records.objective import evaluations, is_best_yet, objective, objectives, rank, ranks
+from study.records.objective import evaluations, is_best_yet, objective, objectives, rank, standings
 from tests.studies import trial_plan
 
 PLAN = trial_plan(seeds=(0, 1, 2))
 
 
 def rows(evaluation: int, *scores: float) -> list[dict[str, Any]]:
-    return [{"seed": k, "evaluation": evaluation, "score": score} for k, score in enumerate(scores)]
+    kept = {"evaluation": evaluation, "generator_updates": 7}
+    return [{"seed": k, "score": score, **kept} for k, score in enumerate(scores)]
 
 
 @pytest.mark.parametrize(
@@ -97,4 +98,4 @@ def test_a_rank_moves_an_objective_by_less_than_a_billionth() -> None:
 
 def test_a_curve_has_one_rank_per_evaluation() -> None:
     history = judged(6.0, 6.0, 6.0) + [row | {"evaluation": 1} for row in judged(1.0, 6.0, 2.0)]
-    assert ranks(PLAN, history) == [(0, 6.0), (1, 3.0)]
+    assert standings(PLAN, history) == [(0, 6.0, 7), (1, 3.0, 7)]

@@ -118,8 +118,8 @@ HYPER = "lr_g lr_d beta1 beta2 n_critic optimizer batch_size width latent_dim cl
 SEED = "seed kimg kimg_planned score diverged diverged_at_kimg reason loss_d loss_g grad_norm_d grad_norm_g"
 CLOCKS = "critic_updates generator_updates train_seconds eval_seconds"
 COLUMNS = {  # * is each metric
-    "trials": f"{KEYS} {HYPER} state ended_by kimg kimg_planned objective objective_low objective_high "
-    "metric aggregate precision n_seeds n_diverged n_censored failure_rate failure_rate_low "
+    "trials": f"{KEYS} {HYPER} origin state ended_by kimg kimg_planned objective objective_low "
+    "objective_high metric aggregate precision n_seeds n_diverged n_censored failure_rate failure_rate_low "
     "failure_rate_high n_never_learned n_never_covered n_collapsed * *_iqr *_worst *_floor *_ceiling "
     f"started ended host error {CLOCKS}",
     "runs": f"{KEYS} {HYPER} {SEED} end kimg_at_risk never_learned never_covered collapsed "

@@ -1,5 +1,6 @@
 """Early stopping per space, and the same decisions after a resume as without one."""
 
+import math
 import random
 from dataclasses import replace
 from types import SimpleNamespace
@@ -9,11 +10,13 @@ import pytest
 from ray.tune.schedulers import TrialScheduler
 
 from study.plan import StudyPlan
+from study.records.objective import Standing
 from study.runner.schedulers import SCHEDULERS, PerSpaceScheduler
 from study.space import Space, parse_space
 from study.tune import SCHEDULERS as OFFERED
 from tests.studies import study_plan
 
+ENOUGH = 1000  # generator updates
 CONTINUE, STOP = TrialScheduler.CONTINUE, TrialScheduler.STOP
 
 
@@ -33,6 +36,10 @@ def plan(scheduler: str = "asha", *names: str) -> StudyPlan:
     return study_plan(spaces=spaces, schedulers=scheduler, trials=10, kimg=9.0, eval_kimg=1.0)
 
 
+def past(curve: list[float], updates: int = ENOUGH) -> list[Standing]:
+    return [Standing(evaluation, rank, updates) for evaluation, rank in enumerate(curve)]
+
+
 class Study:
     """Feeds a scheduler as Ray Tune does."""
 
@@ -44,8 +51,8 @@ class Study:
         self.scheduler.on_trial_add(None, trial)
         return trial
 
-    def report(self, trial: Any, evaluation: int, objective: float) -> str:
-        result = {"evaluation": evaluation, "rank": objective}
+    def report(self, trial: Any, evaluation: int, objective: float, updates: int = ENOUGH) -> str:
+        result = {"evaluation": evaluation, "rank": objective, "generator_updates": updates}
         return self.scheduler.on_trial_result(None, trial, result)
 
     def run(self, name: str, objectives: list[float], space: str = "a") -> list[str]:
@@ -57,7 +64,7 @@ class Study:
             if decisions[-1] == STOP:
                 break
         else:
-            result = {"evaluation": len(objectives) - 1, "rank": objectives[-1]}
+            result = {"evaluation": len(objectives) - 1, "rank": objectives[-1], "generator_updates": ENOUGH}
             self.scheduler.on_trial_complete(None, trial, result)
         return decisions
 
@@ -98,6 +105,45 @@ def test_asha_stops_the_worse_of_trials_at_the_ceiling() -> None:
     s = study()
     assert s.run("0", at_ceiling[0]) == [CONTINUE] * 9
     assert [s.run(str(k), curve)[-1] for k, curve in enumerate(at_ceiling[1:], 1)] == [STOP] * 3
+
+
+def test_a_trial_of_few_updates_passes_its_rungs_and_does_not_count_in_them() -> None:
+    # Rungs at evaluations 1 and 3; the plan's least number of generator updates is reached at the second.
+    s = study(min_updates=100)
+    hasty = s.add("hasty")
+    assert [s.report(hasty, evaluation, 0.5, 40 * evaluation) for evaluation in range(9)] == [CONTINUE] * 9
+    s.run("0", [1.0, 0.6, 0.6, 0.6, *[0.6] * 6])  # alone at the first rung, worse than hasty at the second
+    assert s.run("1", [1.0, 0.7, *[0.7] * 8]) == [CONTINUE, STOP]
+    large = s.add("large")
+    assert [s.report(large, evaluation, 0.9, 20 * evaluation) for evaluation in range(9)] == [CONTINUE] * 9
+    late = s.add("late")
+    decisions = [s.report(late, evaluation, 0.9, 50 * evaluation) for evaluation in range(4)]
+    assert decisions == [CONTINUE, CONTINUE, CONTINUE, STOP]
+
+
+def test_between_two_rungs_nobody_is_judged() -> None:
+    """Not even who passed the first for want of updates: at evaluation 2 he would beat all at 1."""
+    s = study(min_updates=100)
+    s.run("0", [1.0, 0.5, 0.4, 0.3, *[0.3] * 6])
+    late = s.add("late")
+    assert [s.report(late, evaluation, 0.9, 60 * evaluation) for evaluation in range(3)] == [CONTINUE] * 3
+    assert s.report(late, 3, 0.9, 180) == STOP
+
+
+def test_the_rungs_are_those_of_rays_asha() -> None:
+    for min_iter, eta, last in [
+        (1, 3, 9),
+        (1, 3, 10),
+        (2, 2, 9),
+        (1, 2.5, 30),
+        (4, 3, 3),
+        (1, 3, 1),
+        (1, 3, 28),
+    ]:
+        scheduler = SCHEDULERS["asha"](space("a", min_iter, eta), last, "min")
+        milestones = [rung for rung, _ in scheduler._brackets[0]._rungs]
+        expected = sorted({math.ceil(rung) for rung in milestones if math.ceil(rung) < last})
+        assert space("a", min_iter, eta).rungs(last) == expected
 
 
 def test_rungs_are_powers_of_eta_apart() -> None:
@@ -166,13 +212,13 @@ def test_a_trial_with_an_error_leaves_the_others_alone() -> None:
 
 def test_a_past_trial_counts_in_its_rungs() -> None:
     s = study()
-    s.scheduler.replay("a", "0", list(enumerate(GOOD)))
+    s.scheduler.replay("a", "0", past(GOOD))
     assert s.run("1", BAD) == [CONTINUE, STOP]
 
 
 def test_a_past_trial_counts_in_its_own_space_only() -> None:
     s = study(space("a"), space("b"))
-    s.scheduler.replay("a", "a-0", list(enumerate(GOOD)))
+    s.scheduler.replay("a", "a-0", past(GOOD))
     assert s.run("b-0", BAD, "b") == [CONTINUE] * 9
 
 
@@ -184,24 +230,24 @@ def test_a_past_without_evaluations_counts_for_nothing() -> None:
 
 @pytest.mark.parametrize("scheduler", OFFERED)
 def test_every_scheduler_takes_a_past(scheduler: str) -> None:
-    study(scheduler=scheduler).scheduler.replay("a", "0", list(enumerate(GOOD)))
+    study(scheduler=scheduler).scheduler.replay("a", "0", past(GOOD))
 
 
 def test_a_continued_trial_is_judged_by_its_earlier_evaluations_once() -> None:
     # It passed its first rung before the interruption; repeating it must not lower the cutoff for others.
     s = study()
-    s.scheduler.replay("a", "0", list(enumerate(GOOD)))
-    continued = s.add("1", history=[(0, 1.0), (1, 0.05), (2, 0.05)])
+    s.scheduler.replay("a", "0", past(GOOD))
+    continued = s.add("1", history=past([1.0, 0.05, 0.05]))
     assert s.report(continued, 3, 0.05) == CONTINUE
     assert s.run("2", BAD) == [CONTINUE, STOP]
 
 
 def test_a_verdict_that_a_kill_kept_from_being_carried_out_stands() -> None:
     s = study()
-    s.scheduler.replay("a", "0", list(enumerate(GOOD)))
-    condemned = s.add("1", history=[(0, 1.0), (1, 0.9)])
+    s.scheduler.replay("a", "0", past(GOOD))
+    condemned = s.add("1", history=past([1.0, 0.9]))
     assert s.report(condemned, 2, 0.01) == STOP
-    spared = s.add("2", history=[(0, 1.0), (1, 0.05)])
+    spared = s.add("2", history=past([1.0, 0.05]))
     assert s.report(spared, 2, 0.9) == CONTINUE
 
 
@@ -214,7 +260,7 @@ def test_decisions_after_a_resume_are_those_without_one(seed: int) -> None:
     resumed = study()
     for k, (curve, decisions) in enumerate(zip(curves[:12], expected, strict=False)):
         seen = len(decisions) if decisions[-1] == STOP else len(curve)
-        resumed.scheduler.replay("a", str(k), list(enumerate(curve[:seen])))
+        resumed.scheduler.replay("a", str(k), past(curve[:seen]))
     found = [resumed.run(str(k), curve) for k, curve in enumerate(curves[12:], 12)]
     assert found == expected[12:]
     assert sum(decisions[-1] == STOP for decisions in expected) > 8  # else nothing was compared

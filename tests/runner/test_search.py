@@ -3,7 +3,9 @@
 import json
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -14,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from study.records.trial_folder import MARKERS, Ending
 from study.runner.distributions import distributions
+from study.runner.schedulers import asha
 from study.runner.search import STATES, Proposal, Search, open_journal
 from study.space import Space, parse_space
 
@@ -57,7 +60,7 @@ def journal(tmp_path: Path) -> Path:
 
 def search(journal: Path, sampler: str = "random", seed: int = 0) -> Search:
     """As a new driver process makes it: from the journal alone."""
-    return Search(space_for(sampler), open_journal(journal), sampler, seed, higher_is_better=False)
+    return Search(space_for(sampler), open_journal(journal), sampler, seed, False, trials=12)
 
 
 def ending(state: str, objective: float | None = 0.5) -> Ending:
@@ -107,6 +110,7 @@ def test_the_journal_says_how_a_trial_ended(
     (trial,) = written(journal)
     assert (trial.state, trial.value) == (told, value)
     assert trial.intermediate_values == {0: 1.0, 1: 0.75}
+    assert trial.constraints == {"diverged": 1.0 if state == "diverged" else 0.0}
     assert searcher.finished() == {number}
     assert searcher.running() == []
 
@@ -150,7 +154,7 @@ def test_a_report_is_made_once(journal: Path) -> None:
 
 @pytest.mark.parametrize(("higher", "direction"), [(False, "MINIMIZE"), (True, "MAXIMIZE")])
 def test_the_direction_is_the_metrics(journal: Path, higher: bool, direction: str) -> None:
-    Search(SPACE, open_journal(journal), "random", 0, higher)
+    Search(SPACE, open_journal(journal), "random", 0, higher, trials=12)
     storage = JournalStorage(JournalFileBackend(str(journal)))
     assert optuna.load_study(study_name="mixed", storage=storage).direction.name == direction
 
@@ -172,9 +176,57 @@ def test_a_proposal_has_the_spaces_hyperparameters(journal: Path, sampler: str) 
             assert distribution._contains(distribution.to_internal_repr(value))
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_the_default_is_trial_0_and_proposed_once(journal: Path, sampler: str) -> None:
+    space = space_for(sampler)
+    default, outside = space.default("ring8" if sampler != "grid" else "digits")
+    assert outside == ""
+    size = 12 if sampler == "grid" else 5
+    searcher = Search(space, open_journal(journal), sampler, 0, False, trials=size, default=default)
+    proposals = [searcher.ask()]
+    resumed = Search(space, open_journal(journal), sampler, 0, False, trials=size, default=default)
+    assert resumed.running() == proposals
+    proposals += [resumed.ask() for _ in range(size - 1)]
+    assert proposals[0].hyperparameters == {**space.constants, **default}
+    assert proposals[0].origin == "default"
+    assert len({tuple(proposal.hyperparameters.values()) for proposal in proposals}) == size
+    assert {proposal.origin for proposal in proposals[1:]} == {"startup" if sampler == "tpe" else "sampler"}
+
+
+def test_tpe_says_from_when_on_it_proposes(journal: Path) -> None:
+    # 4 dimensions and 12 trials: it begins when three trials are known to it, of which a failed one is none.
+    searcher = Search(SPACE, open_journal(journal), "tpe", 0, False, trials=12)
+    origins = []
+    for state in ("completed", "failed", "pruned", "diverged", "completed"):
+        proposal = searcher.ask()
+        origins.append(proposal.origin)
+        searcher.report(proposal.number, 1, 0.5)
+        searcher.tell(proposal.number, ending(state))
+    assert origins == ["startup"] * 4 + ["sampler"]
+    assert [trial.user_attrs["origin"] for trial in written(journal)] == origins
+
+
+def test_a_kill_between_two_lines_of_the_default_leaves_one_default(tmp_path: Path) -> None:
+    journal = tmp_path / "whole"
+    default, _ = SPACE.default("digits")
+
+    def made(path: Path) -> Search:
+        return Search(SPACE, open_journal(path), "random", 0, False, trials=4, default=default)
+
+    whole = made(journal).ask()
+    lines = journal.read_text().splitlines(keepends=True)
+    for cut in range(1, len(lines) + 1):
+        half = tmp_path / f"cut-{cut}"
+        half.write_text("".join(lines[:cut]))
+        resumed = made(half)
+        begun = resumed.running()
+        assert (begun or [resumed.ask()]) == [whole]
+        assert resumed.ask().number == 1
+
+
 def test_spaces_share_a_journal_and_nothing_else(journal: Path) -> None:
     storage = open_journal(journal)
-    one, other = (Search(space, storage, "random", 0, False) for space in (SPACE, GRID))
+    one, other = (Search(space, storage, "random", 0, False, 12) for space in (SPACE, GRID))
     drawn(one, 3)
     drawn(other, 2)
     assert len(one.finished()) == len(written(journal, "mixed")) == 3
@@ -194,7 +246,7 @@ def test_a_seed_repeats_a_search(tmp_path: Path, sampler: str) -> None:
 def test_spaces_of_one_study_draw_differently(journal: Path) -> None:
     storage = open_journal(journal)
     document = SPACE.document
-    a, b = (Search(parse_space(n, document), storage, "random", 0, False) for n in ("a", "b"))
+    a, b = (Search(parse_space(n, document), storage, "random", 0, False, 12) for n in ("a", "b"))
     assert drawn(a, 3) != drawn(b, 3)
 
 
@@ -283,6 +335,10 @@ def test_a_half_asked_trial_gets_what_it_misses(tmp_path: Path, sampler: str) ->
         resumed = search(half, sampler)
         if resumed.finished() == {0, 1, 2} and len(written(half, resumed.space.name)) == 3:
             continue  # cut before the trial was created
+        if written(half, resumed.space.name)[3].state == TrialState.WAITING:
+            assert resumed.running() == []
+            assert resumed.ask() == whole  # a cell of a grid, in the queue
+            continue
         (proposal,) = resumed.running()
         assert proposal.number == 3
         assert set(proposal.hyperparameters) == set(whole.hyperparameters)
@@ -338,7 +394,7 @@ EDGE = 1e-3  # the upper half of lr_g's logarithmic axis 1e-5..1e-1 diverges
 
 def share_in_the_bad_half(seed: int, told: str) -> float:
     """Of the suggestions 30 to 60, with four trials in flight that end in random order."""
-    searcher = Search(LR_SPACE, InMemoryStorage(), "tpe", seed, higher_is_better=False)
+    searcher = Search(LR_SPACE, InMemoryStorage(), "tpe", seed, False, trials=60)
     rng = random.Random(seed)
     flight: list[Proposal] = []
     suggested: list[float] = []
@@ -355,6 +411,63 @@ def share_in_the_bad_half(seed: int, told: str) -> float:
             distance = 0.2 * abs(math.log10(lr_g) + 3.5) + 0.1 * abs(math.log10(lr_d) + 3)
             searcher.tell(done.number, ending("completed", min(1.0, distance)))
     return sum(lr_g > EDGE for lr_g in suggested[30:]) / 30
+
+
+SEVEN_SPACE = parse_space(
+    "seven",
+    {
+        "method": "bayes",
+        "parameters": {"model": {"value": "wgan_gp"}}
+        | {name: {"min": 0.0, "max": 0.9} for name in ("beta1", "beta2")}
+        | dict.fromkeys(("lr_g", "lr_d", "lambda_gp"), LOG)
+        | {name: {"min": 1, "max": 100} for name in ("n_critic", "latent_dim")},
+    },
+)
+
+
+def share_under_early_stopping(seed: int) -> float:
+    """24 trials, two in flight, under successive halving at 1, 3 and 9 evaluations: of the suggestions 10 to
+    24 the share in the half of lr_g's axis that diverges at the second evaluation.
+    """
+    searcher = Search(SEVEN_SPACE, InMemoryStorage(), "tpe", seed, False, trials=24)
+    scheduler = asha(replace(SEVEN_SPACE, min_evaluations=1), 9, "min")
+    rng = random.Random(seed)
+    flight: list[tuple[Proposal, Any, int]] = []
+    proposals: list[Proposal] = []
+    while len(proposals) < 24 or flight:
+        if len(proposals) < 24 and len(flight) < 2:
+            proposals.append(searcher.ask())
+            ray_trial = SimpleNamespace(trial_id=str(proposals[-1].number))
+            scheduler.on_trial_add(None, ray_trial)
+            flight.append((proposals[-1], ray_trial, 0))
+            continue
+        proposal, ray_trial, done = flight.pop(rng.randrange(len(flight)))
+        own, now = proposal.hyperparameters, done + 1
+        if own["lr_g"] > EDGE and now == 2:
+            searcher.report(proposal.number, now, 1.0)
+            searcher.tell(proposal.number, ending("diverged", 1.0))
+            scheduler.on_trial_remove(None, ray_trial)
+            continue
+        distance = 0.2 * abs(math.log10(own["lr_g"]) + 3.5) + 0.1 * abs(math.log10(own["lr_d"]) + 3)
+        objective = min(1.0, distance + 0.3 * abs(own["beta1"] - 0.4) + 0.5 / now)
+        searcher.report(proposal.number, now, objective)
+        result = {"evaluation": now, "rank": objective}
+        if now == 9:
+            searcher.tell(proposal.number, ending("completed", objective))
+            scheduler.on_trial_complete(None, ray_trial, result)
+        elif scheduler.on_trial_result(None, ray_trial, result) == "STOP":
+            searcher.tell(proposal.number, ending("pruned", objective))
+            scheduler.on_trial_remove(None, ray_trial)
+        else:
+            flight.append((proposal, ray_trial, now))
+    return sum(proposal.hyperparameters["lr_g"] > EDGE for proposal in proposals[10:]) / 14
+
+
+def test_tpe_avoids_it_under_early_stopping_too() -> None:
+    """Uniform sampling would put half of its suggestions there."""
+    shares = [share_under_early_stopping(seed) for seed in range(10)]
+    assert sum(shares) / 10 <= 0.2
+    assert max(shares) <= 0.5
 
 
 @pytest.mark.parametrize(

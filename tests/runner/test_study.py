@@ -27,6 +27,7 @@ from study.reporting.tracking import Tracker
 from study.runner import bookkeeper
 from study.runner.bookkeeper import Bookkeeper, QueueSearcher
 from study.runner.interruption import Interruption
+from study.runner.run import search_of
 from study.runner.schedulers import PerSpaceScheduler
 from study.runner.search import Search, open_journal
 from study.runner.trainable import TrialTrainable
@@ -53,8 +54,7 @@ class Driver:
         self.plan = folder.plan()
         spaces = [parse_space(name, document) for name, document in self.plan.spaces.items()]
         storage = open_journal(folder.journal)
-        samplers, seed = self.plan.samplers, self.plan.seed
-        searches = {s.name: Search(s, storage, samplers[s.name], seed, False) for s in spaces}
+        searches = {s.name: search_of(self.plan, s, storage) for s in spaces}
         self.results = Results(folder)
         self.results.add_all(include_unfinished=False)
         tracker = Tracker("disabled", folder.path, "", "")
