@@ -348,7 +348,7 @@ def _run(
         except KeyboardInterrupt:
             trials, finished = None, False
         if trials is not None:
-            console.best_trials(trials, spaces)
+            console.best_trials(trials, spaces, folder)
     console.say(f"results: {folder.path}")
     if not finished:
         console.say(_how_to_continue(plan, folder))

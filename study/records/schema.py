@@ -74,7 +74,13 @@ PROGRESS = (
     Column(
         "kimg", float, ALL, "real images (points) shown to each critic", "thousands", "same", required=True
     ),
-    Column("score", float, PER_SEED, "the optimised metric, no worse than before training", required=True),
+    Column(
+        "score",
+        float,
+        PER_SEED,
+        "the optimised metric, no worse than before training or, of a bounded metric, than its worst value",
+        required=True,
+    ),
     Column("objective", float, TRIALS, "aggregate of the seeds' scores"),
     Column("metric", str, TRIALS, "the optimised metric"),
     Column("aggregate", str, TRIALS, "how the objective is made of the seeds' scores"),
@@ -92,7 +98,9 @@ PROGRESS = (
 )
 STABILITY = (
     Column("collapsed", bool, RUNS, "mode coverage ended at most at half of what real data covers"),
-    Column("dispersion", float, RUNS, "IQR of the differenced score, over the range from floor to ceiling"),
+    Column(
+        "dispersion", float, RUNS, "IQR of the differenced score, over the range from the floor to untrained"
+    ),
     Column("drawdown", float, RUNS, "largest loss from the best score so far, over the same range"),
 )
 METERS = (
@@ -131,8 +139,6 @@ def of_metric(name: str) -> list[Column]:
         column("_iqr", TRIALS, "interquartile range over the seeds that did not diverge", "iqr", of=name),
         column("_cvar", TRIALS, "mean of the worst quarter of them", "cvar", of=name),
         column("_best", RUNS, "the best of all evaluations", ""),
-        column("_floor", ALL, "real training data judged as if it were generated", "same"),
-        column("_ceiling", ALL, "the same member before training", "mean"),
     ]
 
 

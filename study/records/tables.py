@@ -1,6 +1,6 @@
 """The tables of a study, built from its trial folders: trials, runs (trial x seed), curves (x evaluation)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from study.machine.files import write_whole
 from study.metrics import METRICS, metrics_for
+from study.metrics.judge.floor import Spread, floors
 from study.metrics.stability import dispersion, drawdown
 from study.plan import TrialPlan
 from study.records.objective import objectives, ranks
@@ -52,7 +53,8 @@ class Results:
         try:
             plan, rows, ending = folder.plan(), folder.rows(), folder.ending()
             _check_whole(rows, ending)
-            runs = _run_rows(plan, rows)
+            floor = floors(folder.judges, plan.config.dataset, plan.fingerprint.get("sha256", ""))
+            runs = _run_rows(plan, rows, floor)
             self._spool.put(
                 trial_id,
                 {
@@ -172,17 +174,17 @@ def _trial_row(plan: TrialPlan, runs: Sequence[Row], ending: Ending | None) -> R
     return row
 
 
-def _run_rows(plan: TrialPlan, rows: Sequence[Row]) -> list[Row]:
+def _run_rows(plan: TrialPlan, rows: Sequence[Row], floor: Mapping[str, Spread]) -> list[Row]:
     """One row per seed; a seed that was never evaluated has only its keys."""
     runs = []
     for seed in plan.seeds:
         curve = [row for row in rows if row["seed"] == seed]
         run: Row = {**_keys(plan), **plan.config.to_dict(), "seed": seed}
-        runs.append(run | (_run_figures(plan, curve) if curve else {}))
+        runs.append(run | (_run_figures(plan, curve, floor) if curve else {}))
     return runs
 
 
-def _run_figures(plan: TrialPlan, curve: Sequence[Row]) -> Row:
+def _run_figures(plan: TrialPlan, curve: Sequence[Row], floor: Mapping[str, Spread]) -> Row:
     """What the curve came to: its last row, and figures of the whole."""
     run = dict(curve[-1])
     run["eval_seconds"] = sum(row["eval_seconds"] for row in curve)
@@ -191,11 +193,11 @@ def _run_figures(plan: TrialPlan, curve: Sequence[Row]) -> Row:
         best = max if METRICS[name].higher_is_better else min
         run[f"{name}_best"] = best(seen) if seen else None
     scores, higher = [row["score"] for row in curve], METRICS[plan.metric].higher_is_better
-    floor, ceiling = (run.get(f"{plan.metric}_{end}") for end in ("floor", "ceiling"))
-    scale = 0.0 if floor is None or ceiling is None else abs(ceiling - floor)
-    coverage, real = run.get("mode_coverage"), run.get("mode_coverage_floor")
+    untrained, real = curve[0].get(plan.metric), floor.get(plan.metric)
+    scale = 0.0 if untrained is None or real is None else abs(untrained - real["mean"])
+    coverage, real = run.get("mode_coverage"), floor.get("mode_coverage")
     return run | {
-        "collapsed": None if coverage is None or real is None else coverage <= COLLAPSED_SHARE * real,
+        "collapsed": None if coverage is None or real is None else coverage <= COLLAPSED_SHARE * real["mean"],
         "dispersion": dispersion(scores, scale),
         "drawdown": drawdown(scores, scale, higher),
     }

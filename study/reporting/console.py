@@ -15,7 +15,9 @@ from rich.text import Text
 from study.data import dataset_named, facts
 from study.machine.hardware import Hardware
 from study.metrics import METRICS, metrics_for
+from study.metrics.judge.floor import floors
 from study.plan import StudyPlan
+from study.records.study_folder import StudyFolder
 from study.records.trial_folder import Ending
 from study.space import Space
 
@@ -130,6 +132,11 @@ class Console:
                 f"no labels: fd_pca compares images in {components['number']} principal components of their "
                 f"pixels ({components['explained']:.0%} of the variance), and there are no modes"
             )
+        fd = facts.get("fd")
+        if fd is not None:
+            name, n = "fd" if components is None else "fd_pca", f"{fd['images']:,}"
+            of = f"the {fd['dimension']} of {fd['features']} features that vary"
+            self.say(f"{name} compares {n} with {n} images, in {of}")
 
     def _price(self, measured: Mapping[str, Mapping[str, float]]) -> None:
         """How long it will take, and what would take an hour."""
@@ -198,7 +205,7 @@ class Console:
             self._printed = now
             self.say(self._status().plain)
 
-    def best_trials(self, trials: pd.DataFrame, spaces: list[Space]) -> None:
+    def best_trials(self, trials: pd.DataFrame, spaces: list[Space], folder: StudyFolder) -> None:
         """The best completed trials of each space, over all seeds, and how the others ended."""
         metrics = [m for m in metrics_for(self._plan.dataset) if m in trials]
         table = Table(
@@ -220,15 +227,23 @@ class Console:
                 table.add_row(row["trial_id"], *(_cell(row[m]) for m in ("objective", *metrics)), chosen)
         if len(completed):
             self._rich.print(table)
-            first = completed.iloc[0]
-            low, high = (_cell(first[f"{self._plan.metric}_{end}"], 4) for end in ("floor", "ceiling"))
-            self.say(f"{self._plan.metric}: real data {low}, untrained generator {high}")
+            self._range(folder, completed["trial_id"].iloc[0])
         if self._warning:
             self.say(f"warning: {self._warning}")
         for space in spaces:
             states = trials[trials["space"] == space.name]["state"].value_counts()
             counts = ", ".join(f"{n} {state}" for state, n in states.items())
             self.say(f"{space.name}: {counts or 'no trial'}")
+
+    def _range(self, folder: StudyFolder, trial_id: str) -> None:
+        """What the objective's metric is of real data, and of a trial's untrained generators."""
+        metric = self._plan.metric
+        real = floors(folder.judges, self._plan.dataset, self._plan.fingerprint.get("sha256", "")).get(metric)
+        first = [row for row in folder.trial(trial_id).rows() if row["evaluation"] == 0]
+        known = [row[metric] for row in first if row.get(metric) is not None]
+        untrained = _cell(sum(known) / len(known), 4) if known else "unknown"
+        low = "unknown" if real is None else f"{real['mean']:.4g} (standard deviation {real['std']:.2g})"
+        self.say(f"{metric}: real data {low}, untrained generator {untrained}")
 
 
 def _clock(seconds: float) -> str:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
@@ -125,22 +125,9 @@ def _evaluate(
     save_samples(samples, evaluator.arrays, image)
     eval_seconds = time.perf_counter() - start
 
-    untrained = {row["seed"]: row for row in history if row["evaluation"] == 0}
-    chosen = METRICS[plan.metric]
-    known = [row.get(plan.metric) for row in untrained.values() or metrics]
-    # What an untrained member scores that has no value of its own: the worst there is.
-    worst = chosen.worst
-    if worst is None:
-        worst = (min if chosen.higher_is_better else max)((v for v in known if v is not None), default=None)
+    prices = _prices(plan, history, metrics)
     rows = []
     for k, (seed, values, divergence) in enumerate(zip(plan.seeds, metrics, divergences, strict=True)):
-        ceiling = untrained.get(seed, values)
-        price = ceiling.get(plan.metric)
-        price = worst if price is None else price
-        if price is None:
-            raise RuntimeError(
-                f"no seed has a finite {plan.metric} before training, and it declares no worst value"
-            )
         row = {
             "seed": seed,
             "evaluation": progress.evaluation,
@@ -149,16 +136,38 @@ def _evaluate(
             "generator_updates": progress.generator_updates,
             "train_seconds": progress.train_seconds,
             "eval_seconds": eval_seconds,
-            "score": clamp_score(values.get(plan.metric), price, chosen.higher_is_better),
+            "score": clamp_score(values.get(plan.metric), prices[k], METRICS[plan.metric].higher_is_better),
             **{name: _none_if_nan(means[k]) for name, means in progress.means.items()},
             "diverged": divergence is not None,
             "diverged_at_kimg": divergence.kimg if divergence else None,
             "reason": divergence.reason if divergence else None,
         }
-        for name, floor in evaluator.floor.items():
-            row |= {name: values.get(name), f"{name}_floor": floor, f"{name}_ceiling": ceiling.get(name)}
-        rows.append(row)
+        rows.append(row | {metric.name: values.get(metric.name) for metric in evaluator.metrics})
     return rows, image
+
+
+def _prices(
+    plan: TrialPlan, history: Sequence[Row], metrics: Sequence[Mapping[str, float | None]]
+) -> list[float]:
+    """What each seed scores once it has diverged, and worse than which it never scores.
+
+    Of its untrained value and the metric's worst, where there is one, the worse. A seed that has neither
+    takes the worst of the others. `metrics`: of each seed, where there is no history yet.
+
+    Raises RuntimeError: there is none for any seed.
+    """
+    chosen = METRICS[plan.metric]
+    worse = min if chosen.higher_is_better else max
+    untrained = [row for row in history if row["evaluation"] == 0] or metrics
+    known = [
+        [value for value in (row.get(plan.metric), chosen.worst) if value is not None] for row in untrained
+    ]
+    everybody = [value for own in known for value in own]
+    if not everybody:
+        raise RuntimeError(
+            f"no seed has a finite {plan.metric} before training, and it declares no worst value"
+        )
+    return [worse(own or everybody) for own in known]
 
 
 def _critic(pack: Pack, k: int) -> Callable[[Tensor], Tensor]:

@@ -9,7 +9,7 @@ import pytest
 from study.records.schema import Row
 from study.records.study_folder import StudyFolder
 from study.records.trial_folder import Ending, TrialFolder
-from tests.records.written import Add
+from tests.records.written import Add, write_floor
 from tests.studies import study_plan, trial_plan
 
 
@@ -17,6 +17,7 @@ from tests.studies import study_plan, trial_plan
 def study(tmp_path: Path) -> StudyFolder:
     folder = StudyFolder(tmp_path / "results" / "mine")
     folder.create(study_plan(spaces={}, kimg=2.0, eval_kimg=1.0), [], {})
+    write_floor(folder)
     return folder
 
 

@@ -10,7 +10,7 @@ from study.metrics import METRICS, metrics_for
 from study.metrics.stability import wilson_interval
 from study.records.study_folder import StudyFolder
 from study.records.tables import Results
-from tests.records.written import CEILING, Add, ended, one_trial, rows, runs_of
+from tests.records.written import UNTRAINED, Add, ended, one_trial, rows, runs_of, write_floor
 
 
 @pytest.mark.parametrize(("how", "expected"), [("mean", 0.5), ("median", 0.5), ("cvar", 0.6)])
@@ -22,7 +22,6 @@ def test_a_trials_metric_is_the_aggregate_over_its_seeds(
     assert trial["objective"] == trial["w1"] == pytest.approx(expected, rel=1e-12)
     assert trial["w1_iqr"] == pytest.approx(0.1, rel=1e-9)  # quartiles 0.45 and 0.55
     assert trial["w1_cvar"] == 0.6
-    assert (trial["w1_floor"], trial["w1_ceiling"]) == (0.0, 1.0)
     assert (trial["metric"], trial["aggregate"], trial["n_seeds"]) == ("w1", how, 2)
 
 
@@ -66,10 +65,11 @@ def test_a_run_has_its_final_and_best_values(add: Add, study: StudyFolder) -> No
     assert first["eval_seconds"] == 0.75
 
 
-def test_a_runs_stability_is_scaled_by_floor_and_ceiling(add: Add, study: StudyFolder) -> None:
+def test_a_runs_stability_is_scaled_from_floor_to_untrained(add: Add, study: StudyFolder) -> None:
     # Scores 1.0 0.2 0.6 0.4: the largest loss from the best so far is 0.4, the differences are
-    # -0.8 0.4 -0.2 with quartiles -0.5 and 0.1; the range from floor to ceiling is doubled to 2.
-    history = rows([1.0, 0.2, 0.6, 0.4], w1_floor=-1.0)
+    # -0.8 0.4 -0.2 with quartiles -0.5 and 0.1; the range from floor to untrained is doubled to 2.
+    write_floor(study, w1=-1.0)
+    history = rows([1.0, 0.2, 0.6, 0.4])
     add("a-00000", history, ended("completed"), seeds=(0,))
     (run,) = runs_of(study)
     assert run["drawdown"] == pytest.approx(0.2, rel=1e-9)
@@ -111,12 +111,12 @@ def test_directions_of_all_metrics_are_used(add: Add, study: StudyFolder) -> Non
     """The best value follows each metric's own direction; the final one stands as it is."""
     history = rows([1.0, 0.5, 0.7])
     for name in metrics_for("ring8"):
-        for record, value in zip(history, (CEILING[name], 0.5, 0.7), strict=True):
+        for record, value in zip(history, (UNTRAINED[name], 0.5, 0.7), strict=True):
             record[name] = value
     add("a-00000", history, ended("completed"), seeds=(0,))
     (run,) = runs_of(study)
     trial = one_trial(study)
     for name in metrics_for("ring8"):
         higher = METRICS[name].higher_is_better
-        assert run[f"{name}_best"] == (max if higher else min)(CEILING[name], 0.5, 0.7)
+        assert run[f"{name}_best"] == (max if higher else min)(UNTRAINED[name], 0.5, 0.7)
         assert trial[name] == 0.7

@@ -118,9 +118,9 @@ SEED = "seed kimg score diverged diverged_at_kimg reason loss_d loss_g grad_norm
 CLOCKS = "critic_updates generator_updates train_seconds eval_seconds"
 COLUMNS = {  # * is each metric
     "trials": f"{KEYS} {HYPER} state ended_by kimg objective metric aggregate precision n_seeds error "
-    f"n_diverged failure_rate failure_rate_low failure_rate_high * *_iqr *_cvar *_floor *_ceiling {CLOCKS}",
-    "runs": f"{KEYS} {HYPER} {SEED} collapsed dispersion drawdown * *_best *_floor *_ceiling {CLOCKS}",
-    "curves": f"{KEYS} evaluation {SEED} * *_floor *_ceiling {CLOCKS}",
+    f"n_diverged failure_rate failure_rate_low failure_rate_high * *_iqr *_cvar {CLOCKS}",
+    "runs": f"{KEYS} {HYPER} {SEED} collapsed dispersion drawdown * *_best {CLOCKS}",
+    "curves": f"{KEYS} evaluation {SEED} * {CLOCKS}",
 }
 
 

@@ -1,13 +1,17 @@
 """What a study says before its first trial, and while it runs outside a terminal."""
 
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
+from study.records.study_folder import StudyFolder
 from study.records.trial_folder import Ending
 from study.reporting import console as console_module
 from study.reporting.console import Console
-from tests.studies import Clock, study_plan
+from tests.records.written import rows, write_floor
+from tests.studies import Clock, study_plan, trial_plan
 
 FACTS: dict[str, Any] = {"classifier_accuracy": None, "components": None}
 
@@ -58,6 +62,31 @@ def test_components_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     measured = {"measured_seconds": {"a": {"per_kimg": 1.0, "per_evaluation": 1.0}}}
     told = said(capsys, {**measured, "components": {"number": 9, "explained": 0.714}})
     assert "fd_pca compares images in 9 principal components of their pixels (71% of the variance)" in told
+
+
+def test_the_numbers_that_fd_compares_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    fd = {"images": 1000, "dimension": 38, "features": 64}
+    measured = {"measured_seconds": {"a": {"per_kimg": 1.0, "per_evaluation": 1.0}}, "fd": fd}
+    assert "fd compares 1,000 with 1,000 images, in the 38 of 64 features that vary" in said(capsys, measured)
+    told = said(capsys, {**measured, "components": {"number": 64, "explained": 0.7}})
+    assert "fd_pca compares 1,000 with 1,000 images" in told
+
+
+def test_at_the_end_a_study_says_what_real_data_and_untrained_generators_score(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = StudyFolder(tmp_path / "mine")
+    folder.create(study_plan(), [], {})
+    write_floor(folder, w1=0.03125)
+    trial = folder.trial("a-00000")
+    trial.create(trial_plan())
+    trial.append(rows([6.0, 0.5], [3.0, 0.5]))
+    trials = pd.DataFrame(
+        {"trial_id": ["a-00000"], "space": ["a"], "state": ["completed"], "objective": [0.5], "w1": [0.5]}
+    )
+    Console(study_plan()).best_trials(trials, [], folder)
+    last = "w1: real data 0.03125 (standard deviation 0.01), untrained generator 4.5"
+    assert last in capsys.readouterr().out
 
 
 def test_outside_a_terminal_a_line_a_trials_end_and_one_a_minute(
