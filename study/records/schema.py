@@ -34,7 +34,8 @@ class Column:
     """A column of one or several tables.
 
     Attributes:
-        type: str, int, float or bool. Values may be null, in a row of `curves` unless `required`.
+        type: str, int, float, bool, or list, which is of int. Values may be null, in a row of `curves` unless
+            `required`.
         tables: those that have it, of TABLES.
         over_seeds: how a trial's value is made of its seeds', a key of OVER_SEEDS; '' where it is not.
         of: the seeds' column that it is made of; its own name where nothing is said.
@@ -95,6 +96,7 @@ PROGRESS = (
     Column("diverged", bool, PER_SEED, "whether the member has diverged", required=True),
     Column("diverged_at_kimg", float, PER_SEED, "when it did, in kimg", "thousands"),
     Column("reason", str, PER_SEED, "what showed its divergence"),
+    Column("mode_counts", list, ("curves",), "samples that lie on each mode, or class, in their order"),
 )
 STABILITY = (
     Column("collapsed", bool, RUNS, "mode coverage ended at most at half of what real data covers"),
@@ -166,7 +168,8 @@ def check_row(row: Row, *, written: bool) -> None:
                 raise ValueError(f"{name} is missing")
             continue
         types = (int, float) if column.type is float else column.type
-        if not isinstance(value, types) or isinstance(value, bool) != (column.type is bool):
+        wrong = not isinstance(value, types) or isinstance(value, bool) != (column.type is bool)
+        if wrong or (column.type is list and any(type(item) is not int for item in value)):
             raise ValueError(f"{name} = {value!r} is not of type {column.type.__name__}")
     if written and not row.keys() <= known.keys():
         raise ValueError(f"no column is declared for {', '.join(row.keys() - known.keys())}")

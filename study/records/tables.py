@@ -22,7 +22,7 @@ from study.records.trial_folder import Ending
 
 OBJECTIVES = pa.schema({"evaluation": pa.int64(), "objective": pa.float64(), "rank": pa.float64()})
 COLLAPSED_SHARE = 0.5
-PANDAS = {str: "string", float: "float64", int: "Int64", bool: "boolean"}
+PANDAS = {str: "string", float: "float64", int: "Int64", bool: "boolean", list: "object"}
 
 
 class Results:
@@ -211,4 +211,7 @@ def _schema(table: str, metrics: tuple[str, ...]) -> pa.Schema:
 @cache
 def _arrow(columns: tuple[tuple[str, str], ...]) -> pa.Schema:
     types = dict(columns)
-    return pa.Schema.from_pandas(pd.DataFrame(columns=list(types)).astype(types), preserve_index=False)
+    schema = pa.Schema.from_pandas(pd.DataFrame(columns=list(types)).astype(types), preserve_index=False)
+    for name in (name for name, kind in columns if kind == PANDAS[list]):  # pandas can't tell of what
+        schema = schema.set(schema.get_field_index(name), pa.field(name, pa.list_(pa.int64())))
+    return schema

@@ -117,17 +117,19 @@ def _evaluate(
     pack.record_critic_statistics(evaluator.real)
     divergences = pack.watch.divergences(plan.config.batch_size)
     last = progress.finished or progress.evaluation == 0
-    metrics = [
-        evaluator(own, _critic(pack, k), last=last) if divergences[k] is None else {}
+    nothing: tuple[dict[str, float | None], None] = ({}, None)
+    judged = [
+        evaluator.with_modes(own, _critic(pack, k), last=last) if divergences[k] is None else nothing
         for k, own in enumerate(samples)
     ]
     image = folder.samples / f"{progress.evaluation:04d}.png"
     save_samples(samples, evaluator.arrays, image)
     eval_seconds = time.perf_counter() - start
 
-    prices = _prices(plan, history, metrics)
+    prices = _prices(plan, history, [values for values, _ in judged])
     rows = []
-    for k, (seed, values, divergence) in enumerate(zip(plan.seeds, metrics, divergences, strict=True)):
+    for k, (seed, divergence) in enumerate(zip(plan.seeds, divergences, strict=True)):
+        values, mode_counts = judged[k]
         row = {
             "seed": seed,
             "evaluation": progress.evaluation,
@@ -141,6 +143,7 @@ def _evaluate(
             "diverged": divergence is not None,
             "diverged_at_kimg": divergence.kimg if divergence else None,
             "reason": divergence.reason if divergence else None,
+            "mode_counts": mode_counts,
         }
         rows.append(row | {metric.name: values.get(metric.name) for metric in evaluator.metrics})
     return rows, image

@@ -54,6 +54,7 @@ def curve(plan: TrialPlan) -> Iterator[Row]:
                 "diverged": False,
                 "diverged_at_kimg": None,
                 "reason": None,
+                "mode_counts": None,
             }
 
 

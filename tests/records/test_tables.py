@@ -5,6 +5,8 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from study.metrics import METRICS, metrics_for
@@ -120,7 +122,7 @@ COLUMNS = {  # * is each metric
     "trials": f"{KEYS} {HYPER} state ended_by kimg objective metric aggregate precision n_seeds error "
     f"n_diverged failure_rate failure_rate_low failure_rate_high * *_iqr *_cvar {CLOCKS}",
     "runs": f"{KEYS} {HYPER} {SEED} collapsed dispersion drawdown * *_best {CLOCKS}",
-    "curves": f"{KEYS} evaluation {SEED} * {CLOCKS}",
+    "curves": f"{KEYS} evaluation mode_counts {SEED} * {CLOCKS}",
 }
 
 
@@ -140,6 +142,14 @@ def test_the_columns_are_those_promised(dataset: str, add: Add, study: StudyFold
         }
         assert set(frame.columns) == promised
         assert list(frame.columns[:5]) == KEYS.split()
+
+
+def test_counts_of_modes_are_lists_of_whole_numbers(add: Add, study: StudyFolder) -> None:
+    add("a-00000", rows([1.0, 0.5], [1.0, None]), ended("completed"))
+    tables(study)
+    read = pq.read_table(study.path / "curves.parquet")["mode_counts"]
+    assert read.type == pa.list_(pa.int64())
+    assert read.to_pylist() == [[3, 0, 2], [3, 0, 2], [3, 0, 2], None]
 
 
 def test_a_columns_type_does_not_depend_on_its_values(add: Add, study: StudyFolder) -> None:
@@ -221,6 +231,8 @@ def test_a_curve_that_is_cut_short_is_told(add: Add, study: StudyFolder) -> None
         ("score", "good"),
         ("reason", 7),
         ("critic_updates", [1]),
+        ("mode_counts", "3"),
+        ("mode_counts", [0.5]),
         ("diverged", 1),
         ("w1", True),
         ("kimg", None),

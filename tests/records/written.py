@@ -38,6 +38,7 @@ def row(seed: int, evaluation: int, w1: float | None, dataset: str = "ring8", **
         "diverged": diverged,
         "diverged_at_kimg": evaluation - 0.5 if diverged else None,
         "reason": "non-finite critic loss" if diverged else None,
+        "mode_counts": None if diverged else [3, 0, 2],
     } | changes
 
 

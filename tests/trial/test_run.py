@@ -29,7 +29,7 @@ from tests.studies import trial_plan
 
 pytestmark = pytest.mark.usefixtures("cheap_transport")
 
-KEYS = ("seed", "evaluation", "kimg", "score", "diverged", "diverged_at_kimg", "reason")
+KEYS = ("seed", "evaluation", "kimg", "score", "diverged", "diverged_at_kimg", "reason", "mode_counts")
 CLOCKS = ("critic_updates", "generator_updates", "train_seconds", "eval_seconds")
 MEANS = ("loss_d", "loss_g", "grad_norm_d", "grad_norm_g")
 SECONDS = ("train_seconds", "eval_seconds")
@@ -85,6 +85,8 @@ def test_a_trial_leaves_complete_rows_and_a_marker(model: str, folder: TrialFold
         assert (row["diverged"], row["diverged_at_kimg"], row["reason"]) == (False, None, None)
         assert all(math.isfinite(row[name]) for name in (*names, "score", *CLOCKS))
         assert all((row[name] is None) == (row["evaluation"] == 0) for name in MEANS)
+        assert sum(row["mode_counts"]) == round(2500 * row["hq"])
+        assert sum(count > 0 for count in row["mode_counts"]) == row["modes_covered"]
         assert row["critic_updates"] * 32 / 1000 == row["kimg"]
         assert row["critic_updates"] == row["generator_updates"] * trial.config.n_critic
     assert folder.ending() == ending_of(evaluations[-1])
@@ -328,7 +330,7 @@ def test_a_diverged_seed_scores_its_price_and_the_others_go_on(
     mine = [row for row in rows if row["seed"] == 1]
     assert [row["diverged"] for row in mine] == [False, False, False, True, True]
     for row in mine[3:]:
-        assert all(row[name] is None for name in metrics_for("ring8"))
+        assert all(row[name] is None for name in (*metrics_for("ring8"), "mode_counts"))
         assert row["score"] == (0.0 if metric == "hq" else mine[0][metric])
         assert 0.256 < row["diverged_at_kimg"] <= 0.384
         assert row["reason"].startswith("non-finite")

@@ -106,8 +106,15 @@ class Evaluator:
 
         `critic`: the member's own. `last`: also those that are not computed at every evaluation.
         """
+        return self.with_modes(samples, critic, last=last)[0]
+
+    def with_modes(
+        self, samples: Tensor, critic: Critic | None = None, *, last: bool = True
+    ) -> tuple[dict[str, float | None], list[int] | None]:
+        """The same, and how many samples lie on each mode; None where no modes are known."""
         seen = cache(lambda n: _Seen(self, samples[:n], critic))
         values: dict[str, float | None] = {}
+        counts: list[int] | None = None
         for metric in self.metrics:
             values[metric.name] = None
             due = last or metric.when == EVERY
@@ -116,7 +123,9 @@ class Evaluator:
                 values[metric.name] = _finite(
                     metric.compute(**{need: getattr(found, need) for need in metric.needs})
                 )
-        return values
+                if "modes" in metric.needs:
+                    counts = found.modes.counts.tolist()
+        return values, counts
 
 
 class _Seen:
