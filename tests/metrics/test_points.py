@@ -102,6 +102,14 @@ def test_samples_between_modes_land_on_none() -> None:
     assert (figures["modes_covered"], figures["hq"]) == (0, 0.0)
 
 
+def test_samples_between_modes_do_not_hide_a_collapse() -> None:
+    # As many near every mode, 3 standard deviations and more away, and one on a mode: log(1 / (1/25)).
+    dataset = load("grid25", CPU)
+    assert dataset.centres is not None
+    points = torch.cat([(dataset.centres + 0.5).repeat(10, 1), dataset.centres[:1]])
+    assert figures_of(dataset, points)["mode_kl"] == pytest.approx(math.log(25), rel=1e-6)
+
+
 def test_collapse_to_one_mode() -> None:
     dataset = load("ring8", CPU)
     assert dataset.centres is not None
