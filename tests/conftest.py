@@ -1,8 +1,9 @@
-"""For all tests: one thread, a private cache folder."""
+"""For all tests: one thread, a private cache folder; a study to be written by hand."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +17,13 @@ from study.metrics.judge.classifier import Classifier
 from study.metrics.judge.evaluator import evaluator_for
 from study.metrics.judge.judge import load_judge
 from study.models import MODELS
+from study.records.schema import Row
+from study.records.study_folder import StudyFolder
+from study.records.trial_folder import Ending, TrialFolder
 from study.registry import Registry
 from tests.packs import CPU, TINY, Case, training_data
+from tests.records.written import Add, write_floor
+from tests.studies import study_plan, trial_plan
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -94,3 +100,28 @@ def precision(request: pytest.FixtureRequest) -> str:
 def data(case: Case) -> Tensor:
     """The training samples of a case."""
     return training_data(case[1])
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> StudyFolder:
+    """An empty study."""
+    folder = StudyFolder(tmp_path / "results" / "mine")
+    folder.create(study_plan(spaces={}, kimg=2.0, eval_kimg=1.0), [], {})
+    write_floor(folder)
+    return folder
+
+
+@pytest.fixture
+def add(study: StudyFolder) -> Add:
+    """Write a trial's folder; without an ending it is unfinished."""
+
+    def write(trial_id: str, history: list[Row], ending: Ending | None = None, **changes: Any) -> TrialFolder:
+        folder = study.trial(trial_id)
+        known = {"space": trial_id.rpartition("-")[0], "trial_id": trial_id, "lr_g": 3e-4, "kimg": 2.0}
+        folder.create(trial_plan(**{**known, "eval_kimg": 1.0, **changes}))
+        folder.append(history)
+        if ending:
+            folder.finish(replace(ending, kimg=history[-1]["kimg"]) if history else ending)
+        return folder
+
+    return write

@@ -18,6 +18,7 @@ from study.data import DATASETS, Dataset, dataset_named, dataset_names, file_nam
 from study.errors import ConfigError, UserError
 from study.metrics import METRICS, check_metric, default_metric, metric, metrics_for
 from study.metrics.judge.evaluator import evaluator_for
+from study.metrics.judge.floor import DRAWS
 from study.models import MODELS, Hyperparameter, Model, hyperparameters
 from study.records.schema import columns
 from study.records.study_folder import StudyFolder
@@ -111,7 +112,7 @@ def test_a_space_searches_it_and_the_command_line_takes_it() -> None:
 
 
 def test_images_without_labels_are_drawn_and_judged_by_what_needs_none(tmp_path: Path) -> None:
-    assert metrics_for("depth") == ["fd_pca", "shift", "unknown"]
+    assert metrics_for("depth") == ["fd_pca", "improved_precision", "shift", "unknown"]
     assert default_metric("depth") == "fd_pca"
     changes = {
         "model": "dcgan",
@@ -157,15 +158,14 @@ def test_a_metric_of_the_end_or_of_other_data_can_not_be_optimised() -> None:
 def test_one_unknown_before_training_is_priced_as_the_worst_of_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    values = iter(
-        [0.5, None, 3.0, 2.0, *[None] * 9]
-    )  # the floor's, three members' before training, none after
+    # The floor's, three members' before training, none after.
+    values = iter([*[0.5] * DRAWS, None, 3.0, 2.0, *[None] * 9])
 
     def sometimes(samples: torch.Tensor) -> float | None:
         return next(values) if len(samples) else None
 
     monkeypatch.setitem(METRICS, "shift", replace(own.shift, compute=sometimes))
-    *_, last = run(plan(), TrialFolder(tmp_path / "t"), CPU)
+    *_, last = run(plan(), TrialFolder(tmp_path / "trials" / "t"), CPU)
     assert [row["score"] for row in last.rows] == [3.0, 3.0, 2.0]
 
 

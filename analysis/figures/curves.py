@@ -5,27 +5,29 @@ python -m analysis.figures.curves results/<study> curves.png
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from study.metrics.judge.floor import Spread, floors
+
 SECOND = "modes_covered"  # beside the objective's metric, where the data have modes
 GREY, BLUE, ORANGE = "#9a9a9a", "#0072b2", "#d55e00"  # told apart in grey and by the colour-blind
 
 
-def learning_curves(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
+def learning_curves(trials: pd.DataFrame, curves: pd.DataFrame, floor: Mapping[str, Spread]) -> Figure:
     """The metric over kimg: each trial's mean over its seeds, from its worst seed to its best.
 
-    `trials` and `curves` are a study's tables. The best completed trial is blue; a trial in which a seed
-    diverged is orange, up to there.
+    `trials` and `curves` are a study's tables, `floor` is what real data score. The best completed trial is
+    blue; a trial in which a seed diverged is orange, up to there.
     """
     metric = str(trials["metric"].iloc[0])
     shown = [metric] + [SECOND] * (SECOND in curves and metric != SECOND)
     figure = Figure(figsize=(5.2 * len(shown), 3.6), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
-        best = _best(trials, curves, metric)
+        best = _best(trials, curves, metric, floor)
         for trial_id, curve in sorted(curves.groupby("trial_id"), key=lambda item: item[0] == best):
             colour = BLUE if trial_id == best else ORANGE if curve["diverged"].any() else GREY
             all_seeds = curve.groupby("kimg")[name].filter(lambda values: values.notna().all())
@@ -34,12 +36,10 @@ def learning_curves(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
             wide = 2.0 if trial_id == best else 1.0
             axes.plot(mean.index, mean, color=colour, linewidth=wide, marker="o", markersize=wide + 1)
             axes.fill_between(mean.index, low, high, color=colour, alpha=0.2, linewidth=0)
-        floor = curves[f"{name}_floor"].dropna()
-        if len(floor):
-            axes.axhline(floor.iloc[0], color="black", linestyle="--", linewidth=1)
-            axes.annotate(
-                "real data", (1, floor.iloc[0]), xycoords=("axes fraction", "data"), ha="right", va="bottom"
-            )
+        if name in floor:
+            real = floor[name]["mean"]
+            axes.axhline(real, color="black", linestyle="--", linewidth=1)
+            axes.annotate("real data", (1, real), xycoords=("axes fraction", "data"), ha="right", va="bottom")
         if name == metric and (curves[name].dropna() > 0).all():
             axes.set_yscale("log")
         axes.set_xlabel("kimg (thousands of real images shown to each critic)")
@@ -55,19 +55,19 @@ def learning_curves(trials: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     return figure
 
 
-def _best(trials: pd.DataFrame, curves: pd.DataFrame, metric: str) -> str | None:
+def _best(trials: pd.DataFrame, curves: pd.DataFrame, metric: str, floor: Mapping[str, Spread]) -> str | None:
     """The completed trial with the best objective."""
     completed = trials[trials["state"] == "completed"].dropna(subset=["objective"])
     if completed.empty:
         return None
-    ranked = completed.sort_values("objective", ascending=not _is_higher_better(curves, metric))
+    ranked = completed.sort_values("objective", ascending=not _is_higher_better(curves, metric, floor))
     return str(ranked["trial_id"].iloc[0])
 
 
-def _is_higher_better(curves: pd.DataFrame, metric: str) -> bool:
+def _is_higher_better(curves: pd.DataFrame, metric: str, floor: Mapping[str, Spread]) -> bool:
     """Real data score better than untrained generators do; of a metric that has no floor, lower is better."""
-    floor, ceiling = (curves[f"{metric}_{end}"].dropna() for end in ("floor", "ceiling"))
-    return bool(len(floor) and len(ceiling) and floor.iloc[0] > ceiling.mean())
+    untrained = curves[curves["evaluation"] == 0][metric].dropna()
+    return bool(metric in floor and len(untrained) and floor[metric]["mean"] > untrained.mean())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,7 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     trials, curves = (pd.read_parquet(table) for table in tables)
     if curves.empty:
         p.error(f"{options.study} has no evaluation yet")
-    learning_curves(trials, curves).savefig(options.file, dpi=110)
+    floor = floors(options.study / "judge", str(trials["dataset"].iloc[0]))
+    learning_curves(trials, curves, floor).savefig(options.file, dpi=110)
     return 0
 
 

@@ -24,7 +24,8 @@ class Arrays:
     Attributes:
         train: what GANs (and the judge) are trained on: (N, D) float32 points, or (N, C, H, W) images, either
             float32 in [-1, 1] or uint8 (see `as_floats`).
-        held_out: for selection: what samples are measured against, never trained on, (H, ...) as `train`.
+        held_out: for selection: what samples are measured against, never trained on, (H, ...) as `train`; in
+            such an order that the first n stand for all.
         test: what no search sees, (T, ...) as `train`.
         centres: (modes, D) mode centres of a mixture of points.
         std: standard deviation of every mode of a mixture.

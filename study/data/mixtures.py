@@ -9,11 +9,12 @@ from study.seeds import derive_seed
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from torch import Tensor
 
 TRAIN = 50_000
 HELD_OUT = 10_000
-RECIPE = 1  # counts changes of what is drawn
+RECIPE = 2  # counts changes of what is drawn
 
 Drawn = tuple[dict[str, "np.ndarray"], dict[str, Any]]
 
@@ -34,16 +35,29 @@ def _grid25() -> Drawn:
 
 
 def _mixture(name: str, centres: "Tensor", std: float) -> Drawn:
+    """The held-out part holds all modes in turn, so that its first n points have equal numbers of each.
+
+    A distance to a reference with random numbers of each would be larger, and tell of that reference.
+    """
     import numpy as np
     import torch
 
-    def draw(part: str, n: int) -> "Tensor":
-        generator = torch.Generator().manual_seed(derive_seed(name, part))
-        mode = torch.randint(len(centres), (n,), generator=generator)
-        return centres[mode] + std * torch.randn(n, 2, generator=generator, dtype=torch.float32)
-
-    drawn = {"train": draw("train", TRAIN), "held_out": draw("held out", HELD_OUT), "centres": centres}
+    streams = {part: torch.Generator().manual_seed(derive_seed(name, part)) for part in ("train", "held out")}
+    train, held_out = streams.values()
+    drawn = {
+        "train": draw(centres, std, torch.randint(len(centres), (TRAIN,), generator=train), train),
+        "held_out": draw(centres, std, torch.arange(HELD_OUT) % len(centres), held_out),
+        "centres": centres,
+    }
     return {**{part: tensor.numpy() for part, tensor in drawn.items()}, "std": np.array(std)}, {}
+
+
+def draw(centres: "Tensor", std: float, modes: "Tensor", generator: "torch.Generator") -> "Tensor":
+    """A point of each of these modes: centres (K, D), modes (n,) -> (n, D) float32."""
+    import torch
+
+    noise = torch.randn(len(modes), centres.shape[1], generator=generator, dtype=torch.float32)
+    return centres[modes] + std * noise
 
 
 RING8 = Dataset(

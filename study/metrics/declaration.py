@@ -24,6 +24,8 @@ NEEDS: dict[str, Callable[[Dataset], bool]] = {
     # (n, k) of the samples, (H, k): principal components of images without labels
     "components": lambda dataset: dataset.kind == "images" and not dataset.labels,
     "held_out_components": lambda dataset: dataset.kind == "images" and not dataset.labels,
+    # (n,) bool of the samples: whether they lie in the ball of a held-out image
+    "on_manifold": lambda dataset: dataset.kind == "images",
     "logits": lambda dataset: dataset.is_classified,  # (n, modes) of the samples
     # study.metrics.modes.Modes
     "modes": lambda dataset: bool(dataset.modes) and (dataset.kind == "points" or dataset.is_classified),
@@ -39,7 +41,7 @@ class Metric:
         compute: gets what it `needs` by name; None or a number that is not finite is recorded as null.
         samples: by the kinds of data that it is for, how many of a member it takes.
         when: at 'every' evaluation, or only before training and at the 'last' one, when the budget ends.
-        worst: its worst value, where it is bounded.
+        worst: its worst value, where it is bounded: what a member that diverged scores.
         counts: its values are whole numbers.
         is_default: it is what a study optimises by default.
 

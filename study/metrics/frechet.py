@@ -12,22 +12,37 @@ if TYPE_CHECKING:
     samples={"images": 1000},
     higher_is_better=False,
     is_default=True,
-    meaning="Fréchet distance to held-out images, in the features of a classifier trained on the data set "
-    "(so not comparable with Inception's FID)",
+    meaning="Fréchet distance to held-out images, to as many as there are of each, in those features of a "
+    "classifier trained on the data set that vary between them (so not comparable with Inception's FID)",
 )
 def fd(features: "Tensor", held_out_features: "Tensor") -> float:
-    return frechet_distance(held_out_features.cpu(), features.cpu())
+    return distance_of_equal_numbers(held_out_features.cpu(), features.cpu())
 
 
 @metric(
     samples={"images": 1000},
     higher_is_better=False,
     is_default=True,
-    meaning="Fréchet distance to held-out images without labels, in principal components of the training "
-    "pixels (comparable with no other fd)",
+    meaning="the same to held-out images without labels, in principal components of the training pixels "
+    "(comparable with no other fd)",
 )
 def fd_pca(components: "Tensor", held_out_components: "Tensor") -> float:
-    return frechet_distance(held_out_components.cpu(), components.cpu())
+    return distance_of_equal_numbers(held_out_components.cpu(), components.cpu())
+
+
+def distance_of_equal_numbers(reference: "Tensor", features: "Tensor") -> float:
+    """`frechet_distance` of the first n of each, in the features that vary; n: as many as both have.
+
+    Its bias depends on the numbers compared, and features that are constant add nothing but rounding.
+    """
+    n, kept = min(len(reference), len(features)), varying(reference)
+    return frechet_distance(reference[:n, kept], features[:n, kept])
+
+
+def varying(reference: "Tensor") -> "Tensor":
+    """(H, D) -> (D,) bool, which features are not the same for all; all of them where none is."""
+    found = (reference != reference[0]).any(0)
+    return found if found.any() else ~found
 
 
 def frechet_distance(reference: "Tensor", features: "Tensor") -> float:

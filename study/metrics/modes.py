@@ -1,6 +1,7 @@
 """Mode coverage: how many modes samples reach, how evenly, and how many samples lie on one.
 
-For points the protocol is PacGAN's (Lin et al. 2018); for images modes are classes that a judge predicts.
+A sample counts for a mode only where it lies on it: a point within 3 standard deviations of its nearest
+mode, as in PacGAN (Lin et al. 2018); an image, for the class that a judge predicts, on the real manifold.
 """
 
 from dataclasses import dataclass
@@ -21,22 +22,22 @@ class Modes:
     """What n samples have to do with K modes.
 
     Attributes:
-        counts: (K,) samples assigned to each mode.
+        counts: (K,) samples that lie on each mode.
         covered: (K,) bool, whether the mode counts as covered.
         real_shares: (K,) share of each mode in the real data; uniform for the mixtures.
-        close: (n,) bool, whether the sample is within 3 standard deviations of a mode; None for images.
+        close: (n,) bool, whether the sample lies on a mode.
     """
 
     counts: "Tensor"
     covered: "Tensor"
     real_shares: "Tensor"
-    close: "Tensor | None" = None
+    close: "Tensor"
 
 
 def modes_of_points(points: "Tensor", centres: "Tensor", std: float) -> Modes:
-    """Finite (n, D) points, (K, D) centres: every point belongs to its nearest mode.
+    """Finite (n, D) points, (K, D) centres: a point lies on its nearest mode within 3 std of it.
 
-    A mode is covered when at least one point lies within 3 std of it.
+    A mode is covered when at least one point lies on it.
     """
     import torch
 
@@ -46,23 +47,23 @@ def modes_of_points(points: "Tensor", centres: "Tensor", std: float) -> Modes:
     mode = nearest.indices.cpu()
     close = (nearest.values <= HIGH_QUALITY_STDS * std).cpu()
     modes = len(centres)
-    counts = torch.bincount(mode, minlength=modes)
-    landed = torch.bincount(mode[close], minlength=modes) > 0
-    return Modes(counts, landed, torch.full((modes,), 1 / modes), close)
+    counts = torch.bincount(mode[close], minlength=modes)
+    return Modes(counts, counts > 0, torch.full((modes,), 1 / modes), close)
 
 
-def modes_of_images(logits: "Tensor", labels: "Tensor") -> Modes:
-    """Class logits (n, K) of samples, classes (N,) of the training images.
+def modes_of_images(logits: "Tensor", on_manifold: "Tensor", labels: "Tensor") -> Modes:
+    """Class logits (n, K) of samples, whether they are on the real manifold (n,), classes (N,) of training.
 
-    A class is covered when it is predicted at least a tenth as often as it occurs in the training images:
-    of 1,000 samples of noise, single ones fall into most classes.
+    A class is covered when samples lie on it at least a tenth as often as training images are of it: of
+    1,000 samples of noise, single ones are on the manifold.
     """
     import torch
 
     modes = logits.shape[1]
     shares = torch.bincount(labels.cpu(), minlength=modes) / len(labels)
-    counts = torch.bincount(logits.argmax(1).cpu(), minlength=modes)
-    return Modes(counts, counts >= COVERED_SHARE * shares * len(logits), shares)
+    close = on_manifold.cpu()
+    counts = torch.bincount(logits.argmax(1).cpu()[close], minlength=modes)
+    return Modes(counts, counts >= COVERED_SHARE * shares * len(logits), shares, close)
 
 
 @metric(
@@ -70,8 +71,9 @@ def modes_of_images(logits: "Tensor", labels: "Tensor") -> Modes:
     higher_is_better=True,
     worst=0.0,
     counts=True,
-    meaning="modes reached: classes predicted at least a tenth as often as they occur in real images; "
-    "modes with at least one point within 3 standard deviations",
+    meaning="modes reached: classes of images on the real manifold (see improved_precision), predicted at "
+    "least a tenth as often as they occur in real images; modes with at least one point within 3 standard "
+    "deviations",
 )
 def modes_covered(modes: Modes) -> int:
     return int(modes.covered.sum())
@@ -90,14 +92,20 @@ def mode_coverage(modes: Modes) -> float:
 @metric(
     samples=SAMPLES,
     higher_is_better=False,
-    meaning="KL of the mode histogram of the samples against the real one, in nats",
+    meaning="KL of the mode histogram of the samples against the real one, of those that lie on a mode (as "
+    "in modes_covered), in nats; where none does, as of samples on the rarest mode alone",
 )
 def mode_kl(modes: Modes) -> float:
-    """sum_k p_k log(p_k / r_k), with 0 log 0 = 0; a perfect sampler of n has about (K - 1) / (2 n)."""
+    """sum_k p_k log(p_k / r_k), with 0 log 0 = 0; a perfect sampler of n has about (K - 1) / (2 n).
+
+    Its largest value is log(1 / min_k r_k), which differs from data to data: no worst value is declared.
+    """
     import torch
 
-    p = modes.counts.double() / modes.counts.sum()
     r = modes.real_shares.double()
+    if not modes.counts.any():
+        return float(-r.min().log())
+    p = modes.counts.double() / modes.counts.sum()
     return float(torch.where(p > 0, p * (p / r).log(), 0.0).sum())
 
 
@@ -107,5 +115,5 @@ def mode_kl(modes: Modes) -> float:
     worst=0.0,
     meaning="share of points within 3 standard deviations of a mode; 98.89% for a perfect sampler",
 )
-def hq(modes: Modes) -> float | None:
-    return None if modes.close is None else float(modes.close.double().mean())
+def hq(modes: Modes) -> float:
+    return float(modes.close.double().mean())

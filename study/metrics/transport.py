@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     samples={"points": 1000},
     higher_is_better=False,
     is_default=True,
-    meaning="exact 1-Wasserstein distance to as many held-out points",
+    meaning="exact 1-Wasserstein distance to as many held-out points, of a mixture to as many of each mode",
 )
 def w1(samples: "Tensor", held_out: "Tensor") -> float:
     return exact_w1(samples.double().cpu().numpy(), held_out[: len(samples)].double().cpu().numpy())

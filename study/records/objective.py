@@ -19,21 +19,21 @@ def objective(plan: TrialPlan, rows: Sequence[Row]) -> float:
 
 
 def rank(plan: TrialPlan, rows: Sequence[Row]) -> float:
-    """The objective as schedulers compare it: of trials that tie at the ceiling the worse ranks worse.
+    """The objective as schedulers compare it: of trials whose members' scores tie the worse ranks worse.
 
-    Successive halving lets ties go on, and where most of a rung is at the ceiling that is everybody.
-    What a member's raw metric is beyond its ceiling moves the objective by less than a billionth.
+    No member scores worse than its price, successive halving lets ties go on, and where most of a rung is at
+    that price it is everybody. What a member's raw metric is beyond its score moves the objective by less
+    than a billionth.
     """
     value = objective(plan, rows)
     higher = METRICS[plan.metric].higher_is_better
     beyond = []
     for row in rows:
-        raw, ceiling = row.get(plan.metric), row.get(f"{plan.metric}_ceiling")
-        ceiling = METRICS[plan.metric].worst if ceiling is None else ceiling
-        if raw is None or ceiling is None:  # nothing to compare, as of a diverged member: the worst
+        raw, score = row.get(plan.metric), row["score"]
+        if raw is None:  # nothing to compare, as of a diverged member: the worst
             beyond.append(1.0)
         else:
-            excess = max(0.0, ceiling - raw if higher else raw - ceiling) / (abs(ceiling) or 1.0)
+            excess = abs(raw - score) / (abs(score) or 1.0)
             beyond.append(excess / (1 + excess))
     worse = TIE * (abs(value) or 1.0) * sum(beyond) / len(beyond)
     return value - worse if higher else value + worse

@@ -55,7 +55,8 @@ class Column:
     """A column of one or several tables.
 
     Attributes:
-        type: str, int, float, bool or datetime. Values may be null, in a row of `curves` unless `required`.
+        type: str, int, float, bool, datetime, or list, which is of int. Values may be null, in a row of
+            `curves` unless `required`.
         tables: those that have it, of TABLES.
         over_seeds: how a trial's value is made of its seeds', a key of OVER_SEEDS; '' where it is not.
         of: the seeds' column that it is made of; its own name where nothing is said.
@@ -117,7 +118,11 @@ PROGRESS = (
         "thousands",
     ),
     Column(
-        "score", float, PER_SEED, "the optimised metric, no worse than the price of divergence", required=True
+        "score",
+        float,
+        PER_SEED,
+        "the optimised metric, no worse than before training or, of a bounded metric, than its worst value",
+        required=True,
     ),
     Column("objective", float, TRIALS, "aggregate of the seeds' scores"),
     Column(
@@ -154,6 +159,7 @@ PROGRESS = (
     Column("diverged", bool, PER_SEED, "whether the member has diverged", required=True),
     Column("diverged_at_kimg", float, PER_SEED, "when it did, in kimg", "thousands"),
     Column("reason", str, PER_SEED, "what showed its divergence"),
+    Column("mode_counts", list, ("curves",), "samples that lie on each mode, or class, in their order"),
 )
 STABILITY = (
     Column(
@@ -229,8 +235,6 @@ def of_metric(name: str) -> list[Column]:
         column("_iqr", TRIALS, "interquartile range over the seeds", "iqr", of=name),
         column("_worst", TRIALS, "the worst seed's", "worst", of=name),
         column("_best", RUNS, "the best of all evaluations", ""),
-        column("_floor", ALL, "real training data judged as if it were generated", "same"),
-        column("_ceiling", ALL, "the same member before training", "aggregate"),
     ]
 
 
@@ -258,7 +262,8 @@ def check_row(row: Row, *, written: bool) -> None:
                 raise ValueError(f"{name} is missing")
             continue
         own = column.type_in("curves")
-        if not isinstance(value, ON_DISK.get(own, own)) or isinstance(value, bool) != (own is bool):
+        wrong = not isinstance(value, ON_DISK.get(own, own)) or isinstance(value, bool) != (own is bool)
+        if wrong or (own is list and any(type(item) is not int for item in value)):
             raise ValueError(f"{name} = {value!r} is not of type {own.__name__}")
     if written and not row.keys() <= known.keys():
         raise ValueError(f"no column is declared for {', '.join(row.keys() - known.keys())}")

@@ -38,6 +38,7 @@ class StudyFolder:
         self.path = path
         self.journal = path / "optuna.journal"
         self.ray = path / ".ray"
+        self.judges = path / "judge"
 
     @property
     def name(self) -> str:

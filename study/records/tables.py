@@ -1,10 +1,11 @@
 """The tables of a study, built from its trial folders: trials, runs (trial x seed), curves (x evaluation)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 from study.machine.files import write_whole
 from study.metrics import METRICS, metrics_for
 from study.metrics.failure import end_of_run
+from study.metrics.judge.floor import Spread, floors
 from study.metrics.stability import (
     collapsed,
     dispersion,
@@ -42,6 +44,7 @@ PANDAS = {
     int: "Int64",
     bool: "boolean",
     datetime: "datetime64[us, UTC]",
+    list: "object",
 }
 
 
@@ -73,7 +76,7 @@ class Results:
         try:
             plan, rows, ending = folder.plan(), folder.rows(), folder.ending()
             _check_whole(rows, ending)
-            runs = _run_rows(plan, rows, ending)
+            runs = _run_rows(plan, rows, ending, self.floor(plan.config.dataset, plan.fingerprint))
             self._spool.put(
                 trial_id,
                 {
@@ -114,6 +117,10 @@ class Results:
         if trial_id in self._spool:
             rows = self._spool.get(trial_id, "objectives").to_pylist()
         return rows
+
+    def floor(self, dataset: str, fingerprint: Mapping[str, Any]) -> dict[str, Spread]:
+        """What real data score in each metric, as far as the study keeps it."""
+        return floors(self._folder.judges, dataset, fingerprint.get("sha256", ""))
 
     def of_trial(self, name: str, trial_id: str) -> pd.DataFrame:
         """The rows of one trial that was added, in a table."""
@@ -215,17 +222,19 @@ def _state(ending: Ending | None) -> str:
     return ending.state if ending else "interrupted"
 
 
-def _run_rows(plan: TrialPlan, rows: Sequence[Row], ending: Ending | None) -> list[Row]:
+def _run_rows(
+    plan: TrialPlan, rows: Sequence[Row], ending: Ending | None, floor: Mapping[str, Spread]
+) -> list[Row]:
     """One row per seed; a seed that was never evaluated has only its keys."""
     runs = []
     for seed in plan.seeds:
         curve = [row for row in rows if row["seed"] == seed]
         run: Row = {**_keys(plan), "seed": seed, "kimg_planned": plan.kimg}
-        runs.append(run | (_run_figures(plan, curve, _state(ending)) if curve else {}))
+        runs.append(run | (_run_figures(plan, curve, _state(ending), floor) if curve else {}))
     return runs
 
 
-def _run_figures(plan: TrialPlan, curve: Sequence[Row], state: str) -> Row:
+def _run_figures(plan: TrialPlan, curve: Sequence[Row], state: str, floor: Mapping[str, Spread]) -> Row:
     """What the curve came to: its last row, and figures of the whole, until divergence if there was one."""
     run = dict(curve[-1])
     run["end"] = end_of_run(run["diverged"], state)
@@ -236,17 +245,17 @@ def _run_figures(plan: TrialPlan, curve: Sequence[Row], state: str) -> Row:
         for name in metrics_for(plan.config.dataset)
     }
     for name, values in seen.items():
-        best = max if METRICS[name].higher_is_better else min
-        run[f"{name}_best"] = best(values) if values else None
-    floors = {name: curve[-1].get(f"{name}_floor") for name in seen}
+        choose = max if METRICS[name].higher_is_better else min
+        run[f"{name}_best"] = choose(values) if values else None
+    real = {name: spread["mean"] for name, spread in floor.items()}
     higher, values = METRICS[plan.metric].higher_is_better, seen[plan.metric]
-    scale = learning_range(curve[0].get(plan.metric), floors[plan.metric], higher)
+    scale = learning_range(curve[0].get(plan.metric), real.get(plan.metric), higher)
     run["never_learned"] = never_learned(values, scale, higher)
     if not run["diverged"]:
         run["dispersion"], run["drawdown"] = dispersion(values, scale), drawdown(values, scale, higher)
-    coverage, real = seen.get("mode_coverage", []), floors.get("mode_coverage")
-    if real is not None:
-        run["never_covered"], run["collapsed"] = never_covered(coverage, real), collapsed(coverage, real)
+    if "mode_coverage" in real:
+        coverage, best = seen.get("mode_coverage", []), real["mode_coverage"]
+        run["never_covered"], run["collapsed"] = never_covered(coverage, best), collapsed(coverage, best)
     return run
 
 
@@ -260,6 +269,9 @@ def _arrow(table: str, columns: tuple[Column, ...]) -> pa.Schema:
     types = {column.name: PANDAS[column.type_in(table)] for column in columns}
     schema = pa.Schema.from_pandas(pd.DataFrame(columns=list(types)).astype(types), preserve_index=False)
     for place, column in enumerate(columns):
+        field = schema.field(place)
+        if column.type is list:  # pandas can't tell of what
+            field = pa.field(column.name, pa.list_(pa.int64()))
         told = {"meaning": column.meaning, **({"unit": column.unit} if column.unit else {})}
-        schema = schema.set(place, schema.field(place).with_metadata(told))
+        schema = schema.set(place, field.with_metadata(told))
     return schema

@@ -19,7 +19,7 @@ from study.plan import StudyPlan
 from study.records.tables import Results
 from study.records.trial_folder import Ending
 from study.reporting.first_words import how_searched
-from study.reporting.last_words import what_came_of
+from study.reporting.last_words import range_of_metric, what_came_of
 from study.space import Space
 
 PLAIN_SECONDS = 60.0
@@ -131,6 +131,11 @@ class Console:
                 f"no labels: fd_pca compares images in {components['number']} principal components of their "
                 f"pixels ({components['explained']:.0%} of the variance), and there are no modes"
             )
+        fd = facts.get("fd")
+        if fd is not None:
+            name, n = "fd" if components is None else "fd_pca", f"{fd['images']:,}"
+            of = f"the {fd['dimension']} of {fd['features']} features that vary"
+            self.say(f"{name} compares {n} with {n} images, in {of}")
 
     def _price(self, measured: Mapping[str, Mapping[str, float]]) -> None:
         """How long it will take, and what would take an hour."""
@@ -222,9 +227,7 @@ class Console:
                 table.add_row(row["trial_id"], *(_cell(row[m]) for m in ("objective", *metrics)), chosen)
         if len(completed):
             self._rich.print(table)
-            first = completed.iloc[0]
-            low, high = (_cell(first[f"{self._plan.metric}_{end}"], 4) for end in ("floor", "ceiling"))
-            self.say(f"{self._plan.metric}: real data {low}, untrained generator {high}")
+            self.say(range_of_metric(self._plan, results, completed["trial_id"].iloc[0]))
         if self._warning:
             self.say(f"warning: {self._warning}")
         for line in (line for space in spaces for line in what_came_of(self._plan, results, space.name)):

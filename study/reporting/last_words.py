@@ -30,7 +30,17 @@ def what_came_of(plan: StudyPlan, results: Results, space: str) -> Iterator[str]
         yield f"  {failures(plan, runs, space)}"
         yield f"  {proposals(plan, trials, space)}"
         training, judging = (float(trials[f"{part}_seconds"].sum()) for part in ("train", "eval"))
-        yield f"  cost: {training:.0f} s of training, {judging:.0f} s of evaluation"
+        share = f" ({judging / training:.0%} of it)" if training else ""
+        yield f"  cost: {training:.0f} s of training, {judging:.0f} s of evaluation{share}"
+
+
+def range_of_metric(plan: StudyPlan, results: Results, trial_id: str) -> str:
+    """What the objective's metric is of real data, and of a trial's untrained generators."""
+    real = results.floor(plan.dataset, plan.fingerprint).get(plan.metric)
+    floor = "unknown" if real is None else f"{real['mean']:.4g} (standard deviation {real['std']:.2g})"
+    curves = results.of_trial("curves", trial_id)
+    untrained = curves.loc[curves["evaluation"] == 0, plan.metric].mean()
+    return f"{plan.metric}: real data {floor}, untrained generator {untrained:.4g}"
 
 
 def _of(space: str, table: pd.DataFrame) -> pd.DataFrame:
@@ -83,7 +93,7 @@ def failures(plan: StudyPlan, runs: pd.DataFrame, space: str) -> str:
 
 def in_words(found: Failure) -> str:
     if found.rate is None or found.low is None or found.high is None:
-        return f"none shows how many diverge within {found.kimg:g} kimg"
+        return f"nobody was seen to last {found.kimg:g} kimg"
     how = "Kaplan-Meier" if found.method == "kaplan-meier" else "Wilson"
     return (
         f"{found.rate:.0%} diverge within {found.kimg:g} kimg (95% interval {found.low:.0%} to "

@@ -14,7 +14,7 @@ class Evaluation:
     Attributes:
         rows: one curve row per seed, as curves.jsonl holds them.
         objective: aggregate of the members' scores, always finite.
-        rank: the objective, ties at the ceiling broken, for schedulers.
+        rank: the objective, ties of seeds at their price broken, for schedulers.
         state: 'running', or the state in which the trial has now ended.
         ended_by: what ended it; '' while it runs.
         image: the picture of samples.

@@ -3,7 +3,7 @@
 import math
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
@@ -119,30 +119,19 @@ def _evaluate(
     pack.record_critic_statistics(evaluator.real)
     divergences = pack.watch.divergences(plan.config.batch_size)
     last = progress.finished or progress.evaluation == 0
-    metrics = [
-        evaluator(own, _critic(pack, k), last=last) if divergences[k] is None else {}
+    nothing: tuple[dict[str, float | None], None] = ({}, None)
+    judged = [
+        evaluator.with_modes(own, _critic(pack, k), last=last) if divergences[k] is None else nothing
         for k, own in enumerate(samples)
     ]
     image = folder.samples / f"{progress.evaluation:04d}.png"
     save_samples(samples, evaluator.arrays, image)
     eval_seconds, evaluated = time.perf_counter() - start, now()
 
-    untrained = {row["seed"]: row for row in history if row["evaluation"] == 0}
-    chosen = METRICS[plan.metric]
-    known = [row.get(plan.metric) for row in untrained.values() or metrics]
-    # What an untrained member scores that has no value of its own: the worst there is.
-    worst = chosen.worst
-    if worst is None:
-        worst = (min if chosen.higher_is_better else max)((v for v in known if v is not None), default=None)
+    prices = _prices(plan, history, [values for values, _ in judged])
     rows = []
-    for k, (seed, values, divergence) in enumerate(zip(plan.seeds, metrics, divergences, strict=True)):
-        ceiling = untrained.get(seed, values)
-        price = ceiling.get(plan.metric)
-        price = worst if price is None else price
-        if price is None:
-            raise RuntimeError(
-                f"no seed has a finite {plan.metric} before training, and it declares no worst value"
-            )
+    for k, (seed, divergence) in enumerate(zip(plan.seeds, divergences, strict=True)):
+        values, mode_counts = judged[k]
         row = {
             "seed": seed,
             "evaluation": progress.evaluation,
@@ -153,16 +142,39 @@ def _evaluate(
             "generator_updates": progress.generator_updates,
             "train_seconds": progress.train_seconds,
             "eval_seconds": eval_seconds,
-            "score": clamp_score(values.get(plan.metric), price, chosen.higher_is_better),
+            "score": clamp_score(values.get(plan.metric), prices[k], METRICS[plan.metric].higher_is_better),
             **{name: _none_if_nan(means[k]) for name, means in progress.means.items()},
             "diverged": divergence is not None,
             "diverged_at_kimg": divergence.kimg if divergence else None,
             "reason": divergence.reason if divergence else None,
+            "mode_counts": mode_counts,
         }
-        for name, floor in evaluator.floor.items():
-            row |= {name: values.get(name), f"{name}_floor": floor, f"{name}_ceiling": ceiling.get(name)}
-        rows.append(row)
+        rows.append(row | {metric.name: values.get(metric.name) for metric in evaluator.metrics})
     return rows, image
+
+
+def _prices(
+    plan: TrialPlan, history: Sequence[Row], metrics: Sequence[Mapping[str, float | None]]
+) -> list[float]:
+    """What each seed scores once it has diverged, and worse than which it never scores.
+
+    Of its untrained value and the metric's worst, where there is one, the worse. A seed that has neither
+    takes the worst of the others. `metrics`: of each seed, where there is no history yet.
+
+    Raises RuntimeError: there is none for any seed.
+    """
+    chosen = METRICS[plan.metric]
+    worse = min if chosen.higher_is_better else max
+    untrained = [row for row in history if row["evaluation"] == 0] or metrics
+    known = [
+        [value for value in (row.get(plan.metric), chosen.worst) if value is not None] for row in untrained
+    ]
+    everybody = [value for own in known for value in own]
+    if not everybody:
+        raise RuntimeError(
+            f"no seed has a finite {plan.metric} before training, and it declares no worst value"
+        )
+    return [worse(own or everybody) for own in known]
 
 
 def _critic(pack: Pack, k: int) -> Callable[[Tensor], Tensor]:

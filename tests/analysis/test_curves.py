@@ -9,6 +9,9 @@ import pytest
 from matplotlib.colors import to_hex
 
 from analysis.figures.curves import BLUE, GREY, ORANGE, learning_curves, main
+from study.metrics.judge.floor import Spread
+
+FLOOR: dict[str, Spread] = {"fd": {"mean": 1.0, "std": 0.1}, "modes_covered": {"mean": 10.0, "std": 0.0}}
 
 
 def tables(**changes: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -32,10 +35,9 @@ def tables(**changes: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
         {
             "trial_id": trial,
             "seed": seed,
+            "evaluation": k,
             "kimg": 1.5 * k,
             "fd": value,
-            "fd_floor": 1.0,
-            "fd_ceiling": 80.0,
             "diverged": value is None,
         }
         for trial, evaluations in values.items()
@@ -46,7 +48,7 @@ def tables(**changes: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def test_a_curve_is_the_mean_of_its_seeds_in_the_colour_of_its_fate() -> None:
-    (axes,) = learning_curves(*tables()).axes
+    (axes,) = learning_curves(*tables(), FLOOR).axes
     curves = {to_hex(line.get_color()): np.asarray(line.get_xydata()).tolist() for line in axes.lines[:3]}
     assert curves == {
         BLUE: [[0, 80], [1.5, 15], [3, 5]],
@@ -58,19 +60,19 @@ def test_a_curve_is_the_mean_of_its_seeds_in_the_colour_of_its_fate() -> None:
 
 
 def test_bands_go_from_the_worst_seed_to_the_best() -> None:
-    (axes,) = learning_curves(*tables()).axes
+    (axes,) = learning_curves(*tables(), FLOOR).axes
     corners = axes.collections[0].get_paths()[0].vertices
     assert {(1.5, 30.0), (1.5, 50.0)} <= {tuple(corner) for corner in np.asarray(corners).tolist()}
 
 
 def test_modes_are_drawn_beside_where_there_are_any() -> None:
-    figure = learning_curves(*tables(modes_covered=7.0, modes_covered_floor=10.0))
+    figure = learning_curves(*tables(modes_covered=7.0), FLOOR)
     assert [axes.get_ylabel() for axes in figure.axes] == ["fd", "modes covered"]
 
 
 def test_a_study_without_a_completed_trial_has_no_best() -> None:
     trials, curves = tables()
-    (axes,) = learning_curves(trials.assign(state="pruned"), curves).axes
+    (axes,) = learning_curves(trials.assign(state="pruned"), curves, FLOOR).axes
     assert BLUE not in {to_hex(line.get_color()) for line in axes.lines}
 
 

@@ -49,13 +49,12 @@ def curve(plan: TrialPlan) -> Iterator[Row]:
                 "train_seconds": 1.0 * evaluation,
                 "eval_seconds": 0.1,
                 **dict.fromkeys(names, value),
-                **{f"{name}_floor": 0.01 for name in names},
-                **{f"{name}_ceiling": 1.0 for name in names},
                 "score": value,
                 **{column.name: value for column in METERS},
                 "diverged": False,
                 "diverged_at_kimg": None,
                 "reason": None,
+                "mode_counts": None,
             }
 
 

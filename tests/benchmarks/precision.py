@@ -18,6 +18,7 @@ import torch
 from study.config import TrialConfig
 from study.data import load
 from study.machine.memory import keep_freed_memory
+from study.metrics import metrics_for
 from study.metrics.judge.evaluator import evaluator_for
 from study.models import MODELS
 from study.training.pack import Pack
@@ -62,7 +63,7 @@ def final_metrics(config: TrialConfig, seeds: range, kimg: float, precision: str
     samples = pack.sample(evaluator.samples)
     alive = pack.watch.alive.tolist()
     return [
-        evaluator(own) if lives else dict.fromkeys(evaluator.floor, float("nan"))
+        evaluator(own) if lives else dict.fromkeys(metrics_for(config.dataset), float("nan"))
         for own, lives in zip(samples, alive, strict=True)
     ]
 

@@ -60,6 +60,14 @@ def test_held_out_points_are_no_training_points(name: str) -> None:
     assert not set(map(tuple, dataset.train.tolist())) & set(map(tuple, dataset.held_out.tolist()))
 
 
+@pytest.mark.parametrize(("name", "each"), [("ring8", 125), ("grid25", 40)])
+def test_the_first_held_out_points_hold_all_modes_equally(name: str, each: int) -> None:
+    dataset = dataset_named(name).load()
+    assert dataset.centres is not None
+    nearest = torch.cdist(dataset.held_out[:1000], dataset.centres).argmin(1)
+    assert nearest.bincount().tolist() == [each] * len(dataset.centres)
+
+
 @pytest.mark.parametrize("name", ["ring8", "grid25"])
 def test_held_out_points_are_drawn_on_their_own(name: str) -> None:
     dataset = dataset_named(name).load()

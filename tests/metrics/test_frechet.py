@@ -6,7 +6,7 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from study.metrics.frechet import frechet_distance, moments
+from study.metrics.frechet import distance_of_equal_numbers, frechet_distance, moments, varying
 
 
 def features(n: int, d: int, seed: int) -> Tensor:
@@ -101,3 +101,23 @@ def test_fewer_samples_than_features_have_a_distance() -> None:
 def test_it_is_never_negative() -> None:
     x = features(100, 30, 6)
     assert all(frechet_distance(x, x + 1e-9 * k) >= 0 for k in range(20))
+
+
+def test_as_many_are_compared_on_both_sides() -> None:
+    a, b = features(80, 4, 1), features(50, 4, 2)
+    expected = frechet_distance(a[:50], b)
+    assert distance_of_equal_numbers(a, b) == pytest.approx(expected, rel=1e-12)
+    assert distance_of_equal_numbers(b, a) == pytest.approx(expected, rel=1e-9)
+
+
+def test_features_that_are_the_same_of_all_real_images_are_left_out() -> None:
+    a, b = features(60, 4, 1), features(60, 4, 2)
+    expected = frechet_distance(a[:, ::2], b[:, ::2])
+    a[:, 1::2] = torch.tensor([0.0, 7.3])
+    assert varying(a).tolist() == [True, False, True, False]
+    assert distance_of_equal_numbers(a, b) == pytest.approx(expected, rel=1e-12)
+
+
+def test_real_images_that_are_all_the_same_have_a_distance() -> None:
+    a, b = torch.ones(20, 3), torch.zeros(20, 3)
+    assert distance_of_equal_numbers(a, b) == pytest.approx(3, rel=1e-12)

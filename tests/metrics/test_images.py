@@ -5,7 +5,9 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import scipy.linalg
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +20,10 @@ from study.metrics.judge.classifier import Classifier
 from study.metrics.judge.evaluator import Evaluator
 from study.metrics.judge.judge import load_judge
 from study.metrics.modes import modes_of_images
+from study.models import MODELS
+from study.training.pack import Pack
+from tests.packs import CPU
+from tests.studies import trial_plan
 
 PIXELS = 4  # a 2x2 image; its features are its pixels, its class the brightest one
 
@@ -50,8 +56,9 @@ def toy() -> Arrays:
 def figures_of(toy: Arrays, classifier: Classifier, images: Tensor) -> dict[str, float]:
     assert toy.labels is not None
     features, logits = classifier(images)
-    modes = modes_of_images(logits, toy.labels)
-    figures = {name: METRICS[name].compute(modes) for name in metrics_for("digits") if name != "fd"}
+    modes = modes_of_images(logits, torch.ones(len(images), dtype=torch.bool), toy.labels)
+    names = ("modes_covered", "mode_coverage", "mode_kl")
+    figures = {name: METRICS[name].compute(modes) for name in names}
     return {**figures, "fd": METRICS["fd"].compute(features, classifier(toy.held_out)[0])}
 
 
@@ -72,7 +79,7 @@ def test_fd_is_the_frechet_distance_of_features_to_the_held_out_images(
     toy: Arrays, stand_in: Classifier
 ) -> None:
     samples = torch.rand(20, 1, 2, 2, generator=torch.Generator().manual_seed(0))
-    expected = frechet_distance(toy.held_out.flatten(1), samples.flatten(1))
+    expected = frechet_distance(toy.held_out.flatten(1), samples[:10].flatten(1))  # as many as held out
     assert figures_of(toy, stand_in, samples)["fd"] == pytest.approx(expected, rel=1e-9)
 
 
@@ -171,22 +178,87 @@ def evaluator(digits: Arrays, classifier: Classifier) -> Evaluator:
     return Evaluator(dataset_named("digits"), digits)
 
 
-def test_the_floor_of_digits_is_far_below_noise(digits: Arrays, evaluator: Evaluator) -> None:
+def test_an_image_off_the_manifold_counts_for_no_class(toy: Arrays, stand_in: Classifier) -> None:
+    assert toy.labels is not None
+    _, logits = stand_in(images_of(0, 0, 0, 1, 1, 2))
+    modes = modes_of_images(logits, torch.tensor([1, 1, 0, 0, 0, 1]).bool(), toy.labels)
+    assert modes.counts.tolist() == [2, 0, 1, 0]
+    assert modes.covered.tolist() == [True, False, True, False]
+    # Of 1,000, less than a tenth of the 125 that real images would have of class 3.
+    _, logits = stand_in(images_of(*[0] * 988, *[3] * 12))
+    modes = modes_of_images(logits, torch.ones(1000, dtype=torch.bool), toy.labels)
+    assert modes.covered.tolist() == [True, False, False, False]
+
+
+def test_images_that_are_all_off_the_manifold_are_as_bad_as_the_rarest_class(
+    toy: Arrays, stand_in: Classifier
+) -> None:
+    assert toy.labels is not None
+    _, logits = stand_in(images_of(0, 1, 2, 3))
+    modes = modes_of_images(logits, torch.zeros(4, dtype=torch.bool), toy.labels)
+    figures = [METRICS[name].compute(modes) for name in ("modes_covered", "mode_coverage", "mode_kl")]
+    assert figures == [0, 0.0, pytest.approx(math.log(8))]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_an_untrained_generator_covers_no_class(model: str, evaluator: Evaluator) -> None:
+    plan = trial_plan(model=model, dataset="digits", width=32, seeds=(0, 1, 2))
+    pack = Pack([plan.config] * 3, plan.seeds, 0, (1, 16, 16), CPU, "fp32")
+    for samples in pack.sample(1000):
+        figures = evaluator(samples)
+        assert (figures["modes_covered"], figures["improved_precision"]) == (0, 0)
+
+
+def test_noise_covers_no_class(evaluator: Evaluator) -> None:
+    figures = evaluator(torch.rand(1000, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1)
+    assert figures["modes_covered"] == 0
+    assert figures["improved_precision"] == pytest.approx(0, abs=0.05)
+
+
+def test_real_images_cover_every_class(digits: Arrays, evaluator: Evaluator) -> None:
+    figures = evaluator(digits.train)
+    assert (figures["modes_covered"], figures["mode_coverage"]) == (10, 1)
+    # Those held out lie in balls of their own.
+    assert evaluator(digits.held_out)["improved_precision"] == 1
+
+
+def test_the_floor_of_digits_is_that_of_random_training_images(digits: Arrays, evaluator: Evaluator) -> None:
     assert list(evaluator.floor) == metrics_for("digits")
-    assert evaluator.floor["modes_covered"] == 10
-    assert evaluator.floor["mode_kl"] == pytest.approx(0, abs=0.01)
+    assert evaluator.floor["modes_covered"] == {"mean": 10, "std": 0}
+    # The same of other draws: numpy's moments, scipy's root, and a loop over balls.
+    rng = np.random.default_rng(0)
+    judge = evaluator.judge
+    assert isinstance(judge, Classifier)
+    train, real = (judge.features(images).double().numpy() for images in (digits.train, digits.held_out))
+    kept = real.std(0) > 0
+    radii = [np.sort(np.linalg.norm(real - one, axis=1))[5] for one in real]
+    distances, shares = [], []
+    for _ in range(10):
+        drawn = train[rng.permutation(len(train))]
+        (m1, s1), (m2, s2) = ((x.mean(0), np.cov(x.T)) for x in (real[:, kept], drawn[:450, kept]))
+        roots = np.sqrt(np.abs(scipy.linalg.eigvals(s1 @ s2).real)).sum()
+        distances.append(((m1 - m2) ** 2).sum() + np.trace(s1 + s2) - 2 * roots)
+        inside = [(np.linalg.norm(real - one, axis=1) <= radii).any() for one in drawn[:1000]]
+        shares.append(np.mean(inside))
+    for name, own in (("fd", distances), ("improved_precision", shares)):
+        spread = evaluator.floor[name]
+        error = spread["std"] * math.sqrt(1 / 20 + 1 / 10)
+        assert spread["mean"] == pytest.approx(np.mean(own), abs=4 * error)
+    assert evaluator.facts()["fd"] == {"images": 450, "dimension": int(kept.sum()), "features": 64}
+
+
+def test_the_floor_of_digits_is_far_below_noise(digits: Arrays, evaluator: Evaluator) -> None:
     noise = torch.rand(1000, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    floor, ceiling = evaluator.floor["fd"], evaluator(noise)["fd"]
-    assert floor is not None
-    assert ceiling is not None
-    assert floor < 0.2 * ceiling
+    of_noise = evaluator(noise)["fd"]
+    assert of_noise is not None
+    assert evaluator.floor["fd"]["mean"] < 0.2 * of_noise
     held_out = evaluator(digits.held_out)
     # Features are float32: moments of some 1e3 in sum, rounded at 1e-7 of themselves.
     assert held_out["fd"] == pytest.approx(0, abs=1e-3)
 
 
 def test_one_repeated_digit_is_one_mode(digits: Arrays, evaluator: Evaluator) -> None:
-    figures = evaluator(digits.train[:1].repeat(100, 1, 1, 1))
+    figures = evaluator(digits.held_out[:1].repeat(100, 1, 1, 1))
     assert figures["modes_covered"] == 1
     assert figures["mode_kl"] == pytest.approx(math.log(10), abs=0.1)
 

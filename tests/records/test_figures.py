@@ -11,7 +11,17 @@ from study.metrics.failure import wilson_interval
 from study.metrics.stability import student_interval
 from study.records.study_folder import StudyFolder
 from study.records.tables import Results
-from tests.records.written import CEILING, Add, ended, one_trial, rows, runs_of, tables, typed
+from tests.records.written import (
+    UNTRAINED,
+    Add,
+    ended,
+    one_trial,
+    rows,
+    runs_of,
+    tables,
+    typed,
+    write_floor,
+)
 
 
 @pytest.mark.parametrize(("how", "expected"), [("mean", 0.5), ("median", 0.5), ("cvar", 0.6)])
@@ -29,7 +39,6 @@ def test_a_trials_metric_is_the_aggregate_over_its_seeds(
         assert math.isnan(trial["objective_high"])
     else:
         assert (trial["objective_low"], trial["objective_high"]) == interval
-    assert (trial["w1_floor"], trial["w1_ceiling"]) == (0.0, 1.0)
     assert (trial["metric"], trial["aggregate"], trial["n_seeds"]) == ("w1", how, 2)
 
 
@@ -114,11 +123,12 @@ def test_a_run_has_its_final_and_best_values(add: Add, study: StudyFolder) -> No
     assert first["eval_seconds"] == 0.75
 
 
-def test_a_runs_stability_is_scaled_by_floor_and_ceiling(add: Add, study: StudyFolder) -> None:
+def test_a_runs_stability_is_scaled_from_floor_to_untrained(add: Add, study: StudyFolder) -> None:
     # 1.0 0.2 1.4 0.4: the largest loss from the best so far is 1.2, the differences are -0.8 1.2 -1.0
     # with quartiles -0.9 and 0.2; the range from the untrained value to the floor is doubled to 2.
     # Of the scores, which are never worse than 1.0, it would be 0.8 and 0.75.
-    history = rows([1.0, 0.2, 1.4, 0.4], w1_floor=-1.0)
+    write_floor(study, w1=-1.0)
+    history = rows([1.0, 0.2, 1.4, 0.4])
     add("a-00000", history, ended("completed", kimg=3.0), seeds=(0,))
     (run,) = runs_of(study)
     assert run["drawdown"] == pytest.approx(0.6, rel=1e-9)
@@ -159,7 +169,8 @@ def test_never_learned_never_covered_and_collapsed_are_counted(add: Add, study: 
 def test_where_the_untrained_generator_is_no_worse_than_real_data_nothing_is_scaled(
     add: Add, study: StudyFolder
 ) -> None:
-    add("a-00000", rows([1.0, 0.4, 0.6], w1_floor=1.0), ended("completed"), seeds=(0,))
+    write_floor(study, w1=1.0)
+    add("a-00000", rows([1.0, 0.4, 0.6]), ended("completed"), seeds=(0,))
     (run,) = runs_of(study)
     assert all(pd.isna(run[name]) for name in ("never_learned", "dispersion", "drawdown"))
 
@@ -179,13 +190,13 @@ def test_directions_of_all_metrics_are_used(add: Add, study: StudyFolder) -> Non
     """The best value follows each metric's own direction; the final one stands as it is."""
     history = rows([1.0, 0.5, 0.7])
     for name in metrics_for("ring8"):
-        for record, value in zip(history, (CEILING[name], 0.5, 0.7), strict=True):
+        for record, value in zip(history, (UNTRAINED[name], 0.5, 0.7), strict=True):
             record[name] = typed(name, value)
     add("a-00000", history, ended("completed"), seeds=(0,))
     (run,) = runs_of(study)
     trial = one_trial(study)
     for name in metrics_for("ring8"):
         higher = METRICS[name].higher_is_better
-        seen = [typed(name, value) for value in (CEILING[name], 0.5, 0.7)]
+        seen = [typed(name, value) for value in (UNTRAINED[name], 0.5, 0.7)]
         assert run[f"{name}_best"] == (max if higher else min)(seen)
         assert (run[name], trial[name]) == (seen[-1], seen[-1])

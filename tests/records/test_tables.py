@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -120,11 +121,11 @@ CLOCKS = "critic_updates generator_updates train_seconds eval_seconds"
 COLUMNS = {  # * is each metric
     "trials": f"{KEYS} {HYPER} origin state ended_by kimg kimg_planned objective objective_low "
     "objective_high metric aggregate precision n_seeds n_diverged n_censored failure_rate failure_rate_low "
-    "failure_rate_high n_never_learned n_never_covered n_collapsed * *_iqr *_worst *_floor *_ceiling "
+    "failure_rate_high n_never_learned n_never_covered n_collapsed * *_iqr *_worst "
     f"started ended host error {CLOCKS}",
     "runs": f"{KEYS} {HYPER} {SEED} end kimg_at_risk never_learned never_covered collapsed "
-    f"dispersion drawdown * *_best *_floor *_ceiling {CLOCKS}",
-    "curves": f"{KEYS} {HYPER} evaluation {SEED} * *_floor *_ceiling evaluated host {CLOCKS}",
+    f"dispersion drawdown * *_best {CLOCKS}",
+    "curves": f"{KEYS} {HYPER} evaluation mode_counts {SEED} * evaluated host {CLOCKS}",
 }
 
 
@@ -144,6 +145,14 @@ def test_the_columns_are_those_promised(dataset: str, add: Add, study: StudyFold
         }
         assert set(frame.columns) == promised
         assert list(frame.columns[:5]) == KEYS.split()
+
+
+def test_counts_of_modes_are_lists_of_whole_numbers(add: Add, study: StudyFolder) -> None:
+    add("a-00000", rows([1.0, 0.5], [1.0, None]), ended("completed"))
+    tables(study)
+    read = pq.read_table(study.path / "curves.parquet")["mode_counts"]
+    assert read.type == pa.list_(pa.int64())
+    assert read.to_pylist() == [[3, 0, 2], [3, 0, 2], [3, 0, 2], None]
 
 
 def test_a_columns_type_does_not_depend_on_its_values(add: Add, study: StudyFolder) -> None:
@@ -235,6 +244,8 @@ def test_a_curve_that_is_cut_short_is_told(add: Add, study: StudyFolder) -> None
         ("score", "good"),
         ("reason", 7),
         ("critic_updates", [1]),
+        ("mode_counts", "3"),
+        ("mode_counts", [0.5]),
         ("diverged", 1),
         ("w1", True),
         ("kimg", None),

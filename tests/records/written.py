@@ -5,14 +5,15 @@ from typing import Any
 
 import pandas as pd
 
+from study.machine.files import write_json
 from study.metrics import METRICS, metrics_for
 from study.records.schema import METERS, Row
 from study.records.study_folder import StudyFolder
 from study.records.tables import TABLES, Results
 from study.records.trial_folder import Ending, TrialFolder
 
-CEILING = {"w1": 1.0, "hq": 0.0, "modes_covered": 1, "mode_coverage": 0.125, "mode_kl": 2.0, "fd": 40.0}
-FLOOR = {"w1": 0.0, "hq": 0.99, "modes_covered": 8, "mode_coverage": 1.0, "mode_kl": 0.0, "fd": 1.0}
+UNTRAINED = {"w1": 1.0, "hq": 0.0, "modes_covered": 1, "mode_coverage": 0.125, "mode_kl": 2.0, "fd": 40.0}
+FLOOR = {"w1": 0.0, "hq": 0.99, "modes_covered": 8.0, "mode_coverage": 1.0, "mode_kl": 0.0}  # of ring8
 Add = Callable[..., TrialFolder]
 
 
@@ -40,14 +41,20 @@ def row(seed: int, evaluation: int, w1: float | None, dataset: str = "ring8", **
         "train_seconds": 3.0 * evaluation,
         "eval_seconds": 0.25,
         **values,
-        **{f"{name}_floor": FLOOR[name] for name in names},
-        **{f"{name}_ceiling": CEILING[name] for name in names},
-        "score": CEILING[metric] if w1 is None else min(w1, CEILING[metric]),
+        "score": UNTRAINED[metric] if w1 is None else min(w1, UNTRAINED[metric]),
         **{meter.name: mean for meter in METERS},
         "diverged": diverged,
         "diverged_at_kimg": evaluation - 0.5 if diverged else None,
         "reason": "non-finite critic loss" if diverged else None,
+        "mode_counts": None if diverged else [3, 0, 2],
     } | changes
+
+
+def write_floor(study: StudyFolder, **means: float) -> None:
+    """What real data of ring8 score."""
+    floor = {name: {"mean": mean, "std": 0.01} for name, mean in (FLOOR | means).items()}
+    study.judges.mkdir(exist_ok=True)
+    write_json(study.judges / "ring8-0.json", {"dataset": "ring8", "sha256": "0", "floor": floor})
 
 
 def rows(*curves: list[float | None], **changes: Any) -> list[Row]:

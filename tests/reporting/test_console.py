@@ -60,6 +60,14 @@ def test_components_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert "fd_pca compares images in 9 principal components of their pixels (71% of the variance)" in told
 
 
+def test_the_numbers_that_fd_compares_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    fd = {"images": 1000, "dimension": 38, "features": 64}
+    measured = {"measured_seconds": {"a": {"per_kimg": 1.0, "per_evaluation": 1.0}}, "fd": fd}
+    assert "fd compares 1,000 with 1,000 images, in the 38 of 64 features that vary" in said(capsys, measured)
+    told = said(capsys, {**measured, "components": {"number": 64, "explained": 0.7}})
+    assert "fd_pca compares 1,000 with 1,000 images" in told
+
+
 def test_outside_a_terminal_a_line_a_trials_end_and_one_a_minute(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

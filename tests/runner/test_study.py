@@ -409,10 +409,11 @@ def test_a_grid_is_walked_once_over_interruptions(folder: StudyFolder) -> None:
     assert len(set(zip(trials["lr_g"], trials["lr_d"], strict=True))) == 4
 
 
-def test_divergence_is_complete_with_the_ceiling(folder: StudyFolder) -> None:
+def test_divergence_is_complete_with_the_untrained_value(folder: StudyFolder) -> None:
     folder.create(study_plan(spaces={"a": small(1e3, 1e4)}, trials=2, kimg=100.0), [], {})
     Driver(folder).run()
     check_books(folder, {"a": 2})
     trials = table(folder, "trials")
     assert set(trials["state"]) == {"diverged"}
-    assert trials["objective"].tolist() == trials["w1_ceiling"].tolist()
+    first = table(folder, "curves").query("evaluation == 0")
+    assert trials["objective"].tolist() == first.groupby("trial_id")["w1"].mean().tolist()

@@ -24,13 +24,13 @@ def test_the_price_of_a_trial_is_of_all_its_members(tmp_path: Path, monkeypatch:
     assert facts["measured_seconds"] == {
         "space": {"per_kimg": pytest.approx(1 / kimg_a_second), "per_evaluation": 7.5}
     }
-    assert facts["floor"]["w1"] > 0
+    assert facts["floor"]["w1"]["mean"] > 0
 
 
 def test_it_makes_the_studys_judge(tmp_path: Path, classifier: object) -> None:
     del classifier  # in the cache by now
     plan = trial_plan(dataset="digits", model="dcgan", metric="fd", width=2, batch_size=8, latent_dim=4)
     facts = preparation.prepare({"space": plan}, TrialFolder(tmp_path / "trials" / "space-00000"), CPU)
-    assert [path.suffix for path in sorted((tmp_path / "judge").glob("[!.]*"))] == [".pt"]
+    assert [path.suffix for path in sorted((tmp_path / "judge").glob("[!.]*"))] == [".json", ".pt"]
     assert len(facts["judge_sha256"]) == 64
     assert min(facts["measured_seconds"]["space"].values()) > 0

@@ -9,12 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from study.data import Dataset, dataset_named, load
+from study.data import Dataset, dataset_named, load, mixtures
 from study.data.arrays import Arrays, as_floats
 from study.metrics import METRICS, metrics_for
 from study.metrics.declaration import EVERY
+from study.metrics.frechet import varying
 from study.metrics.judge.classifier import Classifier
+from study.metrics.judge.floor import load_floor
 from study.metrics.judge.judge import Judge, load_judge
+from study.metrics.manifold import ball_radii, in_balls
 from study.metrics.modes import Modes, modes_of_images, modes_of_points
 from study.seeds import derive_seed
 
@@ -26,8 +29,9 @@ class Evaluator:
 
     Attributes:
         samples: how many samples of a member one evaluation takes.
-        floor: the same metrics of real training samples, as many as there are (at most `samples`),
-            drawn without replacement: what a perfect generator would reach. Null for a critic's metrics.
+        floor: what a perfect generator would reach, by metric: real data judged as if they were generated,
+            fresh points of a mixture, else training samples, as many as there are (at most `samples`), drawn
+            without replacement. A critic's metrics have none.
         judge: of the dataset's images; None for points.
     """
 
@@ -40,14 +44,33 @@ class Evaluator:
         self.judge_sha256 = ""
         if dataset.kind == "images":
             self.judge, self.judge_sha256 = load_judge(dataset, arrays, judges)
-        generator = torch.Generator().manual_seed(derive_seed("floor", dataset.name))
-        chosen = torch.randperm(len(arrays.train), generator=generator)[: self.samples]
-        self._chosen = chosen.to(arrays.train.device)
-        self.floor = self(self.real())
+        self._chosen = self._random(torch.Generator().manual_seed(derive_seed("floor", dataset.name)))
+        self.floor = load_floor(
+            dataset.name,
+            arrays.fingerprint,
+            self.judge_sha256,
+            self.metrics,
+            lambda number: self(self._draw(number)),
+            judges,
+        )
 
     def real(self) -> Tensor:
-        """Those training samples that the floor is measured on, (at most `samples`, ...), as floats."""
+        """Training samples, (at most `samples`, ...), as floats, the same each time."""
         return as_floats(self.arrays.train[self._chosen])
+
+    def _random(self, generator: torch.Generator) -> Tensor:
+        """Indices of training samples."""
+        chosen = torch.randperm(len(self.arrays.train), generator=generator)[: self.samples]
+        return chosen.to(self.arrays.train.device)
+
+    def _draw(self, number: int) -> Tensor:
+        """One draw of real data, (at most `samples`, ...), as floats."""
+        generator = torch.Generator().manual_seed(derive_seed("floor", self.dataset.name, number))
+        centres, std = self.arrays.centres, self.arrays.std
+        if centres is None or std is None:
+            return as_floats(self.arrays.train[self._random(generator)])
+        modes = torch.randint(len(centres), (self.samples,), generator=generator)
+        return mixtures.draw(centres.cpu(), std, modes, generator).to(centres.device)
 
     @cached_property
     def held_out(self) -> Tensor:
@@ -60,10 +83,21 @@ class Evaluator:
         assert self.judge is not None
         return self.judge.features(self.arrays.held_out)
 
+    @cached_property
+    def radii(self) -> Tensor:
+        """(H,) of the balls around the held-out images that make the real manifold."""
+        return ball_radii(self.held_out_features)
+
     def facts(self) -> dict[str, Any]:
         """What study.json is to tell of the floor, and of the judge where there is one."""
-        judged = {} if self.judge is None else {"judge_sha256": self.judge_sha256, **self.judge.facts}
-        return {"floor": self.floor, **judged}
+        if self.judge is None:
+            return {"floor": self.floor}
+        # How many images fd compares with as many, in how many of how many features.
+        samples = METRICS["fd" if self.dataset.is_classified else "fd_pca"].samples["images"]
+        kept = varying(self.held_out_features)
+        n = min(samples, len(self.held_out_features))
+        fd = {"images": n, "dimension": int(kept.sum()), "features": len(kept)}
+        return {"floor": self.floor, "judge_sha256": self.judge_sha256, **self.judge.facts, "fd": fd}
 
     def __call__(
         self, samples: Tensor, critic: Critic | None = None, *, last: bool = True
@@ -72,8 +106,15 @@ class Evaluator:
 
         `critic`: the member's own. `last`: also those that are not computed at every evaluation.
         """
+        return self.with_modes(samples, critic, last=last)[0]
+
+    def with_modes(
+        self, samples: Tensor, critic: Critic | None = None, *, last: bool = True
+    ) -> tuple[dict[str, float | None], list[int] | None]:
+        """The same, and how many samples lie on each mode; None where no modes are known."""
         seen = cache(lambda n: _Seen(self, samples[:n], critic))
         values: dict[str, float | None] = {}
+        counts: list[int] | None = None
         for metric in self.metrics:
             values[metric.name] = None
             due = last or metric.when == EVERY
@@ -81,7 +122,9 @@ class Evaluator:
                 found = seen(metric.samples[self.dataset.kind])
                 value = _finite(metric.compute(**{need: getattr(found, need) for need in metric.needs}))
                 values[metric.name] = round(value) if metric.counts and value is not None else value
-        return values
+                if "modes" in metric.needs:
+                    counts = found.modes.counts.tolist()
+        return values, counts
 
 
 class _Seen:
@@ -127,11 +170,16 @@ class _Seen:
         return self._evaluator.held_out_features
 
     @cached_property
+    def on_manifold(self) -> Tensor:
+        features = self.features if self._evaluator.dataset.is_classified else self.components
+        return in_balls(features, self._evaluator.held_out_features, self._evaluator.radii)
+
+    @cached_property
     def modes(self) -> Modes:
         if self._arrays.centres is not None and self._arrays.std is not None:
             return modes_of_points(self.samples, self._arrays.centres, self._arrays.std)
         assert self.labels is not None
-        return modes_of_images(self.logits, self.labels)
+        return modes_of_images(self.logits, self.on_manifold, self.labels)
 
 
 def _finite(value: Any) -> float | None:

@@ -1,7 +1,7 @@
 """Who judges a dataset's images: a classifier of its labels, or principal components where it has none.
 
 A judge is made once per machine, in the cache folder; a study takes a copy into its own folder, so that
-every later evaluation, on any machine, has the same one.
+every later evaluation, on any machine, has the same one. The floor lies beside it.
 """
 
 import hashlib
@@ -9,15 +9,14 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from filelock import FileLock
 
-from study.data import Dataset, file_name
+from study.data import Dataset
 from study.data.arrays import Arrays
-from study.machine.cache import cache_folder
 from study.machine.files import write_whole
 from study.metrics.judge import classifier, components
 from study.metrics.judge.classifier import Classifier
 from study.metrics.judge.components import Components
+from study.metrics.judge.kept import kept, stem
 
 Judge = Classifier | Components
 
@@ -30,14 +29,12 @@ def load_judge(dataset: Dataset, arrays: Arrays, folder: Path | None = None) -> 
     Raises RuntimeError: the file is damaged.
     """
     maker = classifier if dataset.is_classified else components
-    stem = f"{file_name(dataset.name)}-{arrays.fingerprint[:16]}"
-    path = None if folder is None else folder / f"{stem}.pt"
-    if path is None or not path.exists():
-        made = cache_folder() / f"{stem}-{maker.RECIPE}.pt"
-        with FileLock(made.with_suffix(".lock")):
-            if not made.exists():
-                write_whole(made, partial(torch.save, maker.make(dataset, arrays)))
-        path = _copied(made, path)
+
+    def make(made: Path) -> None:
+        write_whole(made, partial(torch.save, maker.make(dataset, arrays)))
+
+    name = stem(dataset.name, arrays.fingerprint)
+    path = kept(f"{name}-{maker.RECIPE}.pt", make, None if folder is None else folder / f"{name}.pt")
     content = path.read_bytes()
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -45,18 +42,3 @@ def load_judge(dataset: Dataset, arrays: Arrays, folder: Path | None = None) -> 
         raise RuntimeError(f"{path}: the judge is damaged; delete it") from error
     judge: Judge = maker.restore(dataset, state, arrays.train.device)
     return judge, hashlib.sha256(content).hexdigest()
-
-
-def _copied(made: Path, path: Path | None) -> Path:
-    """The study's copy of a machine's judge; the first of several processes makes it."""
-    if path is None:
-        return made
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name}.lock")):
-        if not path.exists():
-            write_whole(path, partial(_copy, made))
-    return path
-
-
-def _copy(source: Path, target: Path) -> None:
-    target.write_bytes(source.read_bytes())

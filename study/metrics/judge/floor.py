@@ -1,0 +1,91 @@
+"""The floor: what real data score that are judged as if they were generated, as a perfect generator would.
+
+Each of the draws is independent of the others and of the held-out data. They are judged once per machine, and
+a study keeps what came of it beside its judge. Importing this is cheap.
+"""
+
+import hashlib
+import json
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypedDict
+
+from filelock import FileLock
+
+from study.data import file_name
+from study.machine.files import read_json, write_json
+from study.metrics.declaration import Metric
+from study.metrics.judge.kept import kept, stem
+
+DRAWS = 20
+RECIPE = 1  # counts changes of the draws, or of what a metric of the package computes: part of the cache key
+
+
+class Spread(TypedDict):
+    """A metric of the draws: its mean, and its standard deviation from one draw to another.
+
+    The latter is 0 where a metric takes all training data, of which there is one draw.
+    """
+
+    mean: float
+    std: float
+
+
+def floors(folder: Path, dataset: str, fingerprint: str = "") -> dict[str, Spread]:
+    """The floor of each metric of a dataset, from a study's folder of judges; empty where none is kept.
+
+    `fingerprint`: SHA-256 of the data; without it, none where the folder knows several data of that name.
+
+    Raises ValueError: a file is damaged.
+    """
+    files = [read_json(path) for path in sorted(folder.glob(f"{file_name(dataset)}-*.json"))]
+    found = [f for f in files if f["dataset"] == dataset and fingerprint in ("", f["sha256"])]
+    return _known(found[0]["floor"]) if len(found) == 1 else {}
+
+
+def load_floor(
+    dataset: str,
+    fingerprint: str,
+    judge_sha256: str,
+    metrics: Sequence[Metric],
+    judged: Callable[[int], Mapping[str, float | None]],
+    folder: Path | None,
+) -> dict[str, Spread]:
+    """The floor of each of `metrics` that has one, as `folder`, the study's, or the machine keeps it.
+
+    `judged`: number of a draw -> its metrics by name, called where nobody has judged them yet.
+    """
+    name = stem(dataset, fingerprint)
+    # A plugin's module is called by the hash of its source.
+    computed = [(m.name, m.compute.__module__, m.compute.__qualname__, dict(m.samples)) for m in metrics]
+    key = hashlib.sha256(json.dumps([RECIPE, judge_sha256, computed]).encode()).hexdigest()[:16]
+
+    def make(path: Path) -> None:
+        draws = [judged(number) for number in range(DRAWS)]
+        floor = {m.name: _spread([draw[m.name] for draw in draws]) for m in metrics}
+        write_json(path, {"dataset": dataset, "sha256": fingerprint, "draws": DRAWS, "floor": floor})
+
+    own = None if folder is None else folder / f"{name}.json"
+    path = kept(f"{name}-{key}.json", make, own)
+    content = read_json(path)
+    if own is not None and not {m.name for m in metrics} <= content["floor"].keys():
+        # Of a metric that came later, as a plugin's to an older study.
+        later = read_json(kept(f"{name}-{key}.json", make, None))["floor"]
+        with FileLock(own.with_name(f".{own.name}.lock")):
+            content = read_json(own)
+            content["floor"] = {**later, **content["floor"]}
+            write_json(own, content)
+    return _known(content["floor"])
+
+
+def _known(floor: Mapping[str, Spread | None]) -> dict[str, Spread]:
+    return {name: spread for name, spread in floor.items() if spread is not None}
+
+
+def _spread(values: Sequence[float | None]) -> Spread | None:
+    """Of the draws that have a value; None where fewer than two have."""
+    known = [value for value in values if value is not None]
+    if len(known) < 2:
+        return None
+    return {"mean": statistics.fmean(known), "std": statistics.stdev(known)}
