@@ -13,7 +13,7 @@ from study.models import MODELS, hyperparameters
 class TrialConfig(SimpleNamespace):
     """A validated configuration, frozen. Its attributes are `model`, `dataset` and each hyperparameter.
 
-    One left out (or None) takes the default of the model's paper, or of the kind of data.
+    One left out (or None) takes the default of the data, or else of the model's paper.
 
     Raises:
         ConfigError: a value has the wrong type or is out of range (the message names it and the range), or
@@ -32,7 +32,7 @@ class TrialConfig(SimpleNamespace):
             raise ConfigError(str(error)) from error
         vars(self).update(model=model, dataset=dataset)
         for name, hyperparameter in MODELS[model].hyperparameters.items():
-            default = by_data.get(name) if hyperparameter.default is None else hyperparameter.default
+            default = by_data.get(name, hyperparameter.default)
             vars(self)[name] = hyperparameter.checked(given.pop(name, default))
         for name, value in given.items():
             check_name(name)

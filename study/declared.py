@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from study.data import DATASETS, Dataset, DatasetFamily, dataset_named
 from study.errors import ConfigError, UserError
 from study.metrics import METRICS, Metric
-from study.models import MODELS, Hyperparameter, Model
+from study.models import CRITIC, GENERATOR, MODELS, Hyperparameter, Model
 
 TYPES = {kind.__name__: kind for kind in (int, float, str)}
 DATASET = ("name", "meaning", "kind", "sample_shape", "modes", "labels", "kimg", "defaults", "options")
@@ -28,7 +28,11 @@ def describe(dataset: str, models: Iterable[str]) -> dict[str, list[dict[str, An
         "datasets": [_fields(declared, DATASET)] if declared.name not in DATASETS.built_in else [],
         "metrics": [{**_fields(metric, METRIC), "needs": list(metric.needs)} for metric in metrics],
         "models": [
-            {**_fields(MODELS[name], MODEL), "own": [_hyperparameter(h) for h in MODELS[name].own]}
+            {
+                **_fields(MODELS[name], MODEL),
+                "own": [_hyperparameter(h) for h in MODELS[name].own],
+                "networks": [p for p in (GENERATOR, CRITIC) if getattr(MODELS[name], p) is not None],
+            }
             for name in dict.fromkeys(models)
             if name not in MODELS.built_in
         ],
@@ -54,7 +58,9 @@ def remember(declared: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
                 for h in values["own"]
             )
             absent = _absent("model", values["name"])
-            given = {**_only(values, MODEL), "own": own}
+            brought = values.get("networks", ())
+            networks = {player: absent for player in (GENERATOR, CRITIC) if player in brought}
+            given = {**_only(values, MODEL), "own": own, **networks}
             MODELS.recall(Model(**given, critic_loss=absent, generator_loss=absent))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"what the study declares makes no sense: {error!r}") from error

@@ -225,6 +225,7 @@ def test_everything_else_is_in_the_shape_key() -> None:
         "n_critic": 2,
         "batch_size": 3,
         "optimizer": "rmsprop",
+        "init": "torch",
         "width": 5,
         "latent_dim": 6,
     }

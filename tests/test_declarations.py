@@ -224,6 +224,18 @@ def test_an_incomplete_declaration_says_what_is_missing(said: str) -> None:
         INCOMPLETE[said]()
 
 
+def test_init_concerns_models_that_do_not_bring_both_networks() -> None:
+    """Those bring their initial weights, too."""
+    assert "init" in model(generator=len).hyperparameters
+    assert "init" in model(critic=len).hyperparameters
+    assert "init" not in model(generator=len, critic=len).hyperparameters
+
+
+def test_a_model_that_says_nothing_of_init_has_a_default() -> None:
+    assert "init" not in own.HINGE.defaults
+    assert TrialConfig(model="hinge", dataset="depth").init == "normal_0.02"
+
+
 def module(**declared: Any) -> ModuleType:
     found = ModuleType("theirs")
     vars(found).update(declared)

@@ -290,6 +290,18 @@ def test_bf16_is_refused_for_networks_of_ones_own(refused: Refused) -> None:
     assert "the networks that hinge brings compute in fp32 alone" in error
 
 
+def test_a_law_of_initial_weights_is_refused_for_networks_of_ones_own(refused: Refused) -> None:
+    error = refused("--plugin", file(), *POINTS, "--init", "he")
+    assert "init = 'he': hinge has no use for init" in error
+
+
+def test_networks_of_ones_own_have_no_law_of_initial_weights_in_tables_without_the_plugin() -> None:
+    trained("--plugin", file(), *POINTS)
+    forget()
+    assert run_command(lambda: results.main(["results/train"])) == 0
+    assert pd.read_parquet("results/train/trials.parquet")["init"].isna().all()
+
+
 def test_a_plugin_runs_once_per_process_and_only_its_source_is_sent(tmp_path: Path) -> None:
     ran = tmp_path / "ran"
     plugin = Plugin(

@@ -15,7 +15,7 @@ class Kind:
 
     Attributes:
         kimg: default budget. Chosen so that the README's first command ends within five minutes on two cores.
-        defaults: of the hyperparameters in GIVEN_BY_DATA.
+        defaults: of the hyperparameters in GIVEN_BY_DATA, and of `init` where one law suits every model.
     """
 
     kimg: float
@@ -24,7 +24,7 @@ class Kind:
 
 KINDS = {  # the architecture follows the kind: DCGAN for images, an MLP for points
     "images": Kind(kimg=30.0, defaults={"batch_size": 64, "width": 32, "latent_dim": 100}),
-    "points": Kind(kimg=600.0, defaults={"batch_size": 256, "width": 128, "latent_dim": 2}),
+    "points": Kind(kimg=600.0, defaults={"batch_size": 256, "width": 128, "latent_dim": 2, "init": "he"}),
 }
 
 

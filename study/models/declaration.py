@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from study.models.hyperparameter import GIVEN_BY_DATA, GIVEN_BY_MODEL, Hyperparameter
+from study.models.hyperparameter import GIVEN_BY_DATA, GIVEN_BY_MODEL, INIT, Hyperparameter
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -37,7 +37,7 @@ class Model:
         title: the model's full name; `source`: the paper, and where in it.
         critic_loss: (real scores (M, B), fake scores (M, B), values) -> (M,), minimised by the critic.
         generator_loss: (fake scores (M, B), values) -> (M,), minimised by the generator.
-        defaults: one for each hyperparameter in GIVEN_BY_MODEL.
+        defaults: one for each hyperparameter in GIVEN_BY_MODEL that has none yet; a dataset's go before.
         own: hyperparameters that the model brings, each with its default.
         penalty: (critic, real (M, B, ...), fake, epsilon (M, B) in [0, 1), values) -> (M,), added to the
             critic's loss; None for no penalty.
@@ -46,7 +46,7 @@ class Model:
         critic_batch_norm: whether the package's image critic has batch norm; none that is penalised may mix
             samples.
         turns: n_critic -> the players' updates of one iteration, in order.
-        hyperparameters: all that the model has, by name.
+        hyperparameters: all that the model has, by name; none is `init` where it brings both networks.
         generator: (latent_dim, sample_shape) -> a new module, (B, latent_dim) -> (B, *sample_shape), with
             weights drawn from torch's global generator; None for the package's.
         critic: (sample_shape) -> a new module, (B, *sample_shape) -> (B,) or (B, 1), likewise.
@@ -76,7 +76,9 @@ class Model:
 
     def __post_init__(self) -> None:
         known: dict[str, Hyperparameter] = {}
-        for hyperparameter in (*GIVEN_BY_MODEL, *self.own, *GIVEN_BY_DATA):
+        own_weights = self.generator is not None and self.critic is not None
+        by_model = [h for h in GIVEN_BY_MODEL if not (own_weights and h is INIT)]
+        for hyperparameter in (*by_model, *self.own, *GIVEN_BY_DATA):
             if hyperparameter.name in known:
                 raise ValueError(f"the model {self.name} declares {hyperparameter.name} a second time")
             known[hyperparameter.name] = hyperparameter
@@ -86,7 +88,7 @@ class Model:
                 raise ValueError(
                     f"the model {self.name} declares a default of {name}, which is not its to give"
                 )
-        for hyperparameter in (*GIVEN_BY_MODEL, *self.own):
+        for hyperparameter in (*by_model, *self.own):
             default = self.defaults.get(hyperparameter.name, hyperparameter.default)
             if default is None:
                 raise ValueError(f"the model {self.name} declares no default of {hyperparameter.name}")

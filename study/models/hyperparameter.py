@@ -99,6 +99,14 @@ class Hyperparameter:
         return all(getattr(self, name) == getattr(other, name) for name in vars(self) if name != "default")
 
 
+# Of models with a network of the package's: a user's network draws its weights itself.
+INIT = Hyperparameter(
+    name="init",
+    meaning="law of the initial weights (study/networks/initial.py)",
+    type=str,
+    choices=("normal_0.02", "he", "torch"),
+    default="normal_0.02",
+)
 GIVEN_BY_MODEL = (
     Hyperparameter(name="lr_g", meaning="generator learning rate", above=0, at_most=1e6, per_member=True),
     Hyperparameter(name="lr_d", meaning="critic learning rate", above=0, at_most=1e6, per_member=True),
@@ -118,6 +126,7 @@ GIVEN_BY_MODEL = (
     Hyperparameter(
         name="optimizer", meaning="optimiser of both players", type=str, choices=("adam", "rmsprop")
     ),
+    INIT,
 )
 GIVEN_BY_DATA = (
     Hyperparameter(

@@ -1,17 +1,9 @@
 """A configuration's numbers to networks of M members: architecture follows the data, never the model."""
 
-from collections.abc import Sequence
-from typing import TypeVar
-
-import torch
 from torch import nn
 
 from study.networks.dcgan import DCGANCritic, DCGANGenerator
-from study.networks.layers import MEMBER_LAYERS
 from study.networks.mlp import PointCritic, PointGenerator
-from study.networks.parts import InParts
-
-Network = TypeVar("Network", bound=nn.Module)
 
 
 def build_generator(
@@ -45,18 +37,4 @@ def build_critic(
         network = PointCritic(members, sample_shape[0], width)
     else:
         network = DCGANCritic(members, width, sample_shape, batch_norm=batch_norm)
-    return network
-
-
-def initialise(network: Network, generators: Sequence[torch.Generator]) -> Network:
-    """Draw every member's initial weights from its own generator (on the CPU), layer by layer."""
-    if isinstance(network, InParts):
-        rest = list(generators)
-        for part, size in zip(network.parts, network.sizes, strict=True):
-            initialise(part, rest[:size])
-            del rest[:size]
-        return network
-    for module in network.modules():
-        if isinstance(module, MEMBER_LAYERS):
-            module.initialise(generators)
     return network

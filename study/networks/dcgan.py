@@ -1,7 +1,7 @@
 """DCGAN (Radford, Metz, Chintala 2016) for square images of side 16, 32, 64, ... with any channels.
 
-4x4 convolutions of stride 2 between the image and a 4x4 map; weights N(0, 0.02); ReLU in the generator,
-LeakyReLU 0.2 in the critic; no batch norm next to the image. Maps are channels-last in memory.
+4x4 convolutions of stride 2 between the image and a 4x4 map; ReLU in the generator, LeakyReLU 0.2 in
+the critic; no batch norm next to the image. Maps are channels-last in memory.
 """
 
 import torch
@@ -18,7 +18,6 @@ from study.networks.layers import (
 )
 
 leaky_relu_backward = torch.ops.aten.leaky_relu_backward
-INIT_STD = 0.02
 SLOPE = 0.2  # of LeakyReLU, below zero
 
 
@@ -40,18 +39,18 @@ class DCGANGenerator(nn.Module):
         self.members = members
         top = width << (levels - 1)
         # A 4x4 transposed convolution of a 1x1 map is a linear layer.
-        self.project = MemberLinear(members, latent_dim, top * 16, bias=False, init_std=INIT_STD)
-        layers: list[nn.Module] = [MemberBatchNorm2d(members, top, init_std=INIT_STD), nn.ReLU(True)]
+        self.project = MemberLinear(members, latent_dim, top * 16, bias=False)
+        layers: list[nn.Module] = [MemberBatchNorm2d(members, top), nn.ReLU(True)]
         n_in = top
         for _ in range(levels - 1):
             layers += [
-                MemberConvTranspose2d(members, n_in, n_in // 2, init_std=INIT_STD),
-                MemberBatchNorm2d(members, n_in // 2, init_std=INIT_STD),
+                MemberConvTranspose2d(members, n_in, n_in // 2),
+                MemberBatchNorm2d(members, n_in // 2),
                 nn.ReLU(True),
             ]
             n_in //= 2
         self.upsample = nn.Sequential(*layers)
-        self.to_image = MemberConvToImage(members, n_in, channels, init_std=INIT_STD)
+        self.to_image = MemberConvToImage(members, n_in, channels)
 
     def forward(self, latents: Tensor) -> Tensor:
         batch = latents.shape[1]
@@ -72,17 +71,17 @@ class DCGANCritic(nn.Module):
         levels = _levels(side)
         self.members = members
         convolutions: list[MemberConvFromImage | MemberConv2d] = [
-            MemberConvFromImage(members, channels, width, init_std=INIT_STD)
+            MemberConvFromImage(members, channels, width)
         ]
         norms: list[MemberBatchNorm2d | None] = [None]
         n_in = width
         for _ in range(levels - 1):
-            convolutions.append(MemberConv2d(members, n_in, n_in * 2, bias=not batch_norm, init_std=INIT_STD))
+            convolutions.append(MemberConv2d(members, n_in, n_in * 2, bias=not batch_norm))
             n_in *= 2
-            norms.append(MemberBatchNorm2d(members, n_in, init_std=INIT_STD) if batch_norm else None)
+            norms.append(MemberBatchNorm2d(members, n_in) if batch_norm else None)
         self.levels = list(zip(convolutions, norms, strict=True))
         self.registered = nn.ModuleList(layer for level in self.levels for layer in level if layer)
-        self.score = MemberLinear(members, n_in * 16, 1, init_std=INIT_STD, exact=True)
+        self.score = MemberLinear(members, n_in * 16, 1, exact=True)
 
     def forward(self, images: Tensor, batches: int = 1) -> Tensor:
         """`images` may be several batches of one size: batch norm takes the statistics of each."""

@@ -2,12 +2,10 @@
 
 Every parameter has the member dimension first, (M, ...). Convolutions keep the members in the channels,
 (B, M*C, H, W), and run as one grouped convolution, as HFTA does (Wang et al., MLSys 2021); with M = 1
-each layer is the textbook one. A layer computes in the type of its weights, to which it brings its
-input; `transposed` maps gradients at a layer's output to gradients at its input.
+each layer is the textbook one. Weights and biases are zero, and scales one, until they are drawn
+(initial.py). A layer computes in the type of its weights, to which it brings its input; `transposed`
+maps gradients at a layer's output to gradients at its input.
 """
-
-import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,24 +15,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from study.networks.convolution import double, double_to_image, halve, halve_image
 
 
-def _normal(parameter: Tensor, generators: Sequence[torch.Generator], mean: float, std: float) -> None:
-    with torch.no_grad():
-        for member, generator in zip(parameter, generators, strict=True):
-            member.copy_(torch.randn(member.shape, generator=generator) * std + mean)
-
-
-def _uniform(parameter: Tensor, generators: Sequence[torch.Generator], bound: float) -> None:
-    with torch.no_grad():
-        for member, generator in zip(parameter, generators, strict=True):
-            member.copy_((torch.rand(member.shape, generator=generator) * 2 - 1) * bound)
-
-
 class MemberLinear(nn.Module):
     """(M, B, n_in) -> (M, B, n_out).
 
-    `init_std` None draws as torch.nn.Linear does, U(-1/sqrt(n_in), 1/sqrt(n_in)); a number draws weights
-    N(0, init_std) and sets biases to zero. An `exact` layer computes in float32 (or better) in every
-    precision: coordinates and scores need its digits, and it is small.
+    An `exact` layer computes in float32 (or better) in every precision: coordinates and scores need its
+    digits, and it is small.
     """
 
     def __init__(
@@ -44,23 +29,12 @@ class MemberLinear(nn.Module):
         n_out: int,
         *,
         bias: bool = True,
-        init_std: float | None = None,
         exact: bool = False,
     ) -> None:
         super().__init__()
-        self.init_std = init_std
         self.exact = exact
         self.weight = nn.Parameter(torch.zeros(members, n_in, n_out))
         self.bias = nn.Parameter(torch.zeros(members, 1, n_out)) if bias else None
-
-    def initialise(self, generators: Sequence[torch.Generator]) -> None:
-        if self.init_std is not None:
-            _normal(self.weight, generators, 0.0, self.init_std)
-            return
-        bound = 1 / math.sqrt(self.weight.shape[1])
-        _uniform(self.weight, generators, bound)
-        if self.bias is not None:
-            _uniform(self.bias, generators, bound)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.to(self.weight.dtype)
@@ -73,31 +47,27 @@ class MemberLinear(nn.Module):
         return torch.bmm(gradient.to(self.weight.dtype), self.weight.transpose(1, 2))
 
 
-class _MemberConvolution(nn.Module):
+class MemberConvolution(nn.Module):
     """The weights of a 4x4 convolution of stride 2 between a large map and one of half its side.
 
     Weights are (M, small, large, 4, 4), `small` and `large` being the channels of the two maps: the
     layout of conv2d from the large map to the small, and of conv_transpose2d back.
     """
 
-    def __init__(self, members: int, small: int, large: int, n_bias: int, init_std: float) -> None:
+    def __init__(self, members: int, small: int, large: int, n_bias: int) -> None:
         super().__init__()
-        self.init_std = init_std
         self.weight = nn.Parameter(torch.zeros(members, small, large, 4, 4))
         self.bias = nn.Parameter(torch.zeros(members, n_bias)) if n_bias else None
-
-    def initialise(self, generators: Sequence[torch.Generator]) -> None:
-        _normal(self.weight, generators, 0.0, self.init_std)
 
     def _flat_bias(self) -> Tensor | None:
         return None if self.bias is None else self.bias.flatten().to(self.weight.dtype)
 
 
-class MemberConv2d(_MemberConvolution):
+class MemberConv2d(MemberConvolution):
     """4x4 convolution of stride 2 that halves the side: (B, M*n_in, H, W) -> (B, M*n_out, H/2, W/2)."""
 
-    def __init__(self, members: int, n_in: int, n_out: int, *, bias: bool, init_std: float) -> None:
-        super().__init__(members, n_out, n_in, n_out if bias else 0, init_std)
+    def __init__(self, members: int, n_in: int, n_out: int, *, bias: bool) -> None:
+        super().__init__(members, n_out, n_in, n_out if bias else 0)
 
     def forward(self, x: Tensor) -> Tensor:
         return halve(x.to(self.weight.dtype), self.weight, self._flat_bias())
@@ -107,21 +77,21 @@ class MemberConv2d(_MemberConvolution):
         return double(gradient.to(self.weight.dtype), self.weight)
 
 
-class MemberConvTranspose2d(_MemberConvolution):
+class MemberConvTranspose2d(MemberConvolution):
     """4x4 transposed convolution, stride 2: (B, M*n_in, H, W) -> (B, M*n_out, 2H, 2W)."""
 
-    def __init__(self, members: int, n_in: int, n_out: int, *, init_std: float) -> None:
-        super().__init__(members, n_in, n_out, 0, init_std)
+    def __init__(self, members: int, n_in: int, n_out: int) -> None:
+        super().__init__(members, n_in, n_out, 0)
 
     def forward(self, x: Tensor) -> Tensor:
         return double(x.to(self.weight.dtype), self.weight)
 
 
-class MemberConvFromImage(_MemberConvolution):
+class MemberConvFromImage(MemberConvolution):
     """MemberConv2d for an image: (B, M*n_in, H, W) -> (B, M*n_out, H/2, W/2)."""
 
-    def __init__(self, members: int, n_in: int, n_out: int, *, init_std: float) -> None:
-        super().__init__(members, n_out, n_in, n_out, init_std)
+    def __init__(self, members: int, n_in: int, n_out: int) -> None:
+        super().__init__(members, n_out, n_in, n_out)
 
     def forward(self, x: Tensor) -> Tensor:
         return halve_image(x.to(self.weight.dtype), self.weight, self._flat_bias())
@@ -131,11 +101,11 @@ class MemberConvFromImage(_MemberConvolution):
         return double_to_image(gradient.to(self.weight.dtype), self.weight)
 
 
-class MemberConvToImage(_MemberConvolution):
+class MemberConvToImage(MemberConvolution):
     """MemberConvTranspose2d for an image: (B, M*n_in, H, W) -> (B, M*n_out, 2H, 2W)."""
 
-    def __init__(self, members: int, n_in: int, n_out: int, *, init_std: float) -> None:
-        super().__init__(members, n_in, n_out, n_out, init_std)
+    def __init__(self, members: int, n_in: int, n_out: int) -> None:
+        super().__init__(members, n_in, n_out, n_out)
 
     def forward(self, x: Tensor) -> Tensor:
         return double_to_image(x.to(self.weight.dtype), self.weight, self._flat_bias())
@@ -151,17 +121,13 @@ class MemberBatchNorm2d(nn.Module):
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, members: int, channels: int, *, init_std: float) -> None:
+    def __init__(self, members: int, channels: int) -> None:
         super().__init__()
-        self.init_std = init_std
         self.recording = False
         self.weight = nn.Parameter(torch.ones(members, channels))
         self.bias = nn.Parameter(torch.zeros(members, channels))
         self.register_buffer("running_mean", torch.zeros(members, channels))
         self.register_buffer("running_var", torch.ones(members, channels))
-
-    def initialise(self, generators: Sequence[torch.Generator]) -> None:
-        _normal(self.weight, generators, 1.0, self.init_std)
 
     def forward(self, x: Tensor) -> Tensor:
         batch_statistics = self.training or self.recording
@@ -175,9 +141,6 @@ class MemberBatchNorm2d(nn.Module):
             training=batch_statistics,
             momentum=1.0,
         )
-
-
-MEMBER_LAYERS = (MemberLinear, _MemberConvolution, MemberBatchNorm2d)
 
 
 def batch_norms(network: nn.Module) -> list[nn.Module]:

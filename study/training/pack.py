@@ -83,7 +83,8 @@ class Pack:
                 return Player(Ordinary(own, drawn_from, stacks(own)), device, compute_type)
             network = build_in_parts(builders[name], members, part_values)
             if drawn:
-                initialise(network, [generator_for(study_seed, seed, purpose) for seed in seeds])
+                generators = [generator_for(study_seed, seed, purpose) for seed in seeds]
+                initialise(network, generators, config.init)
             return Player(network, device, compute_type)
 
         self.generator, self.critic = player(GENERATOR), player(CRITIC)

@@ -220,7 +220,8 @@ def test_penalty_of_a_flat_critic_has_a_finite_gradient() -> None:
 
 @pytest.mark.parametrize("sample", [(2,), (1, 8, 8), (3, 16, 16)])
 def test_penalty_sends_no_gradient_to_the_samples(sample: tuple[int, ...]) -> None:
-    critic = initialise(build_critic(sample, 4, 1, batch_norm=False), [torch.Generator().manual_seed(1)])
+    network = build_critic(sample, 4, 1, batch_norm=False)
+    critic = initialise(network, [torch.Generator().manual_seed(1)], "he")
     real, fake = (normal(1, 4, *sample, seed=i).float().requires_grad_() for i in (0, 1))
     value = gradient_penalty(
         critic, real, fake, torch.full((1, 4), 0.5), SimpleNamespace(lambda_gp=torch.ones(1))

@@ -19,20 +19,20 @@ from study.networks.layers import (
 )
 
 BATCH, WIDTH = 3, 4
-between_maps = partial(MemberConv2d, n_in=WIDTH, n_out=2 * WIDTH, init_std=0.02)
-up = partial(MemberConvTranspose2d, n_in=2 * WIDTH, n_out=WIDTH, init_std=0.02)
+between_maps = partial(MemberConv2d, n_in=WIDTH, n_out=2 * WIDTH)
+up = partial(MemberConvTranspose2d, n_in=2 * WIDTH, n_out=WIDTH)
 
 # What makes a layer of so many members; the features or channels of what it is given, and its side.
 LAYERS: dict[str, tuple[Callable[[int], Any], int, int]] = {
     "linear": (lambda m: MemberLinear(m, 5, WIDTH), 5, 0),
     "linear without bias": (lambda m: MemberLinear(m, 5, WIDTH, bias=False), 5, 0),
-    "from grey 8x8": (lambda m: MemberConvFromImage(m, 1, WIDTH, init_std=0.02), 1, 8),
-    "from colour 16x16": (lambda m: MemberConvFromImage(m, 3, WIDTH, init_std=0.02), 3, 16),
+    "from grey 8x8": (lambda m: MemberConvFromImage(m, 1, WIDTH), 1, 8),
+    "from colour 16x16": (lambda m: MemberConvFromImage(m, 3, WIDTH), 3, 16),
     "between maps": (lambda m: between_maps(m, bias=True), WIDTH, 8),
     "between maps without bias": (lambda m: between_maps(m, bias=False), WIDTH, 8),
     "between maps and up": (up, 2 * WIDTH, 4),
-    "to grey 8x8": (lambda m: MemberConvToImage(m, WIDTH, 1, init_std=0.02), WIDTH, 4),
-    "to colour 16x16": (lambda m: MemberConvToImage(m, WIDTH, 3, init_std=0.02), WIDTH, 8),
+    "to grey 8x8": (lambda m: MemberConvToImage(m, WIDTH, 1), WIDTH, 4),
+    "to colour 16x16": (lambda m: MemberConvToImage(m, WIDTH, 3), WIDTH, 8),
 }
 each_pack = pytest.mark.parametrize("members", [1, 3])
 each_layer = pytest.mark.parametrize("name", LAYERS)
@@ -103,7 +103,7 @@ def test_a_layer_computes_in_the_type_of_its_weights(name: str, dtype: torch.dty
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 def test_batch_norm_takes_either_type_and_keeps_its_own(dtype: torch.dtype) -> None:
     # Statistics and parameters in float32: the result is the exact one, rounded to the map's type.
-    layer = MemberBatchNorm2d(2, 3, init_std=0.02)
+    layer = MemberBatchNorm2d(2, 3)
     layer.weight.data, layer.bias.data = (noise(2, 3, seed=i).float() for i in (1, 2))
     x = (noise(16, 6, 4, 4) * 3 + 5).to(dtype)
     y, (weight, bias) = layer(x), (own.double().flatten() for own in (layer.weight, layer.bias))

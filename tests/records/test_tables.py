@@ -115,7 +115,7 @@ def test_the_objectives_of_a_trial_are_known(add: Add, study: StudyFolder) -> No
 
 
 KEYS = "study space model dataset trial_id"
-HYPER = "lr_g lr_d beta1 beta2 n_critic optimizer batch_size width latent_dim clip_value lambda_gp"
+HYPER = "lr_g lr_d beta1 beta2 n_critic optimizer init batch_size width latent_dim clip_value lambda_gp"
 SEED = "seed kimg kimg_planned score diverged diverged_at_kimg reason loss_d loss_g grad_norm_d grad_norm_g"
 CLOCKS = "critic_updates generator_updates train_seconds eval_seconds"
 COLUMNS = {  # * is each metric

@@ -28,7 +28,8 @@ each_type = pytest.mark.parametrize("compute_type", [torch.float32, torch.bfloat
 
 
 def plain(name: str) -> nn.Module:
-    return initialise(NETWORKS[name][0](), [torch.Generator().manual_seed(seed) for seed in range(MEMBERS)])
+    generators = [torch.Generator().manual_seed(seed) for seed in range(MEMBERS)]
+    return initialise(NETWORKS[name][0](), generators, "normal_0.02" if "image" in name else "torch")
 
 
 def player_of(name: str, compute_type: torch.dtype = torch.float32) -> Player[nn.Module]:

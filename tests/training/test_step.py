@@ -43,8 +43,9 @@ def test_training_is_the_papers_algorithm(case: Case, data: Tensor) -> None:
     G = textbook.generator(shape, config.latent_dim, config.width)
     D = textbook.critic(shape, config.width, batch_norm=batch_norm)
     streams = [generator_for(pack.study_seed, 3, f"initial {player}") for player in ("generator", "critic")]
-    initial_g = initialise(build_generator(shape, config.latent_dim, config.width, 1), streams[:1])
-    initial_d = initialise(build_critic(shape, config.width, 1, batch_norm=batch_norm), streams[1:])
+    initial_g = build_generator(shape, config.latent_dim, config.width, 1)
+    initial_d = build_critic(shape, config.width, 1, batch_norm=batch_norm)
+    initialise(initial_g, streams[:1], config.init), initialise(initial_d, streams[1:], config.init)
     textbook.copy_weights(initial_g, G)
     textbook.copy_weights(initial_d, D)
 
