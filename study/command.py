@@ -75,7 +75,7 @@ def run_command(main: Callable[[], int]) -> int:
 
 def add_shared(group: "argparse._ActionsContainer", *flags: str) -> None:
     """Add options that several commands have."""
-    apart = [f"{m.name} on {kind}" for m in MODELS.values() for kind in KINDS if kind not in m.bf16_harmless]
+    apart = [f"{m.name} on {kind}" for m in MODELS.values() for kind in KINDS if kind not in m.bf16_kinds]
     known: dict[str, dict[str, Any]] = {
         "--dataset": {
             "help": f"training data: {', '.join(dataset_names())} (default: {DATASETS.default.name})"
@@ -111,8 +111,8 @@ def add_shared(group: "argparse._ActionsContainer", *flags: str) -> None:
         "--precision": {
             "choices": PRECISIONS,
             "default": "auto",
-            "help": "number format of the networks; auto: bf16 where it is fast and harmless, fp32 elsewhere "
-            f"and always for {', '.join(apart)}",
+            "help": "number format of the networks; auto: bf16 where it is fast and no difference was found, "
+            f"fp32 elsewhere and always for {', '.join(apart)}",
         },
         "--keep-best": {
             "action": argparse.BooleanOptionalAction,

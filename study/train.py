@@ -115,7 +115,7 @@ def plan_from(options: argparse.Namespace) -> TrialPlan:
         aggregate=options.aggregate,
         precision=resolve(
             options.precision,
-            config.kind in MODELS[config.model].bf16_harmless,
+            config.kind in MODELS[config.model].bf16_kinds,
             hardware.bf16(len(hardware.gpus)),
         ),
         fingerprint=facts(dataset)[0],

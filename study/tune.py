@@ -263,7 +263,7 @@ def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: 
         wandb=options.wandb,
         wandb_project=options.wandb_project,
         precision={
-            m: resolve(options.precision, declared.kind in MODELS[m].bf16_harmless, bf16)
+            m: resolve(options.precision, declared.kind in MODELS[m].bf16_kinds, bf16)
             for s in spaces
             for m in s.models()
         },

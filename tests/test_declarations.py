@@ -194,7 +194,7 @@ INCOMPLETE = {
     "lr_g a second time": lambda: model(own=(Hyperparameter(name="lr_g", meaning="again", default=1.0),)),
     "default of margin, which": lambda: model(defaults={**own.HINGE.defaults, "margin": 1.0}),
     "may not have batch norm": lambda: model(penalty=len),
-    "compute in fp32 alone": lambda: model(critic=len, bf16_harmless=("points",)),
+    "compute in fp32 alone": lambda: model(critic=len, bf16_kinds=("points",)),
     "must be a number": lambda: Hyperparameter(
         name="word", meaning="", type=str, choices=("a",), per_member=True
     ),

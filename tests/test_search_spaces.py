@@ -55,6 +55,14 @@ def document(path: Path) -> dict[str, Any]:
     return yaml.safe_load(path.read_text())
 
 
+@pytest.mark.parametrize("dataset", ["digits", "ring8"])
+def test_the_papers_default_lies_in_its_space(space: Space, dataset: str) -> None:
+    default, outside = space.default(dataset)
+    assert outside == ""
+    config = TrialConfig.from_dict({**space.constants, **default, "dataset": dataset})
+    assert config == TrialConfig(model=space.constants["model"], dataset=dataset)
+
+
 def test_there_is_a_space_for_every_model() -> None:
     assert {path.stem for path in FILES} == set(MODELS)
 

@@ -228,3 +228,39 @@ def test_what_is_not_there_is_refused(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SpaceError, match=sentence):
         find_space(name)
+
+
+# The paper's default
+
+
+def default_of(**parameters: Any) -> tuple[dict[str, Any], str]:
+    document = {"method": "random", "parameters": {"model": {"value": "wgan_gp"}, **parameters}}
+    return parse_space("mine", document).default("digits")
+
+
+def test_the_default_has_the_searched_hyperparameters_only() -> None:
+    found = default_of(lr_g={"min": 1e-5, "max": 1e-2}, batch_size={"values": [32, 64]}, width={"value": 8})
+    assert found == ({"lr_g": 1e-4, "batch_size": 64}, "")  # width is the data's to give: it may be fixed
+
+
+@pytest.mark.parametrize(
+    ("parameters", "outside"),
+    [
+        ({"lr_g": {"min": 1e-3, "max": 1e-2}}, "lr_g = 0.0001"),
+        ({"n_critic": {"value": 1}, "lr_d": {"value": 1e-4}}, "n_critic = 5"),
+        ({"batch_size": {"values": [32, 128]}, "beta2": {"values": [0.99]}}, "batch_size = 64, beta2 = 0.9"),
+        ({"n_critic": {"distribution": "q_uniform", "min": 1, "max": 9, "q": 2}}, "n_critic = 5"),  # 2 4 6 8
+        ({"n_critic": {"distribution": "q_uniform", "min": 1, "max": 9, "q": 5}}, ""),
+    ],
+)
+def test_what_of_the_default_is_not_in_a_space_is_named(parameters: Spec, outside: str) -> None:
+    assert default_of(**parameters)[1] == outside
+
+
+def test_of_several_models_the_default_is_that_of_one() -> None:
+    model = {"values": ["dcgan", "wgan_gp"]}
+    assert default_of(model=model, lr_g={"min": 1e-5, "max": 1e-2})[0]["model"] == "wgan_gp"
+    assert default_of(model={"values": ["dcgan", "wgan_cp"]}, lr_g={"min": 1e-5, "max": 1e-2})[0] == {
+        "model": "dcgan",
+        "lr_g": 2e-4,
+    }

@@ -36,5 +36,5 @@ DCGAN = Model(
         "n_critic": 1,
         "optimizer": "adam",
     },
-    bf16_harmless=("images", "points"),
+    bf16_kinds=("images", "points"),
 )

@@ -50,8 +50,8 @@ class Model:
         generator: (latent_dim, sample_shape) -> a new module, (B, latent_dim) -> (B, *sample_shape), with
             weights drawn from torch's global generator; None for the package's.
         critic: (sample_shape) -> a new module, (B, *sample_shape) -> (B,) or (B, 1), likewise.
-        bf16_harmless: kinds of data where bfloat16 was shown to make no difference to final metrics
-            (python -m tests.benchmarks.precision); elsewhere `auto` computes in fp32.
+        bf16_kinds: kinds of data on which `auto` may compute in bfloat16: no difference in final metrics was
+            found that eight pairs of seeds could have found (python -m tests.benchmarks.precision).
 
     Raises:
         ValueError: the declaration is incomplete, or says something twice.
@@ -70,7 +70,7 @@ class Model:
     turns: Callable[[int], Sequence[str]] = critic_first
     generator: "Callable[[int, tuple[int, ...]], nn.Module] | None" = None
     critic: "Callable[[tuple[int, ...]], nn.Module] | None" = None
-    bf16_harmless: tuple[str, ...] = ()
+    bf16_kinds: tuple[str, ...] = ()
     is_default: bool = False
     hyperparameters: dict[str, Hyperparameter] = field(init=False, repr=False)
 
@@ -97,7 +97,7 @@ class Model:
             raise ValueError(f"the model {self.name} has a penalty: its critic may not have batch norm")
         if {*self.turns(self.defaults["n_critic"])} != {CRITIC, GENERATOR}:
             raise ValueError(f"the model {self.name}: the turns must be the critic's and the generator's")
-        if self.has_own_networks and self.bf16_harmless:
+        if self.has_own_networks and self.bf16_kinds:
             raise ValueError(f"the model {self.name} brings networks: those compute in fp32 alone")
         object.__setattr__(self, "hyperparameters", known)
 

@@ -54,6 +54,6 @@ WGAN_GP = Model(
             per_member=True,
         ),
     ),
-    bf16_harmless=("images", "points"),
+    bf16_kinds=("images", "points"),
     is_default=True,
 )

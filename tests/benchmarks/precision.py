@@ -1,4 +1,4 @@
-"""Is bfloat16 harmless? The same seeds in both precisions, and the interval of the differences.
+"""What bfloat16 costs: the same seeds in both precisions, and the interval of the differences.
 
 python -m tests.benchmarks.precision [--seeds 8] [--first-seed 0] [--json FILE]
 

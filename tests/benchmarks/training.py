@@ -269,8 +269,8 @@ def main() -> None:
     for workload in (w for w in WORKLOADS if w.name in options.workload):
         kind = "points" if len(workload.sample_shape) == 1 else "images"
         for model in options.model:
-            harmless = kind in MODELS[model].bf16_harmless
-            precision = resolve(options.precision, harmless, hardware.bf16(device.type == "cuda"))
+            allowed = kind in MODELS[model].bf16_kinds
+            precision = resolve(options.precision, allowed, hardware.bf16(device.type == "cuda"))
             groups.append((workload, model, precision))
     limits = {
         used: gemm_peak(torch.bfloat16 if used == "bf16" else torch.float32, device)

@@ -21,7 +21,7 @@ SEEDS = (11, 12, 13)
 
 
 def model(penalty: bool = False, **networks: Any) -> Model:
-    return replace(MODELS["wgan_gp" if penalty else "dcgan"], name="mine", bf16_harmless=(), **networks)
+    return replace(MODELS["wgan_gp" if penalty else "dcgan"], name="mine", bf16_kinds=(), **networks)
 
 
 def made(

@@ -34,7 +34,7 @@ each_model = pytest.mark.parametrize("name", NETWORKS)
 
 def with_networks(like: str, generator: str, critic: str) -> Model:
     networks: dict[str, Any] = {"generator": getattr(own, generator), "critic": getattr(own, critic)}
-    return replace(MODELS[like], name="mine", bf16_harmless=(), is_default=False, **networks)
+    return replace(MODELS[like], name="mine", bf16_kinds=(), is_default=False, **networks)
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +80,7 @@ def test_the_packages_mlp_brought_from_outside_trains_as_inside(
     monkeypatch.setitem(
         MODELS,
         "brought",
-        replace(MODELS[model], name="brought", bf16_harmless=(), **networks),  # type: ignore[arg-type]
+        replace(MODELS[model], name="brought", bf16_kinds=(), **networks),  # type: ignore[arg-type]
     )
     start, inside, outside = (make_pack(m, "points", width=32) for m in (model, model, "brought"))
     players = ("generator", "critic")
