@@ -25,6 +25,7 @@ from study.records.tables import TABLES
 from study.records.trial_folder import TrialFolder
 from study.reporting.timing import WORKER_PARTS
 from study.trial.run import run
+from tests.recomputed import check_tables
 from tests.studies import TINY, check_books, is_timed, journal, small, states, table
 
 pytestmark = pytest.mark.study
@@ -169,6 +170,13 @@ def test_three_spaces_are_three_arms_of_one_table(three_arms: tuple[Command, Sta
         assert len(list(folder.samples.glob("*.png"))) == len(folder.rows()) / 2
 
 
+def test_every_figure_of_its_tables_is_that_of_a_second_implementation(
+    three_arms: tuple[Command, Start],
+) -> None:
+    command, _ = three_arms
+    check_tables(command.folder / "results" / "arms")
+
+
 def test_the_parts_of_its_cost_sum_to_the_wall_time(three_arms: tuple[Command, Start]) -> None:
     command, _ = three_arms
     cost = read_json(command.folder / "results" / "arms" / "study.json")["cost"]
@@ -208,7 +216,7 @@ def test_a_study_leaves_only_its_results(three_arms: tuple[Command, Start]) -> N
     study = command.folder / "results" / "arms"
     tables = {f"{name}.parquet" for name in TABLES}
     assert {path.name for path in study.iterdir() if not path.name.startswith(".")} == (
-        {"study.json", "optuna.journal", "trials"} | tables
+        {"study.json", "optuna.journal", "trials", "judge"} | tables
     )
     assert not (study / ".ray").exists()
     assert list(study.rglob("*.tmp")) == []

@@ -37,7 +37,5 @@ def _never_judged(plan: StudyPlan, space: Space) -> Iterator[str]:
         if updates < plan.min_updates:
             kimg = plan.kimg * plan.min_updates / max(updates, 1)
             shape = f"batch_size {config.batch_size} and n_critic {config.n_critic}"
-            yield (
-                f"warning: {model} with {shape} ends after {updates} generator updates, too few for early "
-                f"stopping to judge it (--kimg {kimg:.2g} would do)"
-            )
+            yield f"warning: {model} with {shape} is never judged early: {updates} generator updates in all"
+            yield f"  (--kimg {kimg:.2g} would do, or a smaller --min-updates)"

@@ -13,7 +13,7 @@ from study.plan import StudyPlan
 from study.records.tables import Results
 from study.seeds import derive_seed
 
-ORIGINS = {"default": "the paper's default", "startup": "at random, to begin with", "sampler": "by {sampler}"}
+ORIGINS = {"default": "default", "startup": "at random (start-up)", "sampler": "by {sampler}"}
 Row = Mapping[str, Any]
 
 

@@ -39,7 +39,7 @@ MOST_STARTUP = 10  # Optuna's own number
 def startup_trials(trials: int, dimensions: int) -> int:
     """How many trials TPE needs to know before it proposes one: a quarter, at least half the dimensions.
 
-    Optuna's own ten make a study of twelve trials a random search (python -m tests.benchmarks.startup).
+    Optuna's own ten make a study of twelve trials a random search (python -m tests.benchmarks.search).
     """
     return min(max(trials // 4, dimensions // 2 + 1), MOST_STARTUP)
 

@@ -25,6 +25,7 @@ from optuna.storages import InMemoryStorage
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.model_selection import cross_val_predict
 
+import study.runner.search as search_module
 from study.config import TrialConfig
 from study.metrics import METRICS
 from study.models import CRITIC, GENERATOR, MODELS
@@ -44,6 +45,8 @@ ARMS = {  # sampler, scheduler
     "TPE + ASHA": ("tpe", "asha"),
 }
 IN_FLIGHT = 2
+STARTUP = (2, 4, 6, 8, 10)
+UPDATES = (5, 10, 25, 50, 100, 200)
 FOLDS = 10
 PATIENCE = 8  # times the trials of a random search, after which a replay is given up
 
@@ -141,6 +144,26 @@ def updates_at(plan: StudyPlan, hyperparameters: dict[str, Any], evaluation: int
     return int(images / (config.batch_size * turns.count(CRITIC)) * turns.count(GENERATOR))
 
 
+def early_and_late(curves: pd.DataFrame) -> None:
+    """How well the objective at the first evaluation after so many generator updates ranks trials."""
+    from scipy.stats import spearmanr
+
+    means = curves.groupby(["trial_id", "evaluation"])[["score", "generator_updates"]].mean().reset_index()
+    ends = means.groupby("trial_id")["score"].last()
+    print(
+        "\n| generator updates | rank correlation with the end | 95% interval | trials |\n|---|---|---|---|"
+    )
+    for least in UPDATES:
+        early = means[means["generator_updates"] >= least].groupby("trial_id").first()
+        early = early[early["evaluation"] < means["evaluation"].max()]["score"]
+        n = len(early)
+        if n > 3:
+            rho = float(spearmanr(early, ends[early.index]).statistic)
+            half = 1.96 * 1.03 / math.sqrt(n - 3)  # Fisher's z, with Fieller's factor for ranks
+            low, high = np.tanh(np.arctanh(min(rho, 0.999)) + np.array([-half, half]))
+            print(f"| {least} | {rho:.2f} | {low:.2f} to {high:.2f} | {n} |")
+
+
 def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
     """The median and its 95% interval, from order statistics (binomial)."""
     from scipy.stats import binom
@@ -152,7 +175,7 @@ def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("study", type=Path)
+    parser.add_argument("study", type=Path, help="folder of a study without early stopping")
     parser.add_argument("--replays", type=int, default=20)
     parser.add_argument("--trials", type=int, default=12, help="trials of the random search to be equalled")
     options = parser.parse_args()
@@ -167,13 +190,16 @@ def main() -> None:
     plan = replace(plan, trials={space.name: options.trials})
     surrogate = Surrogate(space, trials[trials["state"] == "completed"], curves)
     print(
-        f"surrogate of {surrogate.trials} trials of {plan.kimg:g} kimg: final {plan.metric} of one left out within "
-        f"a factor of {10**surrogate.error:.2f} (root mean square; explained: {surrogate.explained:.0%})"
+        f"surrogate of {surrogate.trials} trials of {plan.kimg:g} kimg; final {plan.metric} of one left out"
     )
+    print(
+        f"within a factor of {10**surrogate.error:.2f} (root mean square; {surrogate.explained:.0%} explained)"
+    )
+    early_and_late(curves)
     seeds = [derive_seed("replay", number) % 2**31 for number in range(options.replays)]
     bests = [min(replay(plan, surrogate, "random", "fifo", s, options.trials)[0]) for s in seeds]
     target = float(np.median(bests))
-    print(f"target: {target:.3g}, the median best of {options.trials} random trials\n")
+    print(f"\ntarget: {target:.3g}, the median best of {options.trials} random trials\n")
     print("| search | kimg to the target, median | 95% interval | replays that reached it |")
     print("|---|---|---|---|")
     for arm, (sampler, scheduler) in ARMS.items():
@@ -184,6 +210,12 @@ def main() -> None:
         median, low, high = median_interval(spent)
         reached = sum(map(math.isfinite, spent))
         print(f"| {arm} | {median:.0f} | {low:.0f} to {high:.0f} | {reached} of {len(spent)} |", flush=True)
+    print(f"\n| start-up trials of TPE | best of {options.trials}, median | 95% interval |\n|---|---|---|")
+    for startup in STARTUP:
+        search_module.startup_trials = lambda *_, n=startup: n
+        found = [min(replay(plan, surrogate, "tpe", "fifo", s, options.trials)[0]) for s in seeds]
+        median, low, high = median_interval(found)
+        print(f"| {startup} | {median:.3g} | {low:.3g} to {high:.3g} |", flush=True)
 
 
 if __name__ == "__main__":

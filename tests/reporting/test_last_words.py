@@ -95,7 +95,7 @@ def test_who_proposed_and_what_it_cost(add: Add, study: StudyFolder) -> None:
     for number, origin in enumerate(("default", "startup", "startup", "sampler")):
         add(f"a-{number:05d}", rows([1.0, 0.5, 0.4], [1.0, 0.5, 0.3]), ended("completed"), origin=origin)
     told = said(study)
-    assert told["proposals"] == "  proposed: 1 the paper's default, 2 at random, to begin with, 1 by tpe"
+    assert told["proposals"] == "  proposed: 1 default, 2 at random (start-up), 1 by tpe"
     # Each trial: 6 s of training, and 0.25 s for each of three evaluations.
     assert told["cost"] == "  cost: 24 s of training, 3 s of evaluation (12% of it)"
 
