@@ -30,15 +30,17 @@ class Evaluation:
     image: Path | None
 
     def summary(self) -> dict[str, float]:
-        """Figures for a log or a chart: the mean over the seeds that have not diverged."""
+        """Figures for a log or a chart: means over the seeds; none where a seed has diverged.
+
+        Else they would look the better, the more seeds die.
+        """
         first = self.rows[0]
         figures = {name: first[name] for name in ("kimg", *(c.name for c in CLOCKS))} | {
             "objective": self.objective
         }
-        alive = [row for row in self.rows if not row["diverged"]]
         for name in (*METRICS, *(c.name for c in METERS)):
-            values = [row[name] for row in alive if row.get(name) is not None]
-            if values:
+            values = [row[name] for row in self.rows if row.get(name) is not None]
+            if len(values) == len(self.rows):
                 figures[name] = sum(values) / len(values)
-        figures["diverged_seeds"] = len(self.rows) - len(alive)
+        figures["diverged_seeds"] = sum(row["diverged"] for row in self.rows)
         return figures

@@ -189,12 +189,11 @@ def main() -> None:
     (space,) = (parse_space(name, document) for name, document in plan.spaces.items())
     plan = replace(plan, trials={space.name: options.trials})
     surrogate = Surrogate(space, trials[trials["state"] == "completed"], curves)
+    within = 10**surrogate.error
     print(
         f"surrogate of {surrogate.trials} trials of {plan.kimg:g} kimg; final {plan.metric} of one left out"
     )
-    print(
-        f"within a factor of {10**surrogate.error:.2f} (root mean square; {surrogate.explained:.0%} explained)"
-    )
+    print(f"within a factor of {within:.2f} (root mean square; {surrogate.explained:.0%} explained)")
     early_and_late(curves)
     seeds = [derive_seed("replay", number) % 2**31 for number in range(options.replays)]
     bests = [min(replay(plan, surrogate, "random", "fifo", s, options.trials)[0]) for s in seeds]
