@@ -15,7 +15,8 @@ from study.machine.precision import PRECISIONS
 from study.models import MODELS
 from study.resources import Resources
 
-MIN_UPDATES = 100
+# Generator updates before which no trial is stopped: tests/benchmarks/README.md, "How early a rung tells".
+MIN_UPDATES = 50
 EVALUATIONS = 9  # after the one at kimg 0, where the user does not say
 AGGREGATES = ("mean", "median", "cvar")
 NAME_BYTES = 255

@@ -82,7 +82,10 @@ class Range:
         if self.step is None:
             return None
         steps = round((self.high - self.low) / self.step)
-        return tuple(self.low + i * self.step for i in range(steps + 1))
+        if self.whole:
+            return tuple(int(self.low + i * self.step) for i in range(steps + 1))
+        low, step = Decimal(str(self.low)), Decimal(str(self.step))  # as written: see _q_uniform
+        return tuple(float(low + i * step) for i in range(steps + 1))
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,6 @@ ARMS = {  # sampler, scheduler
 }
 IN_FLIGHT = 2
 STARTUP = (2, 4, 6, 8, 10)
-UPDATES = (5, 10, 25, 50, 100, 200)
 FOLDS = 10
 PATIENCE = 8  # times the trials of a random search, after which a replay is given up
 
@@ -144,26 +143,6 @@ def updates_at(plan: StudyPlan, hyperparameters: dict[str, Any], evaluation: int
     return int(images / (config.batch_size * turns.count(CRITIC)) * turns.count(GENERATOR))
 
 
-def early_and_late(curves: pd.DataFrame) -> None:
-    """How well the objective at the first evaluation after so many generator updates ranks trials."""
-    from scipy.stats import spearmanr
-
-    means = curves.groupby(["trial_id", "evaluation"])[["score", "generator_updates"]].mean().reset_index()
-    ends = means.groupby("trial_id")["score"].last()
-    print(
-        "\n| generator updates | rank correlation with the end | 95% interval | trials |\n|---|---|---|---|"
-    )
-    for least in UPDATES:
-        early = means[means["generator_updates"] >= least].groupby("trial_id").first()
-        early = early[early["evaluation"] < means["evaluation"].max()]["score"]
-        n = len(early)
-        if n > 3:
-            rho = float(spearmanr(early, ends[early.index]).statistic)
-            half = 1.96 * 1.03 / math.sqrt(n - 3)  # Fisher's z, with Fieller's factor for ranks
-            low, high = np.tanh(np.arctanh(min(rho, 0.999)) + np.array([-half, half]))
-            print(f"| {least} | {rho:.2f} | {low:.2f} to {high:.2f} | {n} |")
-
-
 def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
     """The median and its 95% interval, from order statistics (binomial)."""
     from scipy.stats import binom
@@ -194,7 +173,6 @@ def main() -> None:
         f"surrogate of {surrogate.trials} trials of {plan.kimg:g} kimg; final {plan.metric} of one left out"
     )
     print(f"within a factor of {within:.2f} (root mean square; {surrogate.explained:.0%} explained)")
-    early_and_late(curves)
     seeds = [derive_seed("replay", number) % 2**31 for number in range(options.replays)]
     bests = [min(replay(plan, surrogate, "random", "fifo", s, options.trials)[0]) for s in seeds]
     target = float(np.median(bests))
