@@ -3,7 +3,8 @@
 Their time is the number of the evaluation, an integer that stands for a fixed number of kimg; they
 compare trials by `study.records.objective.rank`. ASHA judges a trial at its rungs only once it has made the
 plan's `min_updates` generator updates: at one kimg a large batch and many critic updates leave too few to say
-anything. A trial that comes to a rung earlier passes it, and doesn't count in it.
+anything. A trial that comes to a rung earlier passes it, and doesn't count in it. The paper's default counts, and
+is never stopped: a study is to end with what tuning is worth at the whole budget.
 """
 
 from collections.abc import Callable, Sequence
@@ -90,7 +91,7 @@ class PerSpaceScheduler(TrialScheduler):
 
     def replay(self, space: str, trial_id: str, history: History) -> None:
         """Count a trial that ended before this run."""
-        trial = SimpleNamespace(trial_id=trial_id)
+        trial = SimpleNamespace(trial_id=trial_id, config={})
         scheduler = self._of_space[space]
         if isinstance(scheduler, ASHAScheduler):
             scheduler.on_trial_add(None, trial)
@@ -110,6 +111,8 @@ class PerSpaceScheduler(TrialScheduler):
             early = result["generator_updates"] < self._min_updates
             if early or result["evaluation"] not in self._rungs[space]:
                 return TrialScheduler.CONTINUE
+            verdict = scheduler.on_trial_result(tune_controller, trial, result)
+            return TrialScheduler.CONTINUE if _is_default(trial) else verdict
         return scheduler.on_trial_result(tune_controller, trial, result)
 
     def _for(self, trial: Any) -> TrialScheduler:
@@ -150,3 +153,7 @@ class PerSpaceScheduler(TrialScheduler):
 
     def debug_string(self) -> str:
         return "\n".join(f"{k}: {s.debug_string()}" for k, s in self._of_space.items())
+
+
+def _is_default(trial: Any) -> bool:
+    return trial.config.get("plan", {}).get("origin") == "default"

@@ -46,8 +46,9 @@ class Study:
     def __init__(self, scheduler: PerSpaceScheduler) -> None:
         self.scheduler = scheduler
 
-    def add(self, name: str, space: str = "a", history: Any = ()) -> Any:
-        trial = SimpleNamespace(trial_id=name, config={"space": space, "history": list(history)})
+    def add(self, name: str, space: str = "a", history: Any = (), origin: str = "sampler") -> Any:
+        config = {"space": space, "history": list(history), "plan": {"origin": origin}}
+        trial = SimpleNamespace(trial_id=name, config=config)
         self.scheduler.on_trial_add(None, trial)
         return trial
 
@@ -144,6 +145,16 @@ def test_the_rungs_are_those_of_rays_asha() -> None:
         milestones = [rung for rung, _ in scheduler._brackets[0]._rungs]
         expected = sorted({math.ceil(rung) for rung in milestones if math.ceil(rung) < last})
         assert space("a", min_iter, eta).rungs(last) == expected
+
+
+def test_the_papers_default_is_never_stopped_and_counts() -> None:
+    s = study()
+    s.run("0", GOOD)
+    default = s.add("default", origin="default")
+    assert [s.report(default, evaluation, BAD[evaluation]) for evaluation in range(9)] == [CONTINUE] * 9
+    # The first rung has 0.1 and 0.9, so its cutoff lies at a third of the way: 0.5 is stopped, 0.3 is not.
+    assert s.run("1", [1.0, 0.5, *[0.5] * 8]) == [CONTINUE, STOP]
+    assert s.run("2", [1.0, 0.2, *[0.2] * 8])[:2] == [CONTINUE, CONTINUE]
 
 
 def test_rungs_are_powers_of_eta_apart() -> None:
