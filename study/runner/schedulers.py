@@ -2,9 +2,9 @@
 
 Their time is the number of the evaluation, an integer that stands for a fixed number of kimg; they
 compare trials by `study.records.objective.rank`. ASHA judges a trial at its rungs only once it has made the
-plan's `min_updates` generator updates: at one kimg a large batch and many critic updates leave too few to say
-anything. A trial that comes to a rung earlier passes it and doesn't count in it. The paper's default counts and
-is never stopped: a study is to end with what tuning is worth at the whole budget.
+plan's `min_updates` generator updates: at one kimg a large batch and many critic updates leave too few to
+say anything. A trial that comes to a rung earlier passes it and doesn't count in it. The paper's default
+counts and is never stopped: a study is to end with what tuning is worth at the whole budget.
 """
 
 from collections.abc import Callable, Sequence
