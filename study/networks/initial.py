@@ -3,9 +3,11 @@
 Every member's weights come from its own generator, on the CPU, layer by layer. Biases are zero where a law
 does not say otherwise.
 
-The projection of an image generator's latents is a 4x4 transposed convolution of a 1x1 map in Radford's
-paper and a linear layer in WGAN-GP's authors' code. The two compute the same, but their laws differ; it
-takes the linear layer's, which it is here and in what `study.load` returns.
+The projection of an image generator's latents is a 4x4 transposed convolution of a 1x1 map in DCGAN's public
+code. Every law treats it as the linear layer that it is here, in what `study.load` returns, and in the code
+of WGAN-GP's authors: N(0, 0.02), Glorot's, or torch.nn.Linear's U(-1/sqrt(latent_dim), 1/sqrt(latent_dim)),
+where torch.nn.ConvTranspose2d has 16 times the map's channels in place of latent_dim. Batch norm follows it,
+so that the size of its weights matters only beside that of the optimiser's steps.
 """
 
 import math
