@@ -11,7 +11,6 @@ import argparse
 import itertools
 import statistics
 import tempfile
-import time
 from pathlib import Path
 
 import torch
@@ -81,16 +80,14 @@ def main() -> None:
     for dataset in options.dataset:
         kimgs, metric = EVALUATED[dataset], default_metric(dataset)
         heads = [f"{name} at {kimg:g} kimg" for name in (metric, "modes") for kimg in kimgs]
-        head = ["model", "setting", "init", *heads, "diverged", "seconds"]
+        head = ["model", "setting", "init", *heads, "diverged"]
         print(f"{dataset}:\n\n| {' | '.join(head)} |\n{'|---' * len(head)}|", flush=True)
         for setting, model, init in itertools.product(options.setting, options.model, options.init):
             chosen = TUNED[dataset][model] if setting == "tuned" else {}
-            start = time.perf_counter()
             rows = trained(TrialConfig(model=model, dataset=dataset, init=init, **chosen), options.seeds)
-            seconds = time.perf_counter() - start
             values = [*cells(rows, metric, kimgs), *cells(rows, "modes_covered", kimgs)]
             diverged = sum(row["diverged"] for row in rows[-options.seeds :])
-            line = [model, setting, f"`{init}`", *values, f"{diverged} of {options.seeds}", f"{seconds:.0f}"]
+            line = [model, setting, f"`{init}`", *values, f"{diverged} of {options.seeds}"]
             print(f"| {' | '.join(line)} |", flush=True)
 
 
