@@ -26,9 +26,18 @@ def with_value(name: str, value: Any) -> TrialConfig:
 
 # The papers' table in DESIGN.md: Radford 2016; Arjovsky 2017, algorithm 1; Gulrajani 2017, algorithm 1.
 PAPERS: dict[str, dict[str, Any]] = {
-    "dcgan": {"optimizer": "adam", "lr_g": 2e-4, "lr_d": 2e-4, "beta1": 0.5, "beta2": 0.999, "n_critic": 1},
+    "dcgan": {
+        "optimizer": "adam",
+        "init": "normal_0.02",
+        "lr_g": 2e-4,
+        "lr_d": 2e-4,
+        "beta1": 0.5,
+        "beta2": 0.999,
+        "n_critic": 1,
+    },
     "wgan_cp": {
         "optimizer": "rmsprop",
+        "init": "normal_0.02",
         "lr_g": 5e-5,
         "lr_d": 5e-5,
         "beta1": 0.0,
@@ -37,6 +46,7 @@ PAPERS: dict[str, dict[str, Any]] = {
     },
     "wgan_gp": {
         "optimizer": "adam",
+        "init": "he",
         "lr_g": 1e-4,
         "lr_d": 1e-4,
         "beta1": 0.0,
@@ -62,6 +72,13 @@ def test_architecture_defaults_follow_the_kind_of_data(dataset: str) -> None:
     config = TrialConfig(dataset=dataset)
     expected = {"images": (64, 32, 100), "points": (256, 128, 2)}[config.kind]
     assert (config.batch_size, config.width, config.latent_dim) == expected
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_networks_for_points_start_alike_whatever_the_model(model: str) -> None:
+    """An image's default is the model's (above); what is chosen goes before either."""
+    assert TrialConfig(model=model, dataset="ring8").init == "he"
+    assert TrialConfig(model=model, dataset="ring8", init="torch").init == "torch"
 
 
 def test_none_means_the_default() -> None:

@@ -22,7 +22,9 @@ class Kind:
     defaults: Mapping[str, Any]
 
 
-KINDS = {  # the architecture follows the kind: DCGAN for images, an MLP for points
+# The architecture follows the kind: DCGAN for images, an MLP for points. The papers' laws of initial weights
+# are of image networks; an MLP starts from `he` with every model (tests/benchmarks/README.md).
+KINDS = {
     "images": Kind(kimg=30.0, defaults={"batch_size": 64, "width": 32, "latent_dim": 100}),
     "points": Kind(kimg=600.0, defaults={"batch_size": 256, "width": 128, "latent_dim": 2, "init": "he"}),
 }

@@ -35,6 +35,7 @@ DCGAN = Model(
         "beta2": 0.999,
         "n_critic": 1,
         "optimizer": "adam",
+        "init": "normal_0.02",  # section 4
     },
     bf16_kinds=("images", "points"),
 )

@@ -33,6 +33,7 @@ WGAN_CP = Model(
         "beta2": 0.99,
         "n_critic": 5,
         "optimizer": "rmsprop",
+        "init": "normal_0.02",  # the authors' code, as DCGAN
     },
     own=(
         Hyperparameter(

@@ -42,7 +42,7 @@ WGAN_GP = Model(
         "beta2": 0.9,
         "n_critic": 5,
         "optimizer": "adam",
-        "init": "he",
+        "init": "he",  # the authors' code
     },
     own=(
         Hyperparameter(

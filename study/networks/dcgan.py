@@ -15,6 +15,7 @@ from study.networks.layers import (
     MemberConvToImage,
     MemberConvTranspose2d,
     MemberLinear,
+    MemberProjection,
 )
 
 leaky_relu_backward = torch.ops.aten.leaky_relu_backward
@@ -38,8 +39,7 @@ class DCGANGenerator(nn.Module):
         levels = _levels(side)
         self.members = members
         top = width << (levels - 1)
-        # A 4x4 transposed convolution of a 1x1 map is a linear layer.
-        self.project = MemberLinear(members, latent_dim, top * 16, bias=False)
+        self.project = MemberProjection(members, latent_dim, top)
         layers: list[nn.Module] = [MemberBatchNorm2d(members, top), nn.ReLU(True)]
         n_in = top
         for _ in range(levels - 1):

@@ -47,6 +47,13 @@ class MemberLinear(nn.Module):
         return torch.bmm(gradient.to(self.weight.dtype), self.weight.transpose(1, 2))
 
 
+class MemberProjection(MemberLinear):
+    """A 4x4 transposed convolution of a 1x1 map is a linear layer: (M, B, n_in) -> (M, B, 4*4*n_out)."""
+
+    def __init__(self, members: int, n_in: int, n_out: int) -> None:
+        super().__init__(members, n_in, 4 * 4 * n_out, bias=False)
+
+
 class MemberConvolution(nn.Module):
     """The weights of a 4x4 convolution of stride 2 between a large map and one of half its side.
 

@@ -18,6 +18,7 @@ from study.networks.layers import (
     MemberConvToImage,
     MemberConvTranspose2d,
     MemberLinear,
+    MemberProjection,
 )
 from study.networks.parts import build_in_parts
 
@@ -32,6 +33,11 @@ LAYERS: dict[str, tuple[Build, Callable[[], nn.Module], float]] = {
         lambda m: MemberLinear(m, 100, 1024, bias=False),
         lambda: nn.Linear(100, 1024, bias=False),
         2 / (100 + 1024),
+    ),
+    "projection": (
+        lambda m: MemberProjection(m, 100, 64),
+        lambda: nn.ConvTranspose2d(100, 64, 4, 1, 0, bias=False),
+        2 / (100 + 64 * 16),
     ),
     "convolution": (
         lambda m: MemberConv2d(m, 32, 64, bias=True),
