@@ -47,5 +47,6 @@ DIGITS = Dataset(
     prepare=lambda: stored("digits", [RECIPE], _digits),
     modes=10,
     labels=True,
+    kimg=40.0,
     is_default=True,
 )
