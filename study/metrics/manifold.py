@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 NEIGHBOURS = 5
+TYPICAL = 0.75  # of the real images
 PART = 1000  # images whose distances to all real ones are held at a time
 
 
@@ -29,6 +30,17 @@ def ball_radii(real: "Tensor") -> "Tensor":
     k = min(NEIGHBOURS, len(real) - 1)
     parts = (torch.cdist(part, real) for part in real.split(PART))
     return torch.cat([part.topk(k + 1, largest=False).values[:, -1] for part in parts])  # itself is nearest
+
+
+def typical(radii: "Tensor") -> "Tensor":
+    """(H,) radii, those of the quarter with the largest ones made -1: balls that hold nothing.
+
+    They are of outliers, and reach far into what isn't data; untrained generators fall into them. (For the
+    same reason Kynkäänniemi et al. leave out half of the balls in their realism score, section 5.)
+    """
+    import torch
+
+    return torch.where(radii <= radii.quantile(TYPICAL), radii, -1.0)
 
 
 def in_balls(features: "Tensor", real: "Tensor", radii: "Tensor") -> "Tensor":

@@ -17,7 +17,7 @@ from study.metrics.frechet import varying
 from study.metrics.judge.classifier import Classifier
 from study.metrics.judge.floor import load_floor
 from study.metrics.judge.judge import Judge, load_judge
-from study.metrics.manifold import ball_radii, in_balls
+from study.metrics.manifold import ball_radii, in_balls, typical
 from study.metrics.modes import Modes, modes_of_images, modes_of_points
 from study.seeds import derive_seed
 
@@ -169,17 +169,20 @@ class _Seen:
     def held_out_features(self) -> Tensor:
         return self._evaluator.held_out_features
 
-    @cached_property
+    @property
     def on_manifold(self) -> Tensor:
+        return self._on(self._evaluator.radii)
+
+    def _on(self, radii: Tensor) -> Tensor:
         features = self.features if self._evaluator.dataset.is_classified else self.components
-        return in_balls(features, self._evaluator.held_out_features, self._evaluator.radii)
+        return in_balls(features, self._evaluator.held_out_features, radii)
 
     @cached_property
     def modes(self) -> Modes:
         if self._arrays.centres is not None and self._arrays.std is not None:
             return modes_of_points(self.samples, self._arrays.centres, self._arrays.std)
         assert self.labels is not None
-        return modes_of_images(self.logits, self.on_manifold, self.labels)
+        return modes_of_images(self.logits, self._on(typical(self._evaluator.radii)), self.labels)
 
 
 def _finite(value: Any) -> float | None:
