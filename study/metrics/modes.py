@@ -73,7 +73,7 @@ def modes_of_images(logits: "Tensor", on_manifold: "Tensor", labels: "Tensor") -
     worst=0.0,
     counts=True,
     meaning="modes reached: classes of images on the real manifold (as for improved_precision, but without "
-    "the largest quarter of the balls, those of outliers), at least a twentieth as often as they occur in real "
+    "the largest quarter of the balls, those of outliers), at least a twentieth as often as in real "
     "images; modes with at least one point within 3 standard deviations",
 )
 def modes_covered(modes: Modes) -> int:
