@@ -49,8 +49,9 @@ class Failure:
         rate: None where no run was observed for so long, nor diverged before.
         low, high: 95% interval; None where `rate` is.
         method: 'kaplan-meier', whose interval comes from resampling configurations, or 'wilson', where no
-            run, or every run, diverged: then of the number of configurations that show it.
-        configurations, runs: how many there were; `diverged`, `censored`: runs of these ends within `kimg`.
+            run, or every run, diverged: then of the number of those that are informed.
+        configurations, runs: how many there were; `informed`: configurations of which a run was seen to
+            diverge or to last so long; `diverged`, `censored`: runs of these ends within `kimg`.
     """
 
     kimg: float
@@ -59,6 +60,7 @@ class Failure:
     high: float | None
     method: str
     configurations: int
+    informed: int
     runs: int
     diverged: int
     censored: int
@@ -91,9 +93,8 @@ def failure_within(
     time = np.array([time for _, time, _ in rows])
     diverged = np.array([end for _, _, end in rows], dtype=bool)
     failed, cut = diverged & (time <= kimg), ~diverged & (time < kimg)
-    counts = (len(places), len(rows), int(failed.sum()), int(cut.sum()))
-    # Configurations that were seen to diverge, or to last: the others say nothing of this kimg.
-    informed = len(np.unique(group[diverged | (time >= kimg)]))
+    informed = len(np.unique(group[diverged | (time >= kimg)]))  # the others say nothing of this kimg
+    counts = (len(places), informed, len(rows), int(failed.sum()), int(cut.sum()))
     if not informed:
         return Failure(kimg, None, None, None, "wilson", *counts)
     if not failed.any() or failed.all():

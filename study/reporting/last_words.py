@@ -97,7 +97,7 @@ def in_words(found: Failure) -> str:
     how = "Kaplan-Meier" if found.method == "kaplan-meier" else "Wilson"
     return (
         f"{found.rate:.0%} diverge within {found.kimg:g} kimg (95% interval {found.low:.0%} to "
-        f"{found.high:.0%}, {how}, {found.configurations} configurations)"
+        f"{found.high:.0%}, {how}; {found.informed} of {found.configurations} configurations show it)"
     )
 
 

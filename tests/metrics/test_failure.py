@@ -111,6 +111,7 @@ def test_where_none_diverged_wilsons_interval_counts_configurations_at_risk() ->
     assert (at_the_end.rate, at_the_end.low, at_the_end.high) == (0.0, *wilson_interval(0, 3))
     assert (early.rate, early.low, early.high) == (0.0, *wilson_interval(0, 5))
     assert at_the_end.method == "wilson"
+    assert (at_the_end.informed, at_the_end.configurations) == (3, 5)
     assert (at_the_end.censored, early.censored) == (4, 0)
 
 
