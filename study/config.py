@@ -7,7 +7,7 @@ from typing import Any
 
 from study.data import DATASETS, dataset_named
 from study.errors import ConfigError, UserError, did_you_mean, not_one_of
-from study.models import MODELS, hyperparameters
+from study.models import CRITIC, GENERATOR, MODELS, hyperparameters
 
 
 class TrialConfig(SimpleNamespace):
@@ -65,6 +65,11 @@ class TrialConfig(SimpleNamespace):
         """What the members of one pack must agree on: everything else."""
         per_member = self.per_member
         return tuple(value for name, value in vars(self).items() if name not in per_member)
+
+    def generator_updates(self, kimg: float) -> int:
+        """How many a member's generator has made when its critic has seen `kimg` thousands of real images."""
+        turns = MODELS[self.model].turns(self.n_critic)
+        return int(1000 * kimg / (self.batch_size * turns.count(CRITIC)) * turns.count(GENERATOR))
 
     def to_dict(self) -> dict[str, Any]:
         return dict(vars(self))

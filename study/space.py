@@ -164,10 +164,8 @@ class Space:
         return {name: config[name] for name in self.searched}, words
 
     def rungs(self, evaluations: int) -> list[int]:
-        """The evaluations at which successive halving stops trials of so many."""
-        if self.min_evaluations is None:
-            return []
-        found, rung = [], float(self.min_evaluations)
+        """The evaluations at which successive halving stops trials of so many, from the first on."""
+        found, rung = [], float(self.min_evaluations or 1)
         while math.ceil(rung) < evaluations:
             found.append(math.ceil(rung))
             rung *= self.eta

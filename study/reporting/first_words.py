@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from study.config import TrialConfig
-from study.models import CRITIC, GENERATOR, MODELS
 from study.plan import StudyPlan
 from study.space import Space
 
@@ -31,9 +30,7 @@ def _never_judged(plan: StudyPlan, space: Space) -> Iterator[str]:
     for model in space.models():
         largest = {name: value for name, value in space.largest().items() if name != "model"}
         config = TrialConfig(model=model, dataset=plan.dataset, **largest)
-        turns = MODELS[model].turns(config.n_critic)
-        iterations = plan.kimg * 1000 / (config.batch_size * turns.count(CRITIC))
-        updates = int(iterations * turns.count(GENERATOR))
+        updates = config.generator_updates(plan.kimg)
         if updates < plan.min_updates:
             kimg = plan.kimg * plan.min_updates / max(updates, 1)
             shape = f"batch_size {config.batch_size} and n_critic {config.n_critic}"

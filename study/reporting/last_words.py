@@ -1,6 +1,6 @@
 """What a study has come to, in sentences: its last words on the screen."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,6 @@ from study.records.tables import Results
 from study.seeds import derive_seed
 
 ORIGINS = {"default": "default", "startup": "at random (start-up)", "sampler": "by {sampler}"}
-Row = Mapping[str, Any]
 
 
 def what_came_of(plan: StudyPlan, results: Results, space: str) -> Iterator[str]:

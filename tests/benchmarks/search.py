@@ -28,7 +28,6 @@ from sklearn.model_selection import cross_val_predict
 import study.runner.search as search_module
 from study.config import TrialConfig
 from study.metrics import METRICS
-from study.models import CRITIC, GENERATOR, MODELS
 from study.plan import StudyPlan
 from study.records.study_folder import StudyFolder
 from study.records.tables import Results
@@ -118,7 +117,8 @@ def replay(
         now, number, (trial, proposal, curve, evaluation) = heapq.heappop(flight)
         value, done = curve[evaluation], evaluation == surrogate.evaluations
         search.report(number, evaluation, value)
-        updates = updates_at(plan, proposal.hyperparameters, evaluation)
+        config = TrialConfig.from_dict({**proposal.hyperparameters, "dataset": plan.dataset})
+        updates = config.generator_updates(plan.eval_kimg * evaluation)
         result = {"evaluation": evaluation, "rank": value, "generator_updates": updates}
         if not done and judge.on_trial_result(None, trial, result) == "CONTINUE":
             later = (trial, proposal, curve, evaluation + 1)
@@ -133,14 +133,6 @@ def replay(
         else:
             judge.on_trial_remove(None, trial)
     return ends, incumbent
-
-
-def updates_at(plan: StudyPlan, hyperparameters: dict[str, Any], evaluation: int) -> int:
-    """Generator updates that a configuration has made by an evaluation."""
-    config = TrialConfig.from_dict({**hyperparameters, "dataset": plan.dataset})
-    turns = MODELS[config.model].turns(config.n_critic)
-    images = 1000 * plan.eval_kimg * evaluation
-    return int(images / (config.batch_size * turns.count(CRITIC)) * turns.count(GENERATOR))
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float, float]:

@@ -94,6 +94,13 @@ def test_the_first_trial_has_nobody_to_lose_to() -> None:
     assert study().run("0", BAD) == [CONTINUE] * 9
 
 
+def test_asha_begins_at_the_first_evaluation_where_the_space_says_nothing() -> None:
+    silent = parse_space("a", {"method": "random", "parameters": {"model": {"value": "wgan_gp"}}})
+    s = study(silent)
+    s.run("0", GOOD)
+    assert s.run("1", BAD) == [CONTINUE, STOP]
+
+
 def test_asha_waits_for_the_spaces_first_evaluation() -> None:
     s = study(space("a", min_iter=3))
     s.run("0", GOOD)
