@@ -44,10 +44,11 @@ def typical(radii: "Tensor") -> "Tensor":
 
 
 def in_balls(features: "Tensor", real: "Tensor", radii: "Tensor") -> "Tensor":
-    """(n, D) features -> (n,) bool, whether each lies in a ball around one of (H, D), of (H,) radii.
+    """(n, D) features -> (..., n) bool, whether each lies in a ball around one of (H, D), of (..., H) radii.
 
     Kynkäänniemi et al. 2019, "Improved Precision and Recall Metric", equation 1.
     """
     import torch
 
-    return torch.cat([(torch.cdist(part, real) <= radii).any(1) for part in features.split(PART)])
+    parts = (torch.cdist(part, real) for part in features.split(PART))
+    return torch.cat([(distances <= radii[..., None, :]).any(-1) for distances in parts], -1)

@@ -230,8 +230,10 @@ class Console:
             self.say(range_of_metric(self._plan, results, completed["trial_id"].iloc[0]))
         if self._warning:
             self.say(f"warning: {self._warning}")
-        for line in (line for space in spaces for line in what_came_of(self._plan, results, space.name)):
-            self.say(line)
+        tables = trials, results.table("runs")
+        for space in spaces:
+            for line in what_came_of(self._plan, results, tables, space.name):
+                self.say(line)
 
 
 def _clock(seconds: float) -> str:

@@ -16,9 +16,14 @@ from study.seeds import derive_seed
 ORIGINS = {"default": "default", "startup": "at random (start-up)", "sampler": "by {sampler}"}
 
 
-def what_came_of(plan: StudyPlan, results: Results, space: str) -> Iterator[str]:
-    """A space's trials: how they ended, the best against the default, failures, proposals, cost."""
-    trials, runs = (_of(space, results.table(name)) for name in ("trials", "runs"))
+def what_came_of(
+    plan: StudyPlan, results: Results, tables: tuple[pd.DataFrame, pd.DataFrame], space: str
+) -> Iterator[str]:
+    """A space's trials: how they ended, the best against the default, failures, proposals, cost.
+
+    `tables`: the study's trials and runs.
+    """
+    trials, runs = (table[table["space"] == space] for table in tables)
     states = ", ".join(f"{n} {state}" for state, n in trials["state"].value_counts().items())
     yield f"{space}: {states or 'no trial'}"
     completed = trials[trials["state"] == "completed"].sort_values("objective")
@@ -40,10 +45,6 @@ def range_of_metric(plan: StudyPlan, results: Results, trial_id: str) -> str:
     curves = results.of_trial("curves", trial_id)
     untrained = curves.loc[curves["evaluation"] == 0, plan.metric].mean()
     return f"{plan.metric}: real data {floor}, untrained generator {untrained:.4g}"
-
-
-def _of(space: str, table: pd.DataFrame) -> pd.DataFrame:
-    return table[table["space"] == space]
 
 
 def against_default(plan: StudyPlan, results: Results, trials: pd.DataFrame, best: str) -> str:

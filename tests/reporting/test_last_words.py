@@ -20,8 +20,9 @@ def said(study: StudyFolder, plan: StudyPlan = PLAN) -> dict[str, str]:
     """The lines by what they tell of."""
     results = Results(study)
     results.add_all(include_unfinished=True)
+    tables = results.table("trials"), results.table("runs")
     names = ("states", "best", "failures", "proposals", "cost")
-    return dict(zip(names, what_came_of(plan, results, "a"), strict=False))
+    return dict(zip(names, what_came_of(plan, results, tables, "a"), strict=False))
 
 
 def two(add: Add, default: Any, best: Any, **changes: Any) -> None:

@@ -85,8 +85,9 @@ class Evaluator:
 
     @cached_property
     def radii(self) -> Tensor:
-        """(H,) of the balls around the held-out images that make the real manifold."""
-        return ball_radii(self.held_out_features)
+        """(2, H) of the balls around held-out images that make the real manifold: all, and typical ones."""
+        radii = ball_radii(self.held_out_features)
+        return torch.stack([radii, typical(radii)])
 
     def facts(self) -> dict[str, Any]:
         """What study.json is to tell of the floor, and of the judge where there is one."""
@@ -169,20 +170,21 @@ class _Seen:
     def held_out_features(self) -> Tensor:
         return self._evaluator.held_out_features
 
+    @cached_property
+    def _on_manifold(self) -> Tensor:
+        features = self.features if self._evaluator.dataset.is_classified else self.components
+        return in_balls(features, self._evaluator.held_out_features, self._evaluator.radii)
+
     @property
     def on_manifold(self) -> Tensor:
-        return self._on(self._evaluator.radii)
-
-    def _on(self, radii: Tensor) -> Tensor:
-        features = self.features if self._evaluator.dataset.is_classified else self.components
-        return in_balls(features, self._evaluator.held_out_features, radii)
+        return self._on_manifold[0]
 
     @cached_property
     def modes(self) -> Modes:
         if self._arrays.centres is not None and self._arrays.std is not None:
             return modes_of_points(self.samples, self._arrays.centres, self._arrays.std)
         assert self.labels is not None
-        return modes_of_images(self.logits, self._on(typical(self._evaluator.radii)), self.labels)
+        return modes_of_images(self.logits, self._on_manifold[1], self.labels)
 
 
 def _finite(value: Any) -> float | None:
