@@ -186,6 +186,13 @@ class StudyPlan:
             origin=origin,
         )
 
+    def maps(self, space: str) -> bool:
+        """Whether a space is mapped: every trial goes to its end, wherever the others did well.
+
+        Else the study looks for the best, where importances and maps of regions are mostly noise.
+        """
+        return self.schedulers[space] == "fifo" and self.samplers[space] != "tpe"
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 

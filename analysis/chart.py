@@ -1,0 +1,26 @@
+"""A figure with its words and the numbers behind it."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One chart of a report.
+
+    Attributes:
+        name: stem of its files, unique in a report.
+        title: what it shows, as a short sentence.
+        caption: how to read it, with n: trials, seeds or evaluations that it is made of.
+        alt: for those who can't see it: kind of chart, axes, and what stands out, in numbers.
+        numbers: what is drawn, a row a mark; hyperparameters and metrics under their own names.
+    """
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    numbers: pd.DataFrame
+    figure: Figure

@@ -1,0 +1,44 @@
+"""What figures share: colours that are told apart in grey and by the colour-blind, sizes, words of axes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe and Ito 2008, in an order of falling lightness apart; markers tell the same in grey.
+BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"
+GREY, INK = "#9a9a9a", "#222222"
+SERIES = (BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW)
+MARKERS = ("o", "s", "^", "D", "v", "P")
+# How a trial or a run ended: colour and marker.
+FATE: Mapping[str, tuple[str, str]] = {
+    "completed": (BLUE, "o"),
+    "pruned": (GREY, "|"),
+    "diverged": (ORANGE, "X"),
+    "failed": (INK, "1"),
+    "interrupted": (SKY, "2"),
+}
+SEQUENTIAL = "cividis"  # a map of colours that is the same for the colour-blind
+KIMG = "kimg (thousands of real images shown to each critic)"
+PANEL = (5.2, 3.6)  # inches
+
+
+def panels(columns: int, rows: int = 1, size: tuple[float, float] = PANEL) -> tuple[Figure, np.ndarray]:
+    """A figure of so many panels, and its axes (rows, columns)."""
+    figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def word(column: str) -> str:
+    """A column's name as a word of an axis."""
+    return column.replace("_", " ")
+
+
+def set_scale(axes: Axes, which: str, values: Any) -> None:
+    """Logarithmic where all known values are above 0 and span more than a decade."""
+    known = np.asarray(values, dtype=float)
+    known = known[np.isfinite(known)]
+    if known.size and known.min() > 0 and known.max() > 10 * known.min():
+        axes.set(**{f"{which}scale": "log"})

@@ -1,0 +1,4 @@
+"""The sections of a report: which charts each has, from statistics to figure and caption.
+
+A section is a module with `charts(results)`, which yields those charts that the tables have something for.
+"""

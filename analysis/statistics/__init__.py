@@ -1,0 +1,1 @@
+"""Numbers with their intervals and n: arrays and tables in. Random generators are passed in."""

@@ -1,0 +1,64 @@
+"""The searched hyperparameters of a space as axes: on a unit scale, and in bins."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from study.space import Choice, Range, Space
+
+BINS = 4  # of a range, each as wide as the others on its own scale
+
+
+def unit_scaled(space: Space, trials: pd.DataFrame) -> pd.DataFrame:
+    """Each searched hyperparameter from 0 to 1: a range on its own scale, choices in their order, evenly.
+
+    NaN where a trial's model does not have it.
+    """
+    return pd.DataFrame(
+        {name: _place(searched, trials[name]) for name, searched in space.searched.items()},
+        index=trials.index,
+        dtype=float,
+    )
+
+
+def _place(searched: Choice | Range, values: pd.Series) -> pd.Series:
+    if isinstance(searched, Choice):
+        last = max(1, len(searched.values) - 1)
+        places = {value: number / last for number, value in enumerate(searched.values)}
+        return values.map(lambda value: math.nan if pd.isna(value) else places.get(value, math.nan))
+    low, high, given = searched.low, searched.high, values.astype(float)
+    if searched.log:
+        low, high, given = math.log(low), math.log(high), np.log(given)
+    return (given - low) / ((high - low) or 1.0)
+
+
+@dataclass(frozen=True)
+class Bin:
+    """A part of an axis: one value, or a range from `low` to `high` (both in the hyperparameter's unit)."""
+
+    label: str
+    low: float | str
+    high: float | str
+
+
+def bins(searched: Choice | Range, number: int = BINS) -> list[Bin]:
+    """The bins of an axis, in order: a choice's values, or equal parts of a range."""
+    if isinstance(searched, Choice):
+        return [Bin(str(value), value, value) for value in searched.values]
+    low, high = searched.low, searched.high
+    edges = np.geomspace(low, high, number + 1) if searched.log else np.linspace(low, high, number + 1)
+    return [
+        Bin(f"{a:.2g} to {b:.2g}", float(a), float(b)) for a, b in zip(edges, edges[1:], strict=False)
+    ]
+
+
+def binned(space: Space, name: str, trials: pd.DataFrame, number: int = BINS) -> pd.Series:
+    """The number of each trial's bin on an axis; null where its model does not have the hyperparameter."""
+    searched = space.searched[name]
+    place = unit_scaled(space, trials)[name]
+    last = len(bins(searched, number)) - 1
+    if isinstance(searched, Choice):
+        return (place * max(1, last)).round().astype("Int64")
+    return np.floor(place * number).clip(0, last).astype("Int64")

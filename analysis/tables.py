@@ -1,0 +1,129 @@
+"""The tables of a study, finished or running, one space at a time.
+
+    for results in load(Path("results/mine")):
+        results.trials  # its rows of trials.parquet
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from study.errors import UserError
+from study.metrics import METRICS
+from study.metrics.judge.floor import Spread, floors
+from study.plan import StudyPlan
+from study.records.schema import TABLES
+from study.records.study_folder import StudyFolder
+from study.records.tables import Results
+from study.space import Space, parse_space
+
+
+@dataclass(frozen=True)
+class SpaceResults:
+    """What a study has found so far in one of its spaces.
+
+    Attributes:
+        label: the space's name, with the study's before it where several studies are looked at.
+        record: study.json.
+        trials, runs, curves: its rows of the tables.
+        floor: what real data score in each metric, as far as the study knows.
+    """
+
+    label: str
+    folder: Path
+    record: Mapping[str, Any]
+    plan: StudyPlan
+    space: Space
+    trials: pd.DataFrame
+    runs: pd.DataFrame
+    curves: pd.DataFrame
+    floor: Mapping[str, Spread]
+
+    @property
+    def metric(self) -> str:
+        return self.plan.metric
+
+    @property
+    def higher_is_better(self) -> bool:
+        return METRICS[self.metric].higher_is_better
+
+    @property
+    def sign(self) -> int:
+        """Times the metric: lower is better."""
+        return -1 if self.higher_is_better else 1
+
+    @property
+    def maps(self) -> bool:
+        """Whether the study was made to map the space, and not to find its best (`StudyPlan.maps`)."""
+        return self.plan.maps(self.space.name)
+
+    @cached_property
+    def completed(self) -> pd.DataFrame:
+        """Trials that were trained to their budget, the best first."""
+        rows = self.trials[(self.trials["state"] == "completed") & self.trials["objective"].notna()]
+        return rows.sort_values("objective", ascending=not self.higher_is_better, kind="stable")
+
+    @property
+    def best(self) -> str | None:
+        """The best completed trial."""
+        return None if self.completed.empty else str(self.completed["trial_id"].iloc[0])
+
+    @property
+    def default(self) -> str | None:
+        """The trial with the paper's default."""
+        own = self.trials.loc[self.trials["origin"] == "default", "trial_id"]
+        return None if own.empty else str(own.iloc[0])
+
+
+def load(*folders: Path) -> list[SpaceResults]:
+    """The results of each space of each study, in the order given.
+
+    A table is read through one open handle, so that one that is being rewritten is read as it was. Where
+    none was written yet, or one can't be read, the tables are made of the trials' folders.
+
+    Raises:
+        UserError: a folder is not that of a study, or of one of another version.
+    """
+    found: list[SpaceResults] = []
+    for path in dict.fromkeys(path.resolve() for path in folders):
+        folder = StudyFolder(path)
+        record, plan = folder.read(), folder.plan()
+        tables = _tables(folder)
+        floor = floors(folder.judges, plan.dataset, plan.fingerprint.get("sha256", ""))
+        for name, document in plan.spaces.items():
+            label = name if len(folders) == 1 else f"{plan.name}: {name}"
+            rows = [tables[table][tables[table]["space"] == name] for table in TABLES]
+            found.append(SpaceResults(label, path, record, plan, parse_space(name, document), *rows, floor))
+    return found
+
+
+def _tables(folder: StudyFolder) -> dict[str, pd.DataFrame]:
+    try:
+        return {name: _read(folder.path / f"{name}.parquet") for name in TABLES}
+    except (OSError, ValueError):  # not there yet, or damaged
+        results = Results(folder)
+        results.add_all(include_unfinished=True)
+        return {name: results.table(name) for name in TABLES}
+
+
+def _read(path: Path) -> pd.DataFrame:
+    with path.open("rb") as file:
+        return pq.read_table(file).to_pandas()
+
+
+def metrics_of(results: Sequence[SpaceResults]) -> list[str]:
+    """Metrics that all of them have, in the order of their tables."""
+    return [name for name in METRICS if all(name in r.curves for r in results)]
+
+
+def check_same_metric(results: Sequence[SpaceResults]) -> bool:
+    """Whether their objectives can be compared: the same metric of the same data."""
+    return len({(r.plan.dataset, r.metric, r.plan.fingerprint.get("sha256")) for r in results}) == 1
+
+
+__all__ = ["SpaceResults", "UserError", "check_same_metric", "load", "metrics_of"]
