@@ -1,7 +1,7 @@
 """The tables of a study, finished or running, one space at a time.
 
-    for results in load(Path("results/mine")):
-        results.trials  # its rows of trials.parquet
+for results in load(Path("results/mine")):
+    results.trials  # its rows of trials.parquet
 """
 
 from collections.abc import Mapping, Sequence
@@ -97,8 +97,9 @@ def load(*folders: Path) -> list[SpaceResults]:
         floor = floors(folder.judges, plan.dataset, plan.fingerprint.get("sha256", ""))
         for name, document in plan.spaces.items():
             label = name if len(folders) == 1 else f"{plan.name}: {name}"
-            rows = [tables[table][tables[table]["space"] == name] for table in TABLES]
-            found.append(SpaceResults(label, path, record, plan, parse_space(name, document), *rows, floor))
+            space = parse_space(name, document)
+            trials, runs, curves = (tables[table][tables[table]["space"] == name] for table in TABLES)
+            found.append(SpaceResults(label, path, record, plan, space, trials, runs, curves, floor))
     return found
 
 

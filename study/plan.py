@@ -23,6 +23,7 @@ NAME_BYTES = 255
 SAMPLERS = ("tpe", "random", "qmc", "grid")
 SCHEDULERS = ("asha", "hyperband", "fifo")
 PACKS = ("trial", "auto")
+DEFAULT, STARTUP, SAMPLER, GIVEN = "default", "startup", "sampler", "given"  # a configuration's origin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +42,8 @@ class TrialPlan:
         declared: what the package does not have of what the plan names (`study.declared`).
         keep_best: whether the networks of the best evaluation are kept beside the last checkpoint.
         plugins: path and SHA-256 of the files with the user's code (`study.plugins`).
-        origin: who proposed the configuration: 'default' (the paper), 'startup' (chance), 'sampler', or
-            'given' by a user.
+        origin: who proposed the configuration: DEFAULT, the paper; STARTUP, chance, while the sampler knew
+            too little; SAMPLER; or GIVEN by a user.
     """
 
     study: str
@@ -60,7 +61,7 @@ class TrialPlan:
     declared: dict[str, Any] = field(default_factory=dict)
     keep_best: bool = True
     plugins: list[dict[str, str]] = field(default_factory=list)
-    origin: str = "given"
+    origin: str = GIVEN
 
     def __post_init__(self) -> None:
         _check_budget(self.kimg, self.eval_kimg)
@@ -163,7 +164,7 @@ class StudyPlan:
         return sum(self.trials.values())
 
     def trial(
-        self, space: str, number: int, hyperparameters: Mapping[str, Any], origin: str = "given"
+        self, space: str, number: int, hyperparameters: Mapping[str, Any], origin: str = GIVEN
     ) -> TrialPlan:
         """The plan of one trial of a space."""
         config = TrialConfig.from_dict({**hyperparameters, "dataset": self.dataset})

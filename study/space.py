@@ -156,9 +156,9 @@ class Space:
         models = self.models()
         model = MODELS.default.name if MODELS.default.name in models else models[0]
         config = TrialConfig(model=model, dataset=dataset).to_dict()
-        by_data = {hyperparameter.name for hyperparameter in GIVEN_BY_DATA}
+        apart = {"dataset", *(hyperparameter.name for hyperparameter in GIVEN_BY_DATA)}
         outside = [n for n, searched in self.searched.items() if not searched.holds(config[n])]
-        fixed = {name: value for name, value in self.constants.items() if name not in by_data}
+        fixed = {n: value for n, value in self.constants.items() if n not in apart and value is not None}
         outside += [name for name, value in fixed.items() if value != config[name]]
         words = ", ".join(f"{name} = {config[name]}" for name in outside)
         return {name: config[name] for name in self.searched}, words

@@ -13,11 +13,8 @@ import pandas as pd
 import pytest
 
 HIGHER = {"hq", "modes_covered", "mode_coverage", "improved_precision"}
-STUDENT = {
-    2: 12.706204736,
-    3: 4.302652730,
-    4: 3.182446305,
-}  # 97.5% quantiles by number of values, from tables
+# 97.5% quantiles by number of values, from tables
+STUDENT = {2: 12.7062047361747, 3: 4.30265272974946, 4: 3.18244630528371}
 Z = 1.959964
 
 
@@ -44,9 +41,10 @@ def _run(rows: list[dict[str, Any]], trial: Any, floor: dict[str, float]) -> dic
     values = [sign * row[metric] for row in rows if not pd.isna(row[metric])]
     scale = values[0] - sign * floor[metric] if values and metric in floor else 0.0
     found: dict[str, Any] = {"end": "survived" if trial["state"] == "completed" else "censored"}
-    found["kimg_at_risk"] = last["kimg"]
+    found["kimg_at_risk"] = min(last["kimg"], trial["kimg_planned"])
     if last["diverged"]:
-        found |= {"end": "diverged", "kimg_at_risk": last["diverged_at_kimg"]}
+        at = min(last["diverged_at_kimg"], trial["kimg_planned"])
+        found |= {"end": "diverged", "kimg_at_risk": at}
     found["never_learned"] = all(values[0] - v < 0.1 * scale for v in values) if scale > 0 else None
     drawdown = dispersion = None
     if not last["diverged"] and scale > 0 and len(values) > 1:
@@ -70,6 +68,7 @@ def _trial(runs: list[Any], known: list[dict[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {
         "n_diverged": diverged,
         "n_censored": ends.count("censored"),
+        "n_never_learned": sum(figures["never_learned"] for figures in known),
         "n_collapsed": sum(figures["collapsed"] for figures in known),
         "n_never_covered": sum(figures["never_covered"] for figures in known),
         "failure_rate": None if "censored" in ends else diverged / n,
@@ -86,7 +85,11 @@ def _trial(runs: list[Any], known: list[dict[str, Any]]) -> dict[str, Any]:
         values = [run[name] for run in runs]
         missing = any(pd.isna(value) for value in values)
         found[name] = None if missing else sum(values) / n
-        found[f"{name}_worst"] = None if missing else (min if name in HIGHER else max)(values)
+        found[f"{name}_iqr"] = found[f"{name}_worst"] = None
+        if not missing:
+            ordered = sorted(values)
+            found[f"{name}_iqr"] = _quantile(ordered, 0.75) - _quantile(ordered, 0.25)
+            found[f"{name}_worst"] = ordered[0 if name in HIGHER else -1]
     return found
 
 

@@ -251,6 +251,7 @@ def test_the_default_has_the_searched_hyperparameters_only() -> None:
         ({"batch_size": {"values": [32, 128]}, "beta2": {"values": [0.99]}}, "batch_size = 64, beta2 = 0.9"),
         ({"n_critic": {"distribution": "q_uniform", "min": 1, "max": 9, "q": 2}}, "n_critic = 5"),  # 2 4 6 8
         ({"n_critic": {"distribution": "q_uniform", "min": 1, "max": 9, "q": 5}}, ""),
+        ({"optimizer": {"value": None}, "dataset": {"value": "ring8"}}, ""),
     ],
 )
 def test_what_of_the_default_is_not_in_a_space_is_named(parameters: Spec, outside: str) -> None:

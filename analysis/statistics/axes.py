@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -28,10 +29,9 @@ def _place(searched: Choice | Range, values: pd.Series) -> pd.Series:
         last = max(1, len(searched.values) - 1)
         places = {value: number / last for number, value in enumerate(searched.values)}
         return values.map(lambda value: math.nan if pd.isna(value) else places.get(value, math.nan))
-    low, high, given = searched.low, searched.high, values.astype(float)
-    if searched.log:
-        low, high, given = math.log(low), math.log(high), np.log(given)
-    return (given - low) / ((high - low) or 1.0)
+    scale = np.log if searched.log else np.asarray
+    low, high = scale(searched.low), scale(searched.high)
+    return (pd.Series(scale(values.astype(float)), values.index) - low) / ((high - low) or 1.0)
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,7 @@ def bins(searched: Choice | Range, number: int = BINS) -> list[Bin]:
         return [Bin(str(value), value, value) for value in searched.values]
     low, high = searched.low, searched.high
     edges = np.geomspace(low, high, number + 1) if searched.log else np.linspace(low, high, number + 1)
-    return [
-        Bin(f"{a:.2g} to {b:.2g}", float(a), float(b)) for a, b in zip(edges, edges[1:], strict=False)
-    ]
+    return [Bin(f"{a:.2g} to {b:.2g}", float(a), float(b)) for a, b in pairwise(edges)]
 
 
 def binned(space: Space, name: str, trials: pd.DataFrame, number: int = BINS) -> pd.Series:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 HIGH_QUALITY_STDS = 3.0
-COVERED_SHARE = 0.05
+COVERED_SHARE = 0.05  # of a class's share of real images
 SAMPLES = {"images": 1000, "points": 2500}
 
 

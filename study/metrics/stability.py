@@ -12,7 +12,7 @@ import numpy as np
 
 CVAR_SHARE = 0.25
 LEARNED_SHARE = 0.1  # of the way from the untrained generator to real data
-COVERED_SHARE = 0.5
+KEPT_SHARE = 0.5  # of mode coverage: of what real data covers, or of a run's own best
 
 
 def clamp_score(value: float | None, price: float, higher_is_better: bool) -> float:
@@ -104,11 +104,11 @@ def never_learned(curve: Sequence[float], scale: float, higher_is_better: bool) 
 
 def never_covered(coverage: Sequence[float], real: float) -> bool | None:
     """Whether mode coverage never reached half of what real data covers; None for an empty curve."""
-    return max(coverage) < COVERED_SHARE * real if coverage else None
+    return max(coverage) < KEPT_SHARE * real if coverage else None
 
 
 def collapsed(coverage: Sequence[float], real: float) -> bool | None:
     """Whether it did reach that, and ended under half of its own best; None for an empty curve."""
     if not coverage:
         return None
-    return not never_covered(coverage, real) and coverage[-1] < COVERED_SHARE * max(coverage)
+    return not never_covered(coverage, real) and coverage[-1] < KEPT_SHARE * max(coverage)

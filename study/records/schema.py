@@ -155,7 +155,7 @@ PROGRESS = (
     ),
     Column("failure_rate_high", float, TRIALS, "upper end of that interval", "", "failure high", "end"),
     Column("end", str, RUNS, "diverged, censored (stopped before its budget) or survived"),
-    Column("kimg_at_risk", float, RUNS, "kimg until it diverged or ended", "thousands"),
+    Column("kimg_at_risk", float, RUNS, "kimg until it diverged or ended, of those planned", "thousands"),
     Column("diverged", bool, PER_SEED, "whether the member has diverged", required=True),
     Column("diverged_at_kimg", float, PER_SEED, "when it did, in kimg", "thousands"),
     Column("reason", str, PER_SEED, "what showed its divergence"),

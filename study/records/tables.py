@@ -1,5 +1,6 @@
 """The tables of a study, built from its trial folders: trials, runs (trial x seed), curves (x evaluation)."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -188,7 +189,9 @@ def _keys(plan: TrialPlan) -> Row:
 
 
 def _curve_row(plan: TrialPlan, row: Row) -> Row:
-    due = min(row["evaluation"] * plan.eval_kimg, plan.kimg)
+    due = row["evaluation"] * plan.eval_kimg
+    if due > plan.kimg or math.isclose(due, plan.kimg):  # 9 * (kimg / 9) may round to less than kimg
+        due = plan.kimg
     return {**_keys(plan), **row, "kimg_planned": due, "evaluated": _time(row.get("evaluated"))}
 
 
@@ -215,6 +218,8 @@ def _trial_row(plan: TrialPlan, rows: Sequence[Row], runs: Sequence[Row], ending
     }
     row |= {c.name: c.of_seeds(runs, plan.aggregate) for c in columns("trials", METRICS) if c.over_seeds}
     row["kimg"] = row["kimg"] or 0.0
+    if row["objective"] is None:  # a fault, or an interrupt: nor has it an interval
+        row["objective_low"] = row["objective_high"] = None
     return row
 
 
@@ -238,7 +243,8 @@ def _run_figures(plan: TrialPlan, curve: Sequence[Row], state: str, floor: Mappi
     """What the curve came to: its last row, and figures of the whole, until divergence if there was one."""
     run = dict(curve[-1])
     run["end"] = end_of_run(run["diverged"], state)
-    run["kimg_at_risk"] = run["diverged_at_kimg"] if run["diverged"] else run["kimg"]
+    # An iteration is never cut, so a trial ends a little beyond its budget.
+    run["kimg_at_risk"] = min(run["diverged_at_kimg"] if run["diverged"] else run["kimg"], plan.kimg)
     run["eval_seconds"] = sum(row["eval_seconds"] for row in curve)
     seen = {
         name: [row[name] for row in curve if row.get(name) is not None]

@@ -1,10 +1,15 @@
 """How a study searches a space, in sentences, before it begins."""
 
+import math
 from collections.abc import Iterator
+from itertools import product
+from typing import Any
 
 from study.config import TrialConfig
 from study.plan import StudyPlan
 from study.space import Space
+
+CLOCKS = ("n_critic", "batch_size")  # what turns kimg into generator updates
 
 
 def how_searched(plan: StudyPlan, space: Space) -> Iterator[str]:
@@ -22,17 +27,37 @@ def how_searched(plan: StudyPlan, space: Space) -> Iterator[str]:
     else:
         yield f"{name}: trial 0 has the paper's default"
     if scheduler == "asha" and rungs:
-        yield from _never_judged(plan, space)
+        yield from _never_judged(plan, space, rungs[-1])
 
 
-def _never_judged(plan: StudyPlan, space: Space) -> Iterator[str]:
-    """A warning where a configuration of the space ends before early stopping may judge it."""
+def _never_judged(plan: StudyPlan, space: Space, last_rung: float) -> Iterator[str]:
+    """Which configurations early stopping can't judge, as they make too few updates by its last rung.
+
+    A warning where one makes too few in the whole budget.
+    """
     for model in space.models():
-        largest = {name: value for name, value in space.largest().items() if name != "model"}
-        config = TrialConfig(model=model, dataset=plan.dataset, **largest)
-        updates = config.generator_updates(plan.kimg)
-        if updates < plan.min_updates:
-            kimg = plan.kimg * plan.min_updates / max(updates, 1)
-            shape = f"batch_size {config.batch_size} and n_critic {config.n_critic}"
-            yield f"warning: {model} with {shape} is never judged early: {updates} generator updates in all"
-            yield f"  (--kimg {kimg:.2g} would do, or a smaller --min-updates)"
+        unjudged = [
+            c for c in _shapes(plan, space, model) if c.generator_updates(last_rung) < plan.min_updates
+        ]
+        if not unjudged:
+            continue
+        told = ", ".join(
+            f"{c.n_critic} x {c.batch_size} ({c.generator_updates(last_rung)})" for c in unjudged
+        )
+        yield f"{model}: never stopped early, for want of generator updates at kimg {last_rung:.3g}:"
+        yield f"  n_critic x batch_size {told}"
+        slowest = min(unjudged, key=lambda c: c.generator_updates(plan.kimg))
+        if (updates := slowest.generator_updates(plan.kimg)) < plan.min_updates:
+            kimg = math.ceil(plan.kimg * plan.min_updates / max(updates, 1))
+            shape = f"n_critic {slowest.n_critic} and batch_size {slowest.batch_size}"
+            yield f"warning: {model} with {shape} makes {updates} generator updates in all: that tells little"
+            yield f"  (--kimg {kimg} would make {plan.min_updates})"
+
+
+def _shapes(plan: StudyPlan, space: Space, model: str) -> Iterator[TrialConfig]:
+    """A configuration of the model for each n_critic and batch size at the ends of the space."""
+    clocks = {name: space.searched[name].ends for name in CLOCKS if name in space.searched}
+    known: dict[str, Any] = {**space.constants, "model": model, "dataset": plan.dataset}
+    fixed = {name: known[name] for name in (*CLOCKS, "model", "dataset") if name in known}
+    for values in product(*clocks.values()):
+        yield TrialConfig.from_dict(fixed | dict(zip(clocks, values, strict=True)))

@@ -8,12 +8,13 @@ import pandas as pd
 
 from study.metrics import METRICS
 from study.metrics.failure import CENSORED, DIVERGED, SURVIVED, Failure, failure_within
-from study.metrics.stability import student_interval
-from study.plan import StudyPlan
+from study.metrics.stability import aggregate, student_interval
+from study.plan import DEFAULT, SAMPLER, STARTUP, StudyPlan
 from study.records.tables import Results
 from study.seeds import derive_seed
 
-ORIGINS = {"default": "default", "startup": "at random (start-up)", "sampler": "by {sampler}"}
+ORIGINS = {DEFAULT: "default", STARTUP: "at random (start-up)", SAMPLER: "by {sampler}"}
+ENDED_EARLY = {"pruned": "stopped", "failed": "lost to a fault", "interrupted": "interrupted"}
 
 
 def what_came_of(
@@ -50,31 +51,39 @@ def range_of_metric(plan: StudyPlan, results: Results, trial_id: str) -> str:
 def against_default(plan: StudyPlan, results: Results, trials: pd.DataFrame, best: str) -> str:
     """How much better a space's best trial is than the paper's default, seed by seed, at equal kimg.
 
-    Both are search scores, unconfirmed: seeds and data that chose the best of many flatter it.
+    A default that diverged has its price for good. Both are search scores, unconfirmed: seeds and data that
+    chose the best of many flatter it.
     """
-    own = trials[trials["origin"] == "default"]
+    own = trials[trials["origin"] == DEFAULT]
     if own.empty:
         return "no trial has the paper's default: nothing to compare the best with"
-    default = str(own["trial_id"].iloc[0])
+    default, state = (str(own[column].iloc[0]) for column in ("trial_id", "state"))
     if best == default:
         return "no trial is better than the paper's default (search scores, unconfirmed)"
-    curves = {trial: results.of_trial("curves", trial) for trial in (best, default)}
-    both = curves[best].merge(curves[default], on=["seed", "kimg_planned"], suffixes=("_best", "_default"))
-    if both.empty:
+    mine, theirs = (results.of_trial("curves", trial) for trial in (best, default))
+    if theirs.empty:
         return f"the paper's default ({default}) was never evaluated"
-    at = both["kimg_planned"].max()
-    last = both[both["kimg_planned"] == at]
-    gains = last["score_default"] - last["score_best"]
-    if METRICS[plan.metric].higher_is_better:
-        gains = -gains
-    means = last["score_default"].mean(), last["score_best"].mean()
-    interval = student_interval(gains.tolist())
+    if state in ENDED_EARLY:
+        mine = mine[mine["kimg_planned"] <= theirs["kimg_planned"].max()]
+    scores = pd.concat({"best": _last_scores(mine), "default": _last_scores(theirs)}, axis=1, join="inner")
+    higher = METRICS[plan.metric].higher_is_better
+    values = {whose: aggregate(scores[whose].tolist(), plan.aggregate, higher) for whose in scores}
+    gain = (values["default"] - values["best"]) * (-1 if higher else 1)
+    gains = (scores["default"] - scores["best"]) * (-1 if higher else 1)
+    interval = student_interval(gains.tolist()) if plan.aggregate == "mean" else None
     between = "no interval" if interval is None else f"95% interval {interval[0]:.3g} to {interval[1]:.3g}"
-    early = "" if at == plan.kimg else f" at kimg {at:.4g}, where the default was stopped"
+    at = theirs["kimg_planned"].max()
+    how = f" at kimg {at:.4g}, where the default was {ENDED_EARLY[state]}" if state in ENDED_EARLY else ""
+    how = " (diverged)" if state == "diverged" else how
     return (
-        f"best {means[1]:.4g}, default {means[0]:.4g}{early}: {gains.mean():.3g} better "
+        f"best {values['best']:.4g}, default {values['default']:.4g}{how}: {gain:.3g} better "
         f"({between}, {len(gains)} seeds in pairs); both are search scores, unconfirmed"
     )
+
+
+def _last_scores(curves: pd.DataFrame) -> pd.Series:
+    """Each seed's score at the trial's last evaluation."""
+    return curves.sort_values("evaluation").groupby("seed")["score"].last()
 
 
 def failures(plan: StudyPlan, runs: pd.DataFrame, space: str) -> str:

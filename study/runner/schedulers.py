@@ -18,7 +18,7 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 
-from study.plan import StudyPlan
+from study.plan import DEFAULT, StudyPlan
 from study.records.objective import Standing
 from study.space import Space
 
@@ -156,4 +156,4 @@ class PerSpaceScheduler(TrialScheduler):
 
 
 def _is_default(trial: Any) -> bool:
-    return trial.config.get("plan", {}).get("origin") == "default"
+    return trial.config.get("plan", {}).get("origin") == DEFAULT

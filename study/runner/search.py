@@ -21,6 +21,7 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from study.plan import DEFAULT, SAMPLER, STARTUP
 from study.records.trial_folder import Ending
 from study.runner.distributions import distributions
 from study.seeds import derive_seed
@@ -32,7 +33,6 @@ STATES = {
     "pruned": TrialState.PRUNED,
     "failed": TrialState.FAIL,
 }
-DEFAULT, STARTUP, SAMPLER = "default", "startup", "sampler"  # where a configuration comes from
 MOST_STARTUP = 10  # Optuna's own number
 
 
@@ -50,8 +50,7 @@ class Proposal:
 
     Attributes:
         number: counts a space's trials from 0.
-        origin: 'default', the paper's; 'startup', drawn at random while the sampler knows too little; or
-            'sampler'.
+        origin: DEFAULT, STARTUP or SAMPLER (see `TrialPlan`).
     """
 
     number: int
@@ -75,7 +74,6 @@ class Search:
         """`seed` is the study's; `trials`, how many there will be; `default`, what trial 0 is to be."""
         self.space = space
         self._distributions = distributions(space)
-        self._startup = startup_trials(trials, len(space.searched)) if sampler == "tpe" else 0
         self._fixed = [] if default is None else [dict(default)]
         if sampler == "grid":
             self._fixed += _cells(space, seed, self._fixed)
@@ -87,6 +85,10 @@ class Search:
             direction="maximize" if higher_is_better else "minimize",
             load_if_exists=True,
         )
+        if STARTUP not in self._study.user_attrs:  # a study that is extended keeps what it began with
+            number = startup_trials(trials, len(space.searched)) if sampler == "tpe" else 0
+            self._study.set_user_attr(STARTUP, number)
+        self._startup = self._study.user_attrs[STARTUP]
         self._study.sampler = _sampler(sampler, space, seed, asked=self._asked(), startup=self._startup)
 
     def ask(self) -> Proposal:

@@ -1,6 +1,7 @@
 """What a trial and a run have of their curves."""
 
 import math
+import random
 
 import pandas as pd
 import pytest
@@ -11,6 +12,7 @@ from study.metrics.failure import wilson_interval
 from study.metrics.stability import student_interval
 from study.records.study_folder import StudyFolder
 from study.records.tables import Results
+from tests.recomputed import check_tables
 from tests.records.written import (
     UNTRAINED,
     Add,
@@ -22,6 +24,48 @@ from tests.records.written import (
     typed,
     write_floor,
 )
+
+
+def test_the_figures_of_every_fate_are_those_of_a_second_implementation(add: Add, study: StudyFolder) -> None:
+    """Survived, stopped, diverged, never learned, never covered, collapsed, calm and in between."""
+    stream = random.Random(0)
+    for number in range(40):
+        kimg = 4 if number % 4 else 2
+        curves: list[list[float | None]] = [
+            [1.0, *(round(stream.uniform(0.1, 1.2), 3) for _ in range(kimg))] for _ in range(3)
+        ]
+        for curve in curves[: number % 3]:
+            curve[-1] = None
+        history = rows(*curves)
+        for row in history:
+            row["mode_coverage"] = None if row["diverged"] else stream.choice([0.0, 0.25, 0.5, 1.0])
+        objective = sum(row["score"] for row in history[-3:]) / 3
+        state = "completed" if kimg == 4 else "pruned"
+        add(f"a-{number:05d}", history, ended(state, objective), kimg=4.0, seeds=(0, 1, 2))
+    tables(study)
+    check_tables(study.path)
+    runs = pd.read_parquet(study.path / "runs.parquet")
+    assert set(runs["end"]) == {"survived", "censored", "diverged"}
+    for fate in ("never_learned", "never_covered", "collapsed"):
+        assert set(runs[fate]) == {True, False}
+
+
+@pytest.mark.parametrize("state", ["completed", "diverged"])
+def test_a_run_is_at_risk_for_its_budget_at_most(state: str, add: Add, study: StudyFolder) -> None:
+    last = None if state == "diverged" else 0.4
+    history = rows([1.0, last], [1.0, last])
+    for row in history[2:]:  # an iteration is never cut
+        row |= {"kimg": 2.1, "diverged_at_kimg": 2.1 if row["diverged"] else None}
+    add("a-00000", history, ended(state))
+    assert [run["kimg_at_risk"] for run in runs_of(study)] == [2.0, 2.0]
+
+
+def test_a_trial_without_an_objective_has_no_interval_of_it(add: Add, study: StudyFolder) -> None:
+    add("a-00000", rows([1.0, 0.5], [1.0, 0.6]))
+    trial = one_trial(study)
+    assert trial["state"] == "interrupted"
+    assert pd.isna(trial["objective_low"])
+    assert pd.isna(trial["objective_high"])
 
 
 @pytest.mark.parametrize(("how", "expected"), [("mean", 0.5), ("median", 0.5), ("cvar", 0.6)])

@@ -39,11 +39,25 @@ def test_a_default_outside_the_space_is_told() -> None:
     assert "a: no trial has the paper's default, which is not in the space: n_critic = 5" in told
 
 
-def test_a_configuration_that_cannot_be_judged_early_is_warned_of() -> None:
-    # 90,000 points are 70 iterations of five critic updates with 256 points each.
+def test_configurations_that_cannot_be_judged_early_are_told() -> None:
+    # At the last rung, kimg 30, 64 points and five critic updates make 93 iterations, 256 points 23.
+    sizes = {"batch_size": {"values": [32, 64, 256]}, "n_critic": {"values": [1, 5]}}
+    told = said({"min_updates": 70}, **sizes)
+    assert "wgan_gp: never stopped early, for want of generator updates at kimg 30:" in told
+    assert told.endswith("  n_critic x batch_size 5 x 256 (23)")  # and in all 70: no warning
+    assert said({"min_updates": 94}, **sizes).count("5 x 64 (93), 5 x 256 (23)") == 1
+    assert "never stopped early" not in said({"min_updates": 23}, **sizes)
+    assert "never stopped early" not in said({"min_updates": 94, "schedulers": "fifo"}, **sizes)
+
+
+def test_a_budget_of_too_few_updates_is_warned_of() -> None:
     told = said({"min_updates": 100}, batch_size={"values": [32, 256]})
-    shape = "batch_size 256 and n_critic 5"
-    assert f"wgan_gp with {shape} is never judged early: 70 generator updates in all" in told
-    assert "(--kimg 1.3e+02 would do, or" in told
-    assert "warning" not in said({"min_updates": 70}, batch_size={"values": [32, 256]})
-    assert "warning" not in said({"min_updates": 100, "schedulers": "fifo"}, batch_size={"value": 256})
+    shape = "n_critic 5 and batch_size 256"
+    assert f"warning: wgan_gp with {shape} makes 70 generator updates in all: that tells little" in told
+    # 90 kimg * 100 / 70 updates are 128.57 kimg.
+    assert told.endswith("(--kimg 129 would make 100)")
+
+
+def test_a_space_that_fixes_its_dataset_is_told_of_too() -> None:
+    told = said({"min_updates": 71}, dataset={"value": "ring8"}, batch_size={"value": 256})
+    assert "wgan_gp with n_critic 5 and batch_size 256 makes 70 generator updates" in told

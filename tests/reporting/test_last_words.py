@@ -54,6 +54,36 @@ def test_a_default_that_was_stopped_early_is_compared_at_its_own_kimg(add: Add, 
     )
 
 
+def test_a_default_that_diverged_has_its_price_for_good(add: Add, study: StudyFolder) -> None:
+    two(
+        add,
+        ([[1.0, None], [1.0, None]], "diverged", 1.0),
+        ([[1.0, 0.9, 0.4], [1.0, 0.9, 0.3]], "completed", 0.35),
+    )
+    assert "best 0.35, default 1 (diverged): 0.65 better" in said(study)["best"]
+
+
+@pytest.mark.parametrize(("state", "word"), [("failed", "lost to a fault"), (None, "interrupted")])
+def test_a_default_that_did_not_end_is_compared_as_far_as_it_came(
+    state: str | None, word: str, add: Add, study: StudyFolder
+) -> None:
+    add("a-00000", rows([1.0, 0.9], [1.0, 0.9]), ended(state, None) if state else None, origin="default")
+    add("a-00001", rows([1.0, 0.5, 0.4], [1.0, 0.6, 0.3]), ended("completed", 0.35), origin="sampler")
+    assert f"best 0.55, default 0.9 at kimg 1, where the default was {word}: 0.35" in said(study)["best"]
+
+
+def test_the_seeds_are_aggregated_as_the_objective_is(add: Add, study: StudyFolder) -> None:
+    two(
+        add,
+        ([[1.0, 0.5, 0.3], [1.0, 0.5, 0.3], [1.0, 0.5, 0.3]], "completed", 0.3),
+        ([[1.0, 0.5, 0.1], [1.0, 0.5, 0.1], [1.0, 0.5, 0.9]], "completed", 0.1),
+        aggregate="median",
+        seeds=(0, 1, 2),
+    )
+    told = said(study, study_plan(kimg=2.0, eval_kimg=1.0, aggregate="median"))["best"]
+    assert "best 0.1, default 0.3: 0.2 better (no interval, 3 seeds in pairs)" in told
+
+
 def test_where_higher_is_better_the_gain_has_the_other_sign(add: Add, study: StudyFolder) -> None:
     history = {"hq": 0.5}
     for number, score in enumerate((0.5, 0.75)):

@@ -383,6 +383,20 @@ def test_a_stale_lock_does_not_hold_a_resumed_study(journal: Path) -> None:
     assert not Path(f"{journal}.lock").is_symlink()
 
 
+def test_a_study_that_is_extended_keeps_its_number_of_start_up_trials(journal: Path) -> None:
+    def reopened(trials: int) -> Search:
+        return Search(SPACE, open_journal(journal), "tpe", 0, False, trials=trials)
+
+    first = reopened(8)  # a quarter, but at least three of four dimensions
+    origins = []
+    for searcher, number in ((first, 4), (reopened(40), 2)):
+        for _ in range(number):
+            proposal = searcher.ask()
+            origins.append(proposal.origin)
+            searcher.tell(proposal.number, ending("completed", 1.0))
+    assert origins == ["startup"] * 3 + ["sampler"] * 3
+
+
 # The sampler learns
 
 
@@ -468,6 +482,31 @@ def test_tpe_avoids_it_under_early_stopping_too() -> None:
     shares = [share_under_early_stopping(seed) for seed in range(10)]
     assert sum(shares) / 10 <= 0.2
     assert max(shares) <= 0.5
+
+
+def share_where_the_healthy_are_stopped(seed: int) -> float:
+    """Of the suggestions 30 to 60: all but the first two that don't diverge are stopped early."""
+    searcher = Search(LR_SPACE, InMemoryStorage(), "tpe", seed, False, trials=60)
+    suggested: list[float] = []
+    for _ in range(60):
+        proposal = searcher.ask()
+        lr_g, lr_d = (proposal.hyperparameters[name] for name in ("lr_g", "lr_d"))
+        healthy = [earlier for earlier in suggested if earlier <= EDGE]
+        suggested.append(lr_g)
+        distance = 0.2 * abs(math.log10(lr_g) + 3.5) + 0.1 * abs(math.log10(lr_d) + 3)
+        state = "diverged" if lr_g > EDGE else "pruned" if len(healthy) >= 2 else "completed"
+        searcher.report(proposal.number, 1, 1.0 if state == "diverged" else distance)
+        searcher.tell(proposal.number, ending(state, 1.0 if state == "diverged" else distance))
+    return sum(lr_g > EDGE for lr_g in suggested[30:]) / 30
+
+
+def test_a_diverged_trial_ranks_behind_a_healthy_one_that_was_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without the constraint it is the other way round: the region that diverges is sought."""
+    assert sum(map(share_where_the_healthy_are_stopped, range(5))) / 5 < 0.25
+    monkeypatch.setattr(optuna.trial.Trial, "set_constraint", lambda *_: None)
+    assert sum(map(share_where_the_healthy_are_stopped, range(5))) / 5 > 0.5
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ class Evaluator:
     def with_modes(
         self, samples: Tensor, critic: Critic | None = None, *, last: bool = True
     ) -> tuple[dict[str, float | None], list[int] | None]:
-        """The same, and how many samples lie on each mode; None where no modes are known."""
+        """The same, and how many of modes_covered's samples lie on each mode; None where data have none."""
         seen = cache(lambda n: _Seen(self, samples[:n], critic))
         values: dict[str, float | None] = {}
         counts: list[int] | None = None
@@ -123,7 +123,7 @@ class Evaluator:
                 found = seen(metric.samples[self.dataset.kind])
                 value = _finite(metric.compute(**{need: getattr(found, need) for need in metric.needs}))
                 values[metric.name] = round(value) if metric.counts and value is not None else value
-                if "modes" in metric.needs:
+                if metric.name == "modes_covered":
                     counts = found.modes.counts.tolist()
         return values, counts
 
