@@ -16,7 +16,7 @@ from study.models import MODELS
 from study.resources import Resources
 
 # Generator updates before which no trial is stopped: tests/benchmarks/README.md, "How early a rung tells".
-MIN_UPDATES = 50
+MIN_UPDATES = 10
 EVALUATIONS = 9  # after the one at kimg 0, where the user does not say
 AGGREGATES = ("mean", "median", "cvar")
 NAME_BYTES = 255

@@ -63,7 +63,7 @@ def default_resources(hardware: Hardware, pack: int | str | None = None) -> Reso
 
 def default_trials(hardware: Hardware) -> int:
     """Trials of each space."""
-    return 64 if hardware.gpus else max(8, min(7 * hardware.cpus, 64))
+    return 64 if hardware.gpus else min(12 * hardware.cpus, 64)
 
 
 def default_seeds(hardware: Hardware) -> int:

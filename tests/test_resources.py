@@ -14,7 +14,7 @@ def machine(cpus: int, gpus: int = 0) -> Hardware:
 
 @pytest.mark.parametrize(
     ("cpus", "trials", "seeds"),
-    [(1, 8, 2), (2, 14, 2), (8, 56, 4), (64, 64, 4)],
+    [(1, 12, 2), (2, 24, 2), (8, 64, 4), (64, 64, 4)],
 )
 def test_the_size_of_a_study_without_a_gpu(cpus: int, trials: int, seeds: int) -> None:
     found = machine(cpus)
