@@ -102,10 +102,11 @@ class Bookkeeper(Callback):
 
     def _tell(self, space: str, number: int, ending: Ending) -> None:
         """Optuna gets every evaluation that the folder holds, then the end."""
+        name = trial_id(space, number)
         if ending.state != "failed":
-            for evaluation, objective in self.results.objectives(trial_id(space, number)):
+            for evaluation, objective in self.results.objectives(name):
                 self.searches[space].report(number, evaluation, objective)
-        self.searches[space].tell(number, ending)
+        self.searches[space].tell(number, ending, self.results.trial_row(name))
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Between two steps of Ray's loop no file is half written: the moment to stop."""

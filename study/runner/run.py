@@ -96,7 +96,7 @@ def search_of(plan: StudyPlan, space: Space, journal: BaseStorage) -> Search:
         journal,
         plan.samplers[space.name],
         plan.seed,
-        METRICS[plan.metric].higher_is_better,
+        plan.metric,
         plan.trials[space.name],
         None if outside else default,
     )

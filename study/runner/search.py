@@ -21,6 +21,7 @@ from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from study.metrics import METRICS
 from study.plan import DEFAULT, SAMPLER, STARTUP
 from study.records.trial_folder import Ending
 from study.runner.distributions import distributions
@@ -33,6 +34,7 @@ STATES = {
     "pruned": TrialState.PRUNED,
     "failed": TrialState.FAIL,
 }
+SHOWN = ("state", "ended_by", "kimg", "n_seeds", "n_diverged", "n_censored")  # in optuna-dashboard
 MOST_STARTUP = 10  # Optuna's own number
 
 
@@ -67,7 +69,7 @@ class Search:
         journal: BaseStorage,
         sampler: str,
         seed: int,
-        higher_is_better: bool,
+        metric: str,
         trials: int,
         default: Mapping[str, Any] | None = None,
     ) -> None:
@@ -82,9 +84,11 @@ class Search:
         self._study = optuna.create_study(
             study_name=space.name,
             storage=journal,
-            direction="maximize" if higher_is_better else "minimize",
+            direction="maximize" if METRICS[metric].higher_is_better else "minimize",
             load_if_exists=True,
         )
+        if self._study.metric_names is None:
+            self._study.set_metric_names([metric])
         if STARTUP not in self._study.user_attrs:  # a study that is extended keeps what it began with
             number = startup_trials(trials, len(space.searched)) if sampler == "tpe" else 0
             self._study.set_user_attr(STARTUP, number)
@@ -108,13 +112,19 @@ class Search:
         if evaluation not in trial.intermediate_values:
             optuna.trial.Trial(self._study, trial._trial_id).report(objective, evaluation)
 
-    def tell(self, number: int, ending: Ending) -> None:
-        """Say how a trial ended. Its value is its objective: for PRUNED the last one reported."""
+    def tell(self, number: int, ending: Ending, row: Mapping[str, Any] | None = None) -> None:
+        """Say how a trial ended. Its value is its objective: for PRUNED the last one reported.
+
+        Of its `row` in the trials table the columns SHOWN become attributes.
+        """
         state = STATES[ending.state]
         value = ending.objective if state == TrialState.COMPLETE else None
         trial = self._trials()[number]
+        known = optuna.trial.Trial(self._study, trial._trial_id)
+        for name in SHOWN:
+            if row and name in row:
+                known.set_user_attr(name, row[name])
         if not trial.constraints:  # a kill may have come before the end was told
-            known = optuna.trial.Trial(self._study, trial._trial_id)
             known.set_constraint("diverged", float(ending.state == "diverged"))
         self._study.tell(number, value, state=state)
 

@@ -99,7 +99,7 @@ def replay(
     """
     name = surrogate.space.name
     own = replace(plan, schedulers={name: scheduler}, trials={name: most}, seed=seed)
-    search = Search(surrogate.space, InMemoryStorage(), sampler, seed, False, plan.trials[name])
+    search = Search(surrogate.space, InMemoryStorage(), sampler, seed, plan.metric, plan.trials[name])
     judge = PerSpaceScheduler(own, [surrogate.space], "min")
     ends: list[float] = []
     incumbent: list[tuple[float, float]] = []

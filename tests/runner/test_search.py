@@ -60,7 +60,7 @@ def journal(tmp_path: Path) -> Path:
 
 def search(journal: Path, sampler: str = "random", seed: int = 0) -> Search:
     """As a new driver process makes it: from the journal alone."""
-    return Search(space_for(sampler), open_journal(journal), sampler, seed, False, trials=12)
+    return Search(space_for(sampler), open_journal(journal), sampler, seed, "w1", trials=12)
 
 
 def ending(state: str, objective: float | None = 0.5) -> Ending:
@@ -152,11 +152,20 @@ def test_a_report_is_made_once(journal: Path) -> None:
     assert written(journal)[0].intermediate_values == {0: 1.0}
 
 
-@pytest.mark.parametrize(("higher", "direction"), [(False, "MINIMIZE"), (True, "MAXIMIZE")])
-def test_the_direction_is_the_metrics(journal: Path, higher: bool, direction: str) -> None:
-    Search(SPACE, open_journal(journal), "random", 0, higher, trials=12)
+@pytest.mark.parametrize(("metric", "direction"), [("w1", "MINIMIZE"), ("hq", "MAXIMIZE")])
+def test_the_direction_is_the_metrics(journal: Path, metric: str, direction: str) -> None:
+    Search(SPACE, open_journal(journal), "random", 0, metric, trials=12)
     storage = JournalStorage(JournalFileBackend(str(journal)))
     assert optuna.load_study(study_name="mixed", storage=storage).direction.name == direction
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["new", "begun without it"])
+def test_the_journal_names_the_metric(journal: Path, before: bool) -> None:
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    if before:
+        optuna.create_study(study_name="mixed", storage=storage)
+    search(journal)
+    assert optuna.load_study(study_name="mixed", storage=storage).metric_names == ["w1"]
 
 
 # Asking
@@ -182,9 +191,9 @@ def test_the_default_is_trial_0_and_proposed_once(journal: Path, sampler: str) -
     default, outside = space.default("ring8" if sampler != "grid" else "digits")
     assert outside == ""
     size = 12 if sampler == "grid" else 5
-    searcher = Search(space, open_journal(journal), sampler, 0, False, trials=size, default=default)
+    searcher = Search(space, open_journal(journal), sampler, 0, "w1", trials=size, default=default)
     proposals = [searcher.ask()]
-    resumed = Search(space, open_journal(journal), sampler, 0, False, trials=size, default=default)
+    resumed = Search(space, open_journal(journal), sampler, 0, "w1", trials=size, default=default)
     assert resumed.running() == proposals
     proposals += [resumed.ask() for _ in range(size - 1)]
     assert proposals[0].hyperparameters == {**space.constants, **default}
@@ -195,7 +204,7 @@ def test_the_default_is_trial_0_and_proposed_once(journal: Path, sampler: str) -
 
 def test_tpe_says_from_when_on_it_proposes(journal: Path) -> None:
     # 4 dimensions and 12 trials: it begins when three trials are known to it, of which a failed one is none.
-    searcher = Search(SPACE, open_journal(journal), "tpe", 0, False, trials=12)
+    searcher = Search(SPACE, open_journal(journal), "tpe", 0, "w1", trials=12)
     origins = []
     for state in ("completed", "failed", "pruned", "diverged", "completed"):
         proposal = searcher.ask()
@@ -211,7 +220,7 @@ def test_a_kill_between_two_lines_of_the_default_leaves_one_default(tmp_path: Pa
     default, _ = SPACE.default("digits")
 
     def made(path: Path) -> Search:
-        return Search(SPACE, open_journal(path), "random", 0, False, trials=4, default=default)
+        return Search(SPACE, open_journal(path), "random", 0, "w1", trials=4, default=default)
 
     whole = made(journal).ask()
     lines = journal.read_text().splitlines(keepends=True)
@@ -226,7 +235,7 @@ def test_a_kill_between_two_lines_of_the_default_leaves_one_default(tmp_path: Pa
 
 def test_spaces_share_a_journal_and_nothing_else(journal: Path) -> None:
     storage = open_journal(journal)
-    one, other = (Search(space, storage, "random", 0, False, 12) for space in (SPACE, GRID))
+    one, other = (Search(space, storage, "random", 0, "w1", 12) for space in (SPACE, GRID))
     drawn(one, 3)
     drawn(other, 2)
     assert len(one.finished()) == len(written(journal, "mixed")) == 3
@@ -246,7 +255,7 @@ def test_a_seed_repeats_a_search(tmp_path: Path, sampler: str) -> None:
 def test_spaces_of_one_study_draw_differently(journal: Path) -> None:
     storage = open_journal(journal)
     document = SPACE.document
-    a, b = (Search(parse_space(n, document), storage, "random", 0, False, 12) for n in ("a", "b"))
+    a, b = (Search(parse_space(n, document), storage, "random", 0, "w1", 12) for n in ("a", "b"))
     assert drawn(a, 3) != drawn(b, 3)
 
 
@@ -385,7 +394,7 @@ def test_a_stale_lock_does_not_hold_a_resumed_study(journal: Path) -> None:
 
 def test_a_study_that_is_extended_keeps_its_number_of_start_up_trials(journal: Path) -> None:
     def reopened(trials: int) -> Search:
-        return Search(SPACE, open_journal(journal), "tpe", 0, False, trials=trials)
+        return Search(SPACE, open_journal(journal), "tpe", 0, "w1", trials=trials)
 
     first = reopened(8)  # a quarter, but at least three of four dimensions
     origins = []
@@ -408,7 +417,7 @@ EDGE = 1e-3  # the upper half of lr_g's logarithmic axis 1e-5..1e-1 diverges
 
 def share_in_the_bad_half(seed: int, told: str) -> float:
     """Of the suggestions 30 to 60, with four trials in flight that end in random order."""
-    searcher = Search(LR_SPACE, InMemoryStorage(), "tpe", seed, False, trials=60)
+    searcher = Search(LR_SPACE, InMemoryStorage(), "tpe", seed, "w1", trials=60)
     rng = random.Random(seed)
     flight: list[Proposal] = []
     suggested: list[float] = []
@@ -443,7 +452,7 @@ def share_under_early_stopping(seed: int) -> float:
     """24 trials, two in flight, under successive halving at 1, 3 and 9 evaluations: of the suggestions 10 to
     24 the share in the half of lr_g's axis that diverges at the second evaluation.
     """
-    searcher = Search(SEVEN_SPACE, InMemoryStorage(), "tpe", seed, False, trials=24)
+    searcher = Search(SEVEN_SPACE, InMemoryStorage(), "tpe", seed, "w1", trials=24)
     scheduler = asha(replace(SEVEN_SPACE, min_evaluations=1), 9, "min")
     rng = random.Random(seed)
     flight: list[tuple[Proposal, Any, int]] = []
@@ -486,7 +495,7 @@ def test_tpe_avoids_it_under_early_stopping_too() -> None:
 
 def share_where_the_healthy_are_stopped(seed: int) -> float:
     """Of the suggestions 30 to 60: all but the first two that don't diverge are stopped early."""
-    searcher = Search(LR_SPACE, InMemoryStorage(), "tpe", seed, False, trials=60)
+    searcher = Search(LR_SPACE, InMemoryStorage(), "tpe", seed, "w1", trials=60)
     suggested: list[float] = []
     for _ in range(60):
         proposal = searcher.ask()

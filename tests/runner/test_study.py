@@ -3,21 +3,29 @@
 The trials and the books are the real ones, with a loop in place of Ray.
 """
 
+import json
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from wsgiref.util import setup_testing_defaults
 
+import optuna_dashboard
 import pytest
 import torch
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from ray.tune.schedulers import TrialScheduler
 
 from study.machine.files import read_json
 from study.plan import StudyPlan
+from study.records.schema import Row
 from study.records.study_folder import StudyFolder
 from study.records.tables import Results
 from study.records.trial_folder import Ending, TrialFolder
@@ -35,7 +43,8 @@ from study.space import parse_space
 from study.training.capture import EagerIterations
 from study.trial import run as trial_run
 from study.trial.run import run
-from tests.studies import Clock, check_books, journal, small, states, study_plan, table, untimed
+from tests.records.written import ended, rows
+from tests.studies import Clock, check_books, journal, small, states, study_plan, table, trial_plan, untimed
 
 
 def stopped_early() -> StudyPlan:
@@ -312,10 +321,10 @@ def test_an_end_that_optuna_was_not_told_of_is_not_undone(
                 raise ZeroDivisionError
             yield evaluation
 
-    def kill(search: Search, number: int, ending: Ending) -> None:
+    def kill(search: Search, number: int, ending: Ending, row: Row) -> None:
         if ending.state == state:
             raise Killed
-        tell(search, number, ending)
+        tell(search, number, ending, row)
 
     tell = Search.tell
     with monkeypatch.context() as patch:
@@ -334,6 +343,45 @@ def test_an_end_that_optuna_was_not_told_of_is_not_undone(
     assert folder.trial(name).rows() == rows
     assert states(folder)[name] == state
     check_books(folder, {"a": 6}, evaluations=4)
+
+
+def test_optuna_dashboard_shows_how_each_trial_ended(tmp_path: Path) -> None:
+    """Of trials whose end a kill kept from the journal. Its page can write: it is given a copy."""
+    folder = StudyFolder(tmp_path / "mine")
+    folder.create(study_plan(trials=4, kimg=2.0, eval_kimg=1.0), [], {})
+    list(islice(Driver(folder).books.queue(), 4))
+    fates: list[tuple[list[list[float | None]], Ending]] = [
+        ([[1.0, 0.6, 0.4], [1.0, 0.7, 0.6]], ended("completed")),
+        ([[1.0, 0.9], [1.0, None]], ended("pruned", 0.95, kimg=1.0)),
+        ([[1.0, None], [1.0, None]], ended("diverged", 1.0, kimg=1.0)),
+        ([[1.0], [1.0]], ended("failed", None, kimg=0.0, error="boom")),
+    ]
+    for number, (curves, ending) in enumerate(fates):
+        trial = folder.trial(f"a-{number:05d}")
+        trial.create(trial_plan(space="a", trial_id=trial.path.name, kimg=2.0, eval_kimg=1.0))
+        trial.append(rows(*curves))
+        trial.finish(ending)
+    assert Driver(folder).ended == 4
+
+    copy = shutil.copy(folder.journal, tmp_path / "copy.journal")
+    application = optuna_dashboard.wsgi(JournalStorage(JournalFileBackend(str(copy))))
+
+    def get(path: str) -> Any:
+        request: dict[str, Any] = {"PATH_INFO": path}
+        setup_testing_defaults(request)
+        return json.loads(b"".join(application(request, lambda *_: lambda _: None)))
+
+    (found,) = get("/api/studies")["study_summaries"]
+    study = get(f"/api/studies/{found['study_id']}")
+    assert study["objective_names"] == ["w1"]
+    shown = [{a["key"]: a["value"] for a in trial["user_attrs"]} for trial in study["trials"]]
+    names = ("state", "ended_by", "kimg", "n_seeds", "n_diverged", "n_censored")
+    assert [tuple(trial.get(name) for name in names) for trial in shown] == [
+        ("completed", "budget", "2.0", "2", "0", "0"),
+        ("pruned", "asha", "1.0", "2", "1", "1"),
+        ("diverged", "divergence", "1.0", "2", "2", "0"),
+        ("failed", "fault", "0.0", "2", "0", "2"),
+    ]
 
 
 def test_a_trial_is_on_disk_before_it_is_handed_out(folder: StudyFolder) -> None:
