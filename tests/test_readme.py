@@ -15,6 +15,9 @@ from study.metrics import METRICS
 from study.metrics.judge.classifier import Classifier
 from study.models import MODELS
 from study.records.schema import TABLES, columns, of_hyperparameters, of_metric
+from study.records.study_folder import StudyFolder
+from tests.records.written import ended, rows, tables
+from tests.studies import study_plan, trial_plan
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
@@ -61,7 +64,7 @@ def metrics() -> Iterator[Iterable[object]]:
         yield code(name), " and ".join(metric.samples), numbers, better, metric.meaning
 
 
-def tables() -> Iterator[Iterable[object]]:
+def columns_of_tables() -> Iterator[Iterable[object]]:
     yield "column", "tables", "meaning"
     declared = {column.name: column for name in TABLES for column in columns(name, [])}
     apart = {column.name for column in of_hyperparameters()}
@@ -77,10 +80,49 @@ def tables() -> Iterator[Iterable[object]]:
         yield code(name), ", ".join(column.tables), column.meaning if name != "<metric>" else meaning
 
 
-@pytest.mark.parametrize("made", [models, datasets, metrics, tables])
+@pytest.mark.parametrize("made", [models, datasets, metrics, columns_of_tables])
 def test_a_table_is_made_from_the_declarations(made: object) -> None:
     expected = table(*made())  # type: ignore[operator]
     assert expected in README, f"put this into README.md:\n{expected}"
+
+
+def python(word: str) -> str:
+    """The README's Python that has this word."""
+    blocks = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    (found,) = (block for block in blocks if word in block)
+    return found
+
+
+@pytest.fixture
+def two_studies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of points and of images, whose tables have different columns."""
+    monkeypatch.chdir(tmp_path)
+    for dataset, metric in (("ring8", "w1"), ("digits", "fd")):
+        study = StudyFolder(Path("results") / dataset)
+        study.create(study_plan(name=dataset, dataset=dataset, metric=metric), [], {})
+        curves: list[list[float | None]] = [[40.0, 30.0, 20.0], [40.0, 30.0, None]]
+        for number, curve in enumerate(curves):
+            trial = study.trial(f"a-{number:05d}")
+            trial.create(
+                trial_plan(study=dataset, dataset=dataset, metric=metric, trial_id=trial.path.name, lr_d=5e-4)
+            )
+            trial.append(rows(curve, [40.0, 30.0, 20.0], dataset=dataset))
+            trial.finish(ended("completed", 20.0 + 10 * number))
+        tables(study)
+
+
+@pytest.mark.usefixtures("two_studies")
+def test_its_sql_counts_the_seeds_of_all_studies(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(python("duckdb"), {})
+    cells = [re.split(r"\s*│\s*", line)[1:-1] for line in capsys.readouterr().out.splitlines()]
+    assert ["digits", "space", "2", "1", "4", "20.0"] in cells
+    assert ["ring8", "space", "2", "1", "4", "20.0"] in cells
+
+
+@pytest.mark.usefixtures("two_studies")
+def test_its_pandas_tells_where_runs_diverge(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(python("groupby").replace("<study>", "digits"), {})
+    assert re.search(r"\(0.0001, 0.001\] +0.25 +4$", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_its_python_draws_the_best_trials_samples(
@@ -91,8 +133,7 @@ def test_its_python_draws_the_best_trials_samples(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     del digits, classifier  # asked for so that it is trained once for all test files
-    blocks = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-    (code,) = (block for block in blocks if "study.load" in block)
+    code = python("study.load")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("study.train.terminate_as_interrupt", lambda: None)
     sizes = ["--width", "2", "--batch-size", "16", "--kimg", "0.32", "--eval-kimg", "0.16"]
