@@ -23,6 +23,7 @@ from study.machine.precision import PRECISIONS
 from study.models import MODELS
 from study.plan import AGGREGATES
 from study.plugins import Plugin
+from study.reporting.tracking import PROJECT
 
 OK, NOTHING_COMPLETED, WRONG_COMMAND, INTERRUPTED = 0, 1, 2, 130
 
@@ -114,6 +115,7 @@ def add_shared(group: "argparse._ActionsContainer", *flags: str) -> None:
             "help": "number format of the networks; auto: bf16 where it is fast and no difference was found, "
             f"fp32 elsewhere and always for {', '.join(apart)}",
         },
+        "--wandb-project": {"default": PROJECT, "help": "W&B project; under a sweep's agent, the sweep's"},
         "--keep-best": {
             "action": argparse.BooleanOptionalAction,
             "default": True,

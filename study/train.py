@@ -37,10 +37,13 @@ from study.metrics import METRICS, check_metric, default_metric
 from study.models import MODELS, hyperparameters
 from study.plan import EVALUATIONS, TrialPlan, check_study_name
 from study.plugins import check_same
+from study.records.study_folder import StudyFolder
 from study.records.trial_folder import TrialFolder
-from study.reporting.tracking import MODES, Tracker
+from study.reporting.tracking import MODES, Tracker, config_of
 
 PROGRAM = "python -m study.train"
+TRACKER_SECONDS = 60.0
+TRACKER_SECONDS_INTERRUPTED = 10.0  # whoever sends SIGTERM kills a while later; W&B's agent after 30 s
 
 
 def parser() -> argparse.ArgumentParser:
@@ -77,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
         default="auto" if "WANDB_SWEEP_ID" in os.environ else "disabled",
         help="Weights & Biases; by default on only under a sweep's agent",
     )
+    add_shared(p, "--wandb-project")
     group = p.add_argument_group("hyperparameters (defaults depend on model and data)")
     titles = "; ".join(f"{name}: {model.title}" for name, model in MODELS.items()).replace("%", "%%")
     group.add_argument("--model", help=f"{titles} (default: {MODELS.default.name})")
@@ -128,7 +132,7 @@ def plan_from(options: argparse.Namespace) -> TrialPlan:
 def _only_resume(options: argparse.Namespace) -> None:
     """Raise UserError for options that a trial which has begun can't take any more."""
     p = parser()
-    runtime = ("resume", "threads", "wandb", "data_dir", "plugin")
+    runtime = ("resume", "threads", "wandb", "wandb_project", "data_dir", "plugin")
     changed = [k for k, v in vars(options).items() if k not in runtime and v != p.get_default(k)]
     if changed:
         flags = ", ".join("--" + name.replace("_", "-") for name in changed)
@@ -188,19 +192,20 @@ def _train(plan: TrialPlan, folder: TrialFolder, options: argparse.Namespace) ->
     )
     if dataset_named(plan.config.dataset).is_classified:
         print("preparing the classifier that judges samples (trained once, then kept) ...", flush=True)
-    tracker = Tracker(options.wandb, folder.path.parents[1], "gan-study", plan.study)
-    tracker.start(plan.trial_id, {**plan.to_dict(), **plan.config.to_dict()})
-    state, summary = "failed", {}
+    study = StudyFolder(folder.path.parents[1])
+    tracker = Tracker(options.wandb, study.path, options.wandb_project, plan.study)
+    tracker.start(plan.trial_id, config_of(plan.to_dict()))
     divergences: list[str] = []
     try:
         for evaluation in run(plan, folder, device):
-            state, summary = evaluation.state, evaluation.summary()
+            summary = evaluation.summary()
             divergences = [
                 f"seed {row['seed']} diverged at kimg {row['diverged_at_kimg']:g}: {row['reason']}"
                 for row in evaluation.rows
                 if row["diverged"]
             ]
-            tracker.log(plan.trial_id, summary, step=evaluation.evaluation, image=evaluation.image)
+            if evaluation.evaluation > 0:  # W&B's Hyperband counts rows, and would stop an untrained one
+                tracker.log(plan.trial_id, summary, step=evaluation.evaluation, image=evaluation.image)
             print(
                 f"kimg {evaluation.kimg:9.2f}  objective {evaluation.objective:10.4f}  "
                 + "  ".join(f"{name} {value:.4g}" for name, value in summary.items() if name in METRICS),
@@ -213,8 +218,15 @@ def _train(plan: TrialPlan, folder: TrialFolder, options: argparse.Namespace) ->
         folder.record_fault(traceback.format_exc())
         print(f"error: the trial failed: {error}; the traceback is in {folder.path}", file=sys.stderr)
     finally:
-        tracker.finish(plan.trial_id, {**summary, "state": state}, failed=state == "failed")
-        tracker.close()
+        ending = folder.ending()
+        state = ending.state if ending else "interrupted"
+        if options.wandb != "disabled":
+            from study.records.tables import Results  # not above: it takes half a second
+
+            results = Results(study)
+            results.add(plan.trial_id)
+            tracker.finish(plan.trial_id, state, results.trial_row(plan.trial_id))
+        tracker.close(TRACKER_SECONDS if ending else TRACKER_SECONDS_INTERRUPTED)
     for divergence in divergences:
         print(divergence)
     print(f"{state}: {folder.path}")

@@ -136,7 +136,7 @@ def parser() -> argparse.ArgumentParser:
         default="auto",
         help="Weights & Biases; auto: online if you are logged in, else offline",
     )
-    where.add_argument("--wandb-project", default="gan-study", help="W&B project")
+    add_shared(where, "--wandb-project")
     return p
 
 

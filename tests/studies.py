@@ -1,6 +1,10 @@
 """What tests of trials and studies share: small plans, a clock, and a check that all books tell the same."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -147,3 +151,22 @@ def check_trial(study: StudyFolder, told: "FrozenTrial", row: Any) -> None:
     scores = {e: [r["score"] for r in rows if r["evaluation"] == e] for e in {r["evaluation"] for r in rows}}
     means = {evaluation: sum(both) / len(both) for evaluation, both in scores.items()}
     assert told.intermediate_values == pytest.approx(means, rel=1e-12)
+
+
+def wandb_records(path: Path) -> list[dict[str, Any]]:
+    """The records of a .wandb file, in order."""
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", str(path), "--json"]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [json.loads(line) for line in output.splitlines()]
+
+
+def wandb_run(lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """The run, as the last record of it has it."""
+    found: dict[str, Any] = [line["run"] for line in lines if "run" in line][-1]
+    return found
+
+
+def wandb_history(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Its rows, without W&B's own keys."""
+    items = [line["history"]["item"] for line in lines if "history" in line]
+    return [{k: v for k, v in item.items() if not k.startswith("_")} for item in items]

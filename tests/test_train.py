@@ -1,5 +1,6 @@
 """study.train: one configuration without Ray, Optuna or W&B; a line per evaluation; a trial folder."""
 
+import os
 import re
 import signal
 import subprocess
@@ -14,9 +15,10 @@ import pytest
 
 from study import results, train
 from study.command import run_command
-from study.models import hyperparameters
+from study.models import MODELS, hyperparameters
 from study.records.trial_folder import TrialFolder
-from tests.studies import untimed
+from study.space import find_space, read_space
+from tests.studies import untimed, wandb_history, wandb_records, wandb_run
 
 pytestmark = pytest.mark.usefixtures("cheap_transport")
 
@@ -69,14 +71,16 @@ def test_every_hyperparameter_is_an_option() -> None:
         assert {f"--{name}", f"--{name.replace('_', '-')}"} <= offered
 
 
-def test_a_space_can_be_handed_over_by_an_agent() -> None:
-    """What `wandb agent` makes of search_spaces/wgan_cp.yaml: one --key=value per parameter."""
-    given = {
-        "model": "wgan_cp", "optimizer": "rmsprop", "lr_g": 0.00012345, "lr_d": 3.2e-05, "beta1": 0.4,
-        "beta2": 0.99, "n_critic": 5, "batch_size": 64, "clip_value": 0.031,
-    }  # fmt: skip
-    found = options(*(f"--{name}={value}" for name, value in given.items()))
-    assert {name: found[name] for name in given} == given
+@pytest.mark.parametrize("name", MODELS)
+def test_a_space_can_be_handed_over_by_an_agent(name: str) -> None:
+    """What `wandb agent` makes of the corners of search_spaces/*.yaml."""
+    from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
+
+    space = read_space(find_space(name))
+    for end in (0, -1):
+        given = space.constants | {key: searched.ends[end] for key, searched in space.searched.items()}
+        command = create_sweep_command_args({"args": {key: {"value": given[key]} for key in given}})
+        assert options(*command["args"]).items() >= given.items()
 
 
 @pytest.mark.parametrize(("sweep", "mode"), [(None, "disabled"), ("abc", "auto")])
@@ -230,11 +234,79 @@ def test_a_run_that_fails_keeps_its_traceback(capsys: Capture, monkeypatch: pyte
     assert "ZeroDivisionError: no such luck" in ending.error
 
 
+# W&B
+
+
+class Tracked:
+    """Stands for study.reporting.tracking.Tracker."""
+
+    def __init__(self, *given: object) -> None:
+        self.given = given
+        self.steps: list[int] = []
+        self.ended: list[tuple[str, dict[str, Any]]] = []
+
+    def start(self, run: str, config: dict[str, Any]) -> None:
+        del run
+        self.config = config
+
+    def log(self, run: str, values: dict[str, float], step: int, image: Path | None) -> None:
+        del run, values, image
+        self.steps.append(step)
+
+    def finish(self, run: str, state: str, summary: dict[str, Any]) -> None:
+        del run
+        self.ended.append((state, summary))
+
+    def close(self, timeout_seconds: float) -> None:
+        del timeout_seconds
+
+
+@pytest.fixture
+def trackers(monkeypatch: pytest.MonkeyPatch) -> list[Tracked]:
+    """The tracker of every run that begins."""
+    found: list[Tracked] = []
+
+    def make(*given: object) -> Tracked:
+        found.append(Tracked(*given))
+        return found[-1]
+
+    monkeypatch.setattr("study.train.Tracker", make)
+    return found
+
+
+def test_wandb_gets_a_run_but_not_its_untrained_generator(trackers: list[Tracked]) -> None:
+    """W&B's Hyperband counts rows: one more, and it would stop each a row early."""
+    assert run("--wandb", "offline", "--wandb-project", "mine", "--name", "x") == 0
+    (tracked,) = trackers
+    assert tracked.given == ("offline", Path("results/x"), "mine", "x")
+    assert tracked.steps == [1, 2]
+    assert (tracked.config["width"], "config" in tracked.config) == (8, False)
+    ((state, summary),) = tracked.ended
+    assert (state, summary["n_diverged"], summary["n_censored"]) == ("completed", 0, 0)
+    assert summary["objective_low"] <= summary["objective"] <= summary["objective_high"]
+    assert "mode_coverage" in summary
+
+
+@pytest.mark.parametrize("when", ["kimg      0.00", "kimg      0.32"])
+def test_an_interrupted_run_is_told_as_interrupted(
+    when: str, trackers: list[Tracked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupting(text: str, *_: object, **__: object) -> None:
+        if text.startswith(when):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("builtins.print", interrupting)
+    assert train.main([*TINY, "--wandb", "offline"]) == 130
+    (tracked,) = trackers
+    ((state, summary),) = tracked.ended
+    assert (state, summary["n_censored"]) == ("interrupted", 2)
+
+
 # As a process
 
 
 def test_sigterm_keeps_what_was_done_and_nothing_unneeded_was_imported() -> None:
-    """A machine with a GPU may hold no ray, optuna or wandb; its scheduler says goodbye with a SIGTERM."""
+    """A machine with a GPU may hold no ray or optuna; its scheduler, and W&B's agent, end a run so."""
     code = (
         "import sys\n"
         "from dataclasses import replace\n"
@@ -246,11 +318,15 @@ def test_sigterm_keeps_what_was_done_and_nothing_unneeded_was_imported() -> None
         "sys.exit(status)\n"
     )
     pipe = subprocess.PIPE
-    with subprocess.Popen([sys.executable, "-c", code], stdout=pipe, stderr=pipe, text=True) as process:
+    agents = {"WANDB_SWEEP_ID": "sweep", "WANDB_RUN_ID": "agents-id", "WANDB_MODE": "offline"}
+    environment = {**os.environ, **agents}
+    started = [sys.executable, "-c", code]
+    with subprocess.Popen(started, stdout=pipe, stderr=pipe, text=True, env=environment) as process:
         assert process.stdout is not None
         try:
+            tracked = Path("results/train/wandb")
             for line in process.stdout:
-                if re.match(r"kimg +0\.3", line):
+                if re.match(r"kimg +(?!0\.00)\d", line) and list(tracked.glob("offline-run-*/*.wandb")):
                     break
             began = time.monotonic()
             process.terminate()
@@ -266,3 +342,8 @@ def test_sigterm_keeps_what_was_done_and_nothing_unneeded_was_imported() -> None
     assert folder.ending() is None
     assert folder.checkpoint.is_file()
     assert len(folder.rows()) >= 4
+    (path,) = tracked.glob("offline-run-*/run-agents-id.wandb")
+    lines = wandb_records(path)
+    assert [line["exit"]["exit_code"] for line in lines if "exit" in line] == [255]
+    assert wandb_run(lines)["tags"] == ["train", "ring8", "interrupted"]
+    assert wandb_history(lines)[0]["kimg"] == 0.32

@@ -18,6 +18,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from study.machine.files import read_json, write_json
+
 ORPHAN_SECONDS = 5.0  # how long the child outlives a driver that never closed it
 QUIET: dict[str, Any] = {  # nothing on the console, no probes of git, code and hardware
     "silent": True,
@@ -32,6 +34,9 @@ QUIET: dict[str, Any] = {  # nothing on the console, no probes of git, code and 
     "x_save_requirements": False,
     "init_timeout": 20.0,  # seconds; a server silent for longer is taken for unreachable
 }
+TAGS = ("space", "dataset")  # of a run's config; its state is one, too, when it has ended
+TAG_LENGTH = 64  # W&B's limit
+EXIT_CODES = {"failed": 1, "interrupted": 255}  # as wandb's own hooks have it after a fault, and a Ctrl-C
 
 
 class Recorder:
@@ -47,6 +52,9 @@ class Recorder:
         self.wandb, self.report = wandb, report
         self.folder, self.project, self.group = folder, project, group
         self.mode = self._available(mode)
+        self.under_agent = "WANDB_SWEEP_ID" in os.environ  # a sweep's, which has named project and run
+        self.sweeps = folder / "wandb" / "sweeps.json"
+        self.sweep_ids: dict[str, str] = read_json(self.sweeps) if self.sweeps.exists() else {}
         self.runs: dict[str, Any] = {}
         self.with_kimg: set[str] = set()
         self.ending: dict[str, Future[None]] = {}
@@ -66,23 +74,37 @@ class Recorder:
             self.report(f"W&B has no valid login here ({error}); the runs are kept offline.")
         return "offline"
 
-    def start(self, name: str, config: dict[str, Any], tags: list[str]) -> None:
-        self.finish(name, {}, failed=True)
+    def make_sweeps(self, sweeps: dict[str, dict[str, Any]]) -> None:
+        """Those that this study doesn't have yet; a server that refuses one is asked for no other."""
+        for space, sweep in sweeps.items():
+            if self.mode != "online" or self.under_agent or space in self.sweep_ids:
+                continue
+            try:
+                self.sweep_ids[space] = self.wandb.sweep(sweep, project=self.project)
+            except Exception as error:  # of wandb's, of requests', of whatever a server may say
+                self.report(f"W&B makes no sweep ({_short(error)}); the runs belong to none.")
+                return
+            write_json(self.sweeps, self.sweep_ids)
+
+    def start(self, name: str, config: dict[str, Any]) -> None:
+        self.finish(name, "interrupted", {})
         if name in self.ending:  # two live runs cannot share an id
             self.ending.pop(name).result()
         self.with_kimg.discard(name)
         try:
-            self.runs[name] = self._init(name, config, tags)
+            self.runs[name] = self._init(name, config)
         except self.wandb.Error as error:
             if self.mode != "online":
                 raise
             self.report(f"W&B cannot be reached ({_short(error)}); runs are kept offline from now.")
             self.mode = "offline"
-            self.runs[name] = self._init(name, config, tags)
+            self.runs[name] = self._init(name, config)
 
-    def _init(self, name: str, config: dict[str, Any], tags: list[str]) -> Any:
+    def _init(self, name: str, config: dict[str, Any]) -> Any:
         options: dict[str, Any] = {"mode": self.mode}
-        if "WANDB_SWEEP_ID" not in os.environ:  # else the sweep's agent has named all three
+        if not self.under_agent:
+            sweep_id = self.sweep_ids.get(config.get("space", ""))
+            options |= {"settings": self.wandb.Settings(sweep_id=sweep_id)} if sweep_id else {}
             options |= {"project": self.project, "id": uuid.uuid4().hex[:16]}
             if self.mode == "online":  # an offline run cannot be continued: it gets a new id
                 options |= {"id": self._lasting_id(name), "resume": "allow"}
@@ -90,8 +112,9 @@ class Recorder:
             dir=self.folder,
             name=name,
             group=self.group,
+            job_type="trial",
             config=config,
-            tags=tags or None,
+            tags=_tags(config),
             reinit="create_new",
             **options,
         )
@@ -114,17 +137,19 @@ class Recorder:
         samples = {"samples": self.wandb.Image(image)} if image and Path(image).is_file() else {}
         run.log({**values, **samples}, step=step)
 
-    def finish(self, name: str, summary: dict[str, Any], failed: bool) -> None:
+    def finish(self, name: str, state: str, summary: dict[str, Any]) -> None:
         for done in [other for other, future in self.ending.items() if future.done()]:
             self.ending.pop(done).result()  # raises what went wrong in that thread
         run = self.runs.pop(name, None)
         if run is not None:
-            run.summary.update(summary)
-            self.ending[name] = self.pool.submit(run.finish, exit_code=int(failed))
+            told = {key: value for key, value in summary.items() if key not in run.config}
+            run.summary.update({**told, "state": state})
+            run.tags = [*_tags(run.config), state]
+            self.ending[name] = self.pool.submit(run.finish, exit_code=EXIT_CODES.get(state, 0))
 
     def close(self) -> None:
         for name in list(self.runs):
-            self.finish(name, {}, failed=True)
+            self.finish(name, "interrupted", {})
         for future in self.ending.values():
             future.result()
 
@@ -145,6 +170,7 @@ def main(descriptor: str, mode: str, folder: str, project: str, group: str) -> N
     try:
         recorder = Recorder(mode, Path(folder), project, group, report)
         actions: dict[str, Callable[..., None]] = {
+            "make_sweeps": recorder.make_sweeps,
             "start": recorder.start,
             "log": recorder.log,
             "finish": recorder.finish,
@@ -170,6 +196,10 @@ def _exit_after(seconds: float) -> None:
     timer = threading.Timer(seconds, os._exit, (1,))
     timer.daemon = True
     timer.start()
+
+
+def _tags(config: Any) -> list[str]:
+    return [config[key][:TAG_LENGTH] for key in TAGS if key in config]
 
 
 def _short(error: Exception) -> str:

@@ -15,14 +15,34 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from study.metrics import METRICS
+from study.plan import StudyPlan
+
 MODES = ("auto", "online", "offline", "disabled")
 
-QUEUE_MESSAGES = 5_000  # about 1 kB each
+PROJECT = "gan-study"
+QUEUE_MESSAGES = 5_000  # about 2 kB each
+
+
+def config_of(plan: Mapping[str, Any]) -> dict[str, object]:
+    """A trial's plan, as a dict, -> a run's config: flat, each hyperparameter once."""
+    flat = {**plan, **plan["config"]}
+    del flat["config"]
+    return flat
+
+
+def sweep_of(plan: StudyPlan, space: str) -> dict[str, Any]:
+    """A study's space as a W&B sweep; how many trials there are and when they end is the study's business."""
+    goal = "maximize" if METRICS[plan.metric].higher_is_better else "minimize"
+    sweep = {**plan.spaces[space], "name": f"{plan.name} {space}"}
+    for key in ("early_terminate", "run_cap"):
+        sweep.pop(key, None)
+    return {**sweep, "metric": {"name": "objective", "goal": goal}}
 
 
 class Tracker:
@@ -56,9 +76,19 @@ class Tracker:
         threading.Thread(target=self._feed, name="wandb-feed", daemon=True).start()
         atexit.register(self.close)  # offline, wandb writes a run's last rows when it ends
 
-    def start(self, run: str, config: dict[str, object], tags: Sequence[str] = ()) -> None:
-        """Open the W&B run called `run`; one of that name still open is ended as failed."""
-        self._send("start", run, config, list(tags))
+    def make_sweeps(self, sweeps: Mapping[str, Mapping[str, Any]]) -> None:
+        """Online, have a W&B sweep for each space, from its configuration; runs of the space belong to it.
+
+        The study's folder keeps their ids: a resumed study has the same sweeps.
+        """
+        self._send("make_sweeps", sweeps)
+
+    def start(self, run: str, config: dict[str, object]) -> None:
+        """Open the W&B run called `run`, tagged with the config's "space" and "dataset".
+
+        One of that name still open is ended as interrupted.
+        """
+        self._send("start", run, config)
 
     def log(self, run: str, values: dict[str, float], step: int, image: Path | None = None) -> None:
         """Add a row to the history of `run`; steps may not fall, rows of one step are merged.
@@ -70,14 +100,17 @@ class Tracker:
         if kept or image:
             self._send("log", run, kept, step, str(image.resolve()) if image else None)
 
-    def finish(self, run: str, summary: dict[str, object], failed: bool = False) -> None:
-        """End `run` with its summary, marked as failed if `failed`."""
-        self._send("finish", run, summary, failed)
+    def finish(self, run: str, state: str, summary: dict[str, object]) -> None:
+        """End `run`, tagged with its state; W&B shows 'failed' as failed, 'interrupted' as killed.
+
+        The summary gets the state and what the config doesn't say already.
+        """
+        self._send("finish", run, state, summary)
 
     def close(self, timeout_seconds: float = 10.0) -> None:
         """Give open work at most `timeout_seconds` to drain, then kill it; idempotent.
 
-        Runs still open are ended as failed, with what they have.
+        Runs still open are ended as interrupted, with what they have.
         """
         process = self._process
         if process is None:

@@ -19,7 +19,7 @@ from study.records.tables import Results
 from study.records.trial_folder import RUNNING, Ending
 from study.reporting.console import Console
 from study.reporting.timing import StudyCost
-from study.reporting.tracking import Tracker
+from study.reporting.tracking import Tracker, config_of
 from study.runner.interruption import Interruption
 from study.runner.search import Proposal, Search
 from study.runner.worker import PackWorkers
@@ -123,7 +123,7 @@ class Bookkeeper(Callback):
         if name not in self._started:  # Ray says it again of a trial that was paused
             self._started.add(name)
             with self.timing.part("wandb"):
-                self.tracker.start(name, {**plan, **plan["config"]}, tags=[plan["space"]])
+                self.tracker.start(name, config_of(plan))
             with self.timing.part("report"):
                 self.console.started(name)
 
@@ -197,7 +197,7 @@ class Bookkeeper(Callback):
             row = self.results.trial_row(name)
             self.console.ended(name, ending)
         with self.timing.part("wandb"):
-            self.tracker.finish(name, row, failed=ending.state == "failed")
+            self.tracker.finish(name, ending.state, row)
         self._write_tables()
 
     def _write_tables(self) -> None:

@@ -19,7 +19,7 @@ from study.records.study_folder import StudyFolder
 from study.records.tables import Results
 from study.reporting.console import Console
 from study.reporting.timing import StudyCost
-from study.reporting.tracking import Tracker
+from study.reporting.tracking import Tracker, sweep_of
 from study.runner.bookkeeper import Bookkeeper, QueueSearcher
 from study.runner.interruption import Interruption
 from study.runner.schedulers import PerSpaceScheduler
@@ -72,6 +72,7 @@ def run_study(
         console.already(ended, results.best(plan.metric))
         results.write()
         if ended < total:
+            tracker.make_sweeps({space: sweep_of(plan, space) for space in plan.spaces})
             with console, interruption, suppress(KeyboardInterrupt):
                 _tune(plan, folder, spaces, bookkeeper, total - ended)
         finished = sum(len(search.finished()) for search in searches.values()) >= total

@@ -30,17 +30,18 @@ class Evaluation:
     image: Path | None
 
     def summary(self) -> dict[str, float]:
-        """Figures for a log or a chart: means over the seeds; none where a seed has diverged.
+        """Figures for a log or a chart: means over the seeds, and each seed's as '<metric>/seed_<seed>'.
 
-        Else they would look the better, the more seeds die.
+        No means where a seed has diverged: they would look the better, the more seeds die.
         """
         first = self.rows[0]
         figures = {name: first[name] for name in ("kimg", *(c.name for c in CLOCKS))} | {
             "objective": self.objective
         }
         for name in (*METRICS, *(c.name for c in METERS)):
-            values = [row[name] for row in self.rows if row.get(name) is not None]
-            if len(values) == len(self.rows):
-                figures[name] = sum(values) / len(values)
+            of_seeds = {row["seed"]: row[name] for row in self.rows if row.get(name) is not None}
+            figures |= {f"{name}/seed_{seed}": value for seed, value in of_seeds.items()}
+            if len(of_seeds) == len(self.rows):
+                figures[name] = sum(of_seeds.values()) / len(of_seeds)
         figures["diverged_seeds"] = sum(row["diverged"] for row in self.rows)
         return figures

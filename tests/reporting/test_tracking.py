@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from study.reporting.tracking import MODES, Tracker
+from study.reporting.tracking import MODES, Tracker, config_of, sweep_of
+from tests.studies import small, study_plan, trial_plan, wandb_history, wandb_records, wandb_run
 
 RUN = "wgan_gp-00003"
 GROUP = "rings-seed-1"
@@ -38,39 +39,31 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study")
     image = folder / "samples.png"
     Image.new("RGB", (4, 4)).save(image)
+    (folder / "wandb").mkdir()
+    (folder / "wandb" / "sweeps.json").write_text('{"rings": "sweep-id"}')
     tracker = Tracker("offline", folder, "gan", GROUP)
-    tracker.start(RUN, {"lr": 2e-4, "loss": "wgan_gp"}, tags=["rings"])
+    tracker.start(RUN, {"lr": 2e-4, "loss": "wgan_gp", "space": "rings", "dataset": "folder:/" + "x" * 99})
     tracker.log(RUN, {"kimg": 0.5, "modes": 7.0, "swd": float("nan")}, step=1)
     tracker.log(RUN, {"kimg": 1.0, "modes": 8.0}, step=2, image=image)
     tracker.log(RUN, {"kimg": 1.5}, step=3, image=folder / "absent.png")
-    tracker.finish(RUN, {"best_modes": 8})
+    tracker.finish(RUN, "pruned", {"best_modes": 8, "lr": 2e-4})
     tracker.start("failed", {})
-    tracker.finish("failed", {"reason": "nan_loss"}, failed=True)
+    tracker.finish("failed", "failed", {"reason": "nan_loss"})
     tracker.start("unfinished", {})
     tracker.log("unfinished", {"modes": 3.0}, step=1)
     tracker.close(timeout_seconds=120)
     return folder
 
 
-def records(folder: Path) -> dict[str, list[dict[str, Any]]]:
+def runs(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """The records of every offline run in a study's folder, by the run's name."""
-    found = {}
-    for path in folder.glob("wandb/offline-run-*/*.wandb"):
-        command = [sys.executable, "-m", "wandb", "leet", "inspect", str(path), "--json"]
-        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        lines = [json.loads(line) for line in output.splitlines()]
-        found[next(line["run"]["display_name"] for line in lines if "run" in line)] = lines
-    return found
+    found = map(wandb_records, folder.glob("wandb/offline-run-*/*.wandb"))
+    return {wandb_run(lines)["display_name"]: lines for lines in found}
 
 
 @pytest.fixture(scope="module")
 def written(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    return records(folder)
-
-
-def history(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    items = [line["history"]["item"] for line in lines if "history" in line]
-    return [{k: v for k, v in item.items() if not k.startswith("_")} for item in items]
+    return runs(folder)
 
 
 def summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
@@ -84,27 +77,35 @@ def test_a_run_bears_the_trials_name(written: dict[str, list[dict[str, Any]]]) -
     assert set(written) == {RUN, "failed", "unfinished"}
 
 
-@pytest.mark.parametrize(("field", "value"), [("project", "gan"), ("run_group", GROUP), ("tags", ["rings"])])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("project", "gan"), ("run_group", GROUP), ("job_type", "trial"), ("sweep_id", "sweep-id")],
+)
 def test_a_run_is_grouped(written: dict[str, list[dict[str, Any]]], field: str, value: object) -> None:
-    assert next(line["run"] for line in written[RUN] if "run" in line)[field] == value
+    assert wandb_run(written[RUN])[field] == value
+
+
+def test_a_run_is_tagged_as_far_as_a_tag_reaches(written: dict[str, list[dict[str, Any]]]) -> None:
+    assert wandb_run(written[RUN])["tags"] == ["rings", "folder:/" + "x" * 56, "pruned"]
 
 
 def test_a_run_holds_its_config(written: dict[str, list[dict[str, Any]]]) -> None:
     config = next(line["run"] for line in written[RUN] if "run" in line)["config"]["update"]
-    assert {k: config[k] for k in config if k != "_wandb"} == {"lr": 2e-4, "loss": "wgan_gp"}
+    assert config.keys() - {"_wandb"} == {"lr", "loss", "space", "dataset"}
+    assert (config["lr"], config["loss"]) == (2e-4, "wgan_gp")
 
 
 def test_nan_is_left_out_of_the_history(written: dict[str, list[dict[str, Any]]]) -> None:
-    assert history(written[RUN])[0] == {"kimg": 0.5, "modes": 7}
+    assert wandb_history(written[RUN])[0] == {"kimg": 0.5, "modes": 7}
 
 
 def test_an_image_is_kept(folder: Path, written: dict[str, list[dict[str, Any]]]) -> None:
-    (copy,) = folder.glob("wandb/*/files/" + history(written[RUN])[1]["samples.path"])
+    (copy,) = folder.glob("wandb/*/files/" + wandb_history(written[RUN])[1]["samples.path"])
     assert copy.read_bytes() == (folder / "samples.png").read_bytes()
 
 
 def test_an_absent_image_leaves_the_values(written: dict[str, list[dict[str, Any]]]) -> None:
-    assert history(written[RUN])[2] == {"kimg": 1.5}
+    assert wandb_history(written[RUN])[2] == {"kimg": 1.5}
 
 
 def test_kimg_is_the_x_axis(written: dict[str, list[dict[str, Any]]]) -> None:
@@ -116,13 +117,25 @@ def test_a_run_holds_its_summary(written: dict[str, list[dict[str, Any]]]) -> No
     assert summary(written[RUN])["best_modes"] == 8
 
 
-@pytest.mark.parametrize(("run", "code"), [(RUN, 0), ("failed", 1), ("unfinished", 1)])
+def test_a_summary_does_not_repeat_the_config(written: dict[str, list[dict[str, Any]]]) -> None:
+    assert "lr" not in summary(written[RUN])
+
+
+@pytest.mark.parametrize(
+    ("run", "state"), [(RUN, "pruned"), ("failed", "failed"), ("unfinished", "interrupted")]
+)
+def test_a_run_says_how_it_ended(written: dict[str, list[dict[str, Any]]], run: str, state: str) -> None:
+    assert summary(written[run])["state"] == state
+    assert wandb_run(written[run])["tags"][-1] == state
+
+
+@pytest.mark.parametrize(("run", "code"), [(RUN, 0), ("failed", 1), ("unfinished", 255)])
 def test_a_run_ends_as_the_trial_did(written: dict[str, list[dict[str, Any]]], run: str, code: int) -> None:
     assert [line["exit"].get("exit_code", 0) for line in written[run] if "exit" in line] == [code]
 
 
 def test_close_keeps_what_an_unfinished_run_has(written: dict[str, list[dict[str, Any]]]) -> None:
-    assert history(written["unfinished"]) == [{"modes": 3}]
+    assert wandb_history(written["unfinished"]) == [{"modes": 3}]
 
 
 def test_nothing_is_written_to_the_console_without_a_login(tmp_path: Path) -> None:
@@ -132,7 +145,7 @@ def test_nothing_is_written_to_the_console_without_a_login(tmp_path: Path) -> No
         "tracker = study.reporting.tracking.Tracker('auto', pathlib.Path('study'), 'gan', 'group')\n"
         "tracker.start('a', {})\n"
         "tracker.log('a', {'x': 1.0}, 1)\n"
-        "tracker.finish('a', {})\n"
+        "tracker.finish('a', 'completed', {})\n"
         "tracker.close(timeout_seconds=120)\n"
     )
     ended = subprocess.run(
@@ -229,7 +242,15 @@ def init(**options):
         file.write(json.dumps(options, default=str) + "\\n")
     if options["mode"] == "online" and (here / "unreachable").exists():
         raise Error("no answer")
-    return types.SimpleNamespace(summary={}, finish=lambda exit_code: None)
+    return types.SimpleNamespace(summary={}, config={}, finish=lambda exit_code: None)
+
+def sweep(*given, **options):
+    here = pathlib.Path(__file__).parent
+    with (here / "sweeps.jsonl").open("a") as file:
+        file.write(json.dumps([*given, options]) + "\\n")
+    if (here / "refused").exists():
+        raise ValueError("no permission")
+    return f"id-{len((here / 'sweeps.jsonl').read_text().splitlines())}"
 
 def teardown(): ...
 """
@@ -246,6 +267,74 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
 
 def inits(tmp_path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (tmp_path / "inits.jsonl").read_text().splitlines()]
+
+
+SWEEPS = {"a": {"method": "bayes"}, "b": {"method": "random"}}
+
+
+def track_sweeps(folder: Path, mode: str = "auto") -> None:
+    """A session of a study of two spaces, with a trial of each."""
+    tracker = Tracker(mode, folder, "gan", GROUP)
+    tracker.make_sweeps(SWEEPS)
+    for space in SWEEPS:
+        tracker.start(space, {"space": space})
+    tracker.close(timeout_seconds=120)
+
+
+def test_a_resumed_study_has_the_sweeps_that_it_made(tmp_path: Path, stand_in: Callable[[str], None]) -> None:
+    stand_in(ONLINE)
+    for _ in range(2):
+        track_sweeps(tmp_path / "study")
+    made = [json.loads(line) for line in (tmp_path / "sweeps.jsonl").read_text().splitlines()]
+    assert made == [[sweep, {"project": "gan"}] for sweep in SWEEPS.values()]
+    settings = [options["settings"] for options in inits(tmp_path)]
+    assert (
+        settings
+        == ["namespace(mode='online', sweep_id='id-1')", "namespace(mode='online', sweep_id='id-2')"] * 2
+    )
+
+
+def test_a_server_that_makes_no_sweep_is_told_of_once(
+    tmp_path: Path, stand_in: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    stand_in(ONLINE)
+    (tmp_path / "refused").touch()
+    track_sweeps(tmp_path)
+    assert [(options["mode"], options.get("settings")) for options in inits(tmp_path)] == [
+        ("online", None)
+    ] * 2
+    line = "W&B makes no sweep (ValueError: no permission); the runs belong to none.\n"
+    assert capsys.readouterr().err == line
+
+
+@pytest.mark.parametrize(("mode", "agent"), [("offline", False), ("auto", True)])
+def test_no_sweep_is_made_offline_or_under_an_agent(
+    tmp_path: Path, stand_in: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, mode: str, agent: bool
+) -> None:
+    stand_in(ONLINE)
+    if agent:
+        monkeypatch.setenv("WANDB_SWEEP_ID", "agents-sweep")
+    track_sweeps(tmp_path, mode)
+    assert not (tmp_path / "sweeps.jsonl").exists()
+    assert not any("settings" in options for options in inits(tmp_path))
+
+
+def test_a_sweep_is_its_space_but_the_study_counts_and_stops_its_trials() -> None:
+    halving = {"type": "hyperband", "min_iter": 1}
+    space = {**small(), "early_terminate": halving, "run_cap": 9, "metric": {"name": "w1"}}
+    plan = study_plan(spaces={"a": space}, metric="hq")
+    assert sweep_of(plan, "a") == {
+        **small(),
+        "name": "mine a",
+        "metric": {"name": "objective", "goal": "maximize"},
+    }
+
+
+def test_a_config_has_each_hyperparameter_once() -> None:
+    plan = trial_plan()
+    config = config_of(plan.to_dict())
+    assert config["lr_g"] == plan.config.lr_g
+    assert "config" not in config
 
 
 @pytest.mark.parametrize(("second", "same"), [("a", True), ("b", False)])
@@ -328,7 +417,7 @@ def test_a_fault_in_wandb_is_told_of_once(
     pid = pid_of(tracker)
     wait_for(lambda: gone(pid))
     tracker.start(RUN, {})
-    tracker.finish(RUN, {})
+    tracker.finish(RUN, "completed", {})
     tracker.close(timeout_seconds=120)
     assert capsys.readouterr().err == STOPPED.format("ImportError: no such library")
 
@@ -362,7 +451,7 @@ def test_disabled_starts_and_writes_nothing(
     tracker = Tracker(mode, tmp_path, "gan", GROUP)
     tracker.start(RUN, {})
     tracker.log(RUN, {"modes": 1.0}, step=1)
-    tracker.finish(RUN, {})
+    tracker.finish(RUN, "completed", {})
     assert tracker._process is None
     tracker.close(timeout_seconds=120)
     assert list(tmp_path.iterdir()) == []

@@ -11,6 +11,7 @@ import pytest
 from study import tune
 from study.records.study_folder import StudyFolder
 from study.records.tables import TABLES
+from study.reporting.tracking import Tracker
 from tests.studies import TINY, journal, table
 
 
@@ -52,6 +53,20 @@ def test_a_cluster_that_happens_to_run_here_is_not_joined(ray_starts_with: dict[
     tune.main(["--space", "wgan_gp", *TINY, "--name", "x"])
     assert ray_starts_with["address"] == "local"
     assert ray_starts_with["include_dashboard"] is False
+
+
+def test_a_wandb_sweep_is_asked_for_each_space(
+    ray_starts_with: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(Tracker, "make_sweeps", lambda _, sweeps: asked.append(sweeps))
+    tune.main(["--space", "dcgan", "wgan_gp", *TINY, "--name", "x"])
+    assert ray_starts_with
+    (sweeps,) = asked
+    assert {space: sweep["name"] for space, sweep in sweeps.items()} == {
+        "dcgan": "x dcgan",
+        "wgan_gp": "x wgan_gp",
+    }
 
 
 @pytest.mark.parametrize(

@@ -205,6 +205,21 @@ def test_a_trial_that_the_scheduler_stops_is_pruned(folder: StudyFolder) -> None
     assert (pruned["kimg"] < 0.19).all()
 
 
+def test_wandb_hears_of_each_trial(folder: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: dict[str, dict[str, Any]] = {}
+    told: dict[str, tuple[str, Row]] = {}
+    monkeypatch.setattr(Tracker, "start", lambda _, name, config: started.update({name: config}))
+    monkeypatch.setattr(Tracker, "finish", lambda _, name, *how: told.update({name: how}))
+    folder.create(stopped_early(), [], {})
+    Driver(folder).run()
+    assert {name: state for name, (state, _) in told.items()} == states(folder)
+    figures = {"objective", "objective_low", "objective_high", "n_diverged", "n_censored", "mode_coverage"}
+    for name, (_, summary) in told.items():
+        assert figures <= summary.keys()
+        assert started[name]["lr_g"] == summary["lr_g"]
+        assert "config" not in started[name]
+
+
 def test_a_worker_that_is_used_again_remembers_nothing(folder: StudyFolder, tmp_path: Path) -> None:
     spaces = {"b": small(model="dcgan"), "a": small(), "c": small(model="wgan_cp", width=4)}
     folder.create(study_plan(spaces=spaces), [], {})

@@ -130,6 +130,8 @@ def test_a_summary_has_means_over_all_seeds_or_none(folder: TrialFolder) -> None
     assert (summary["kimg"], summary["diverged_seeds"]) == (last.kimg, 0)
     one_left = replace(last, rows=[{**last.rows[0], "diverged": True, "w1": None}, last.rows[1]])
     assert "w1" not in one_left.summary()
+    assert "w1/seed_0" not in one_left.summary()
+    assert one_left.summary()["w1/seed_1"] == last.rows[1]["w1"]
     assert one_left.summary()["hq"] == summary["hq"]
     assert (one_left.summary()["diverged_seeds"], one_left.summary()["objective"]) == (1, last.objective)
 
