@@ -1,5 +1,6 @@
 """A study on disk: results/<study>/ with study.json, the journal, the tables and the trials."""
 
+import fcntl
 import platform
 import subprocess
 import sys
@@ -30,6 +31,8 @@ PACKAGES = (
     "POT",
 )
 
+LOOK_SECONDS = 0.5  # far longer than whoever looks whether a study is running shares its lock
+
 
 class StudyFolder:
     """Paths of a study and its one lock: a study has one driver at a time."""
@@ -39,6 +42,7 @@ class StudyFolder:
         self.journal = path / "optuna.journal"
         self.ray = path / ".ray"
         self.judges = path / "judge"
+        self._lock = path / ".lock"
 
     @property
     def name(self) -> str:
@@ -130,12 +134,12 @@ class StudyFolder:
         write_json(self.path / "study.json", {**self.read(), **facts})
 
     def lock(self) -> FileLock:
-        """The driver's lock, taken at once or not at all.
+        """The driver's lock, taken at once, or from who only looks (`is_running`) in a moment, or not at all.
 
         Raises:
             UserError: another process runs this study.
         """
-        lock = FileLock(self.path / ".lock", timeout=0)
+        lock = FileLock(self._lock, timeout=LOOK_SECONDS)
         try:
             lock.acquire()
         except Timeout as error:
@@ -145,12 +149,19 @@ class StudyFolder:
         return lock
 
     def is_running(self) -> bool:
-        """Whether some process drives this study now."""
+        """Whether some process drives this study now.
+
+        Looking makes no file, needs no right to write, and keeps nobody out: it shares the lock for less than
+        the moment that `lock` waits.
+        """
         try:
-            with FileLock(self.path / ".lock", timeout=0):
-                return False
-        except Timeout:
+            with self._lock.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
             return True
+        return False
 
 
 def _versions() -> dict[str, str | None]:

@@ -4,7 +4,7 @@ config.json          the plan: identity, configuration, seeds, budget
 curves.jsonl         a line per seed and evaluation
 checkpoint/pack.pt   the pack at its last evaluation
 checkpoint/best.pt   its networks at the evaluation with the best objective, where the plan keeps them
-samples/*.png        samples from fixed latents, one picture per evaluation
+samples/*.png, *.npz   samples from fixed latents: a picture, and what it shows, per evaluation
 DONE | DIVERGED | FAILED   how it ended (JSON); none while it runs or was interrupted
 """
 

@@ -10,8 +10,8 @@ from torch.nn.functional import pad
 
 from study.data.arrays import Arrays
 from study.machine.files import write_whole
+from study.records.sample_arrays import IMAGES_PER_SEED
 
-IMAGES_PER_SEED = 32
 IMAGES_PER_ROW = 16
 SMALLEST_SIDE = 48  # smaller images are enlarged, pixel by pixel
 POINTS_SIDE = 256

@@ -22,6 +22,7 @@ from study.metrics.stability import clamp_score
 from study.networks.ordinary import Ordinary
 from study.plan import TrialPlan
 from study.records.objective import is_best_yet, objective, rank
+from study.records.sample_arrays import save_arrays
 from study.records.schema import Row
 from study.records.trial_folder import RUNNING, Ending, TrialFolder
 from study.reporting.pictures import save_samples
@@ -126,6 +127,7 @@ def _evaluate(
     ]
     image = folder.samples / f"{progress.evaluation:04d}.png"
     save_samples(samples, evaluator.arrays, image)
+    save_arrays(samples, evaluator.arrays, image.with_suffix(".npz"))
     eval_seconds, evaluated = time.perf_counter() - start, now()
 
     prices = _prices(plan, history, [values for values, _ in judged])

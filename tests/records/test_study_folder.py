@@ -1,11 +1,13 @@
 """A study's folder: made once, read strictly, driven by one process at a time."""
 
+import fcntl
 import json
 import subprocess
 import sys
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -122,6 +124,20 @@ def test_one_driver_at_a_time(folder: StudyFolder) -> None:
             other.lock()
     assert not other.is_running()
     other.lock().release()
+
+
+def test_whoever_looks_makes_no_lock(folder: StudyFolder) -> None:
+    before = sorted(folder.path.iterdir())
+    assert not folder.is_running()
+    assert sorted(folder.path.iterdir()) == before
+
+
+def test_whoever_looks_keeps_no_driver_out(folder: StudyFolder) -> None:
+    folder.lock().release()
+    with (folder.path / ".lock").open("rb") as file:  # as `is_running` does, but for longer
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        Timer(0.2, fcntl.flock, (file.fileno(), fcntl.LOCK_UN)).start()
+        folder.lock().release()
 
 
 def test_a_killed_driver_leaves_no_lock(folder: StudyFolder) -> None:

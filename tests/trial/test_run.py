@@ -7,6 +7,7 @@ from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,6 +19,7 @@ from study.metrics.judge.floor import floors
 from study.metrics.stability import aggregate
 from study.models import MODELS
 from study.plan import TrialPlan
+from study.records.sample_arrays import load_arrays
 from study.records.trial_folder import Ending, TrialFolder
 from study.training.pack import Pack
 from study.training.schedule import Progress, schedule
@@ -49,6 +51,10 @@ def whole(trial: TrialPlan, tmp_path: Path) -> list[dict[str, Any]]:
     folder = TrialFolder(tmp_path / "whole")
     list(run(trial, folder, CPU))
     return untimed(folder.rows())
+
+
+def pictures(folder: TrialFolder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.samples.iterdir()}
 
 
 def ending_of(last: Evaluation) -> Ending:
@@ -88,8 +94,9 @@ def test_a_trial_leaves_complete_rows_and_a_marker(model: str, folder: TrialFold
         assert row["critic_updates"] * 32 / 1000 == row["kimg"]
         assert row["critic_updates"] == row["generator_updates"] * trial.config.n_critic
     assert folder.ending() == ending_of(evaluations[-1])
-    assert [path.name for path in sorted(folder.samples.iterdir())] == [f"{e:04d}.png" for e in range(5)]
-    assert [e.image for e in evaluations] == sorted(folder.samples.iterdir())
+    drawn = [f"{evaluation:04d}.{kind}" for evaluation in range(5) for kind in ("npz", "png")]
+    assert [path.name for path in sorted(folder.samples.iterdir())] == drawn
+    assert [e.image for e in evaluations] == sorted(folder.samples.glob("*.png"))
 
 
 def test_no_member_scores_worse_than_before_training(folder: TrialFolder) -> None:
@@ -106,6 +113,17 @@ def test_a_bounded_metric_is_no_worse_than_its_worst_value(folder: TrialFolder) 
     assert all(row["hq"] > 0.5 for row in folder.rows() if row["evaluation"] == 0)
     assert [row["score"] for row in last.rows] == [row["hq"] for row in last.rows]
     assert last.objective < 0.5
+
+
+def test_the_arrays_beside_a_picture_are_the_samples_that_were_judged(folder: TrialFolder) -> None:
+    """Untrained generators have their points on the middle mode of grid25."""
+    next(run(trial_plan(dataset="grid25", width=128), folder, CPU))
+    kept = load_arrays(folder.samples / "0000.npz")
+    assert kept is not None
+    distances = np.linalg.norm(kept["samples"][:, :, None] - kept["centres"], axis=-1)
+    counts = (distances <= 3 * kept["std"]).sum(axis=1)
+    assert counts.tolist() == [row["mode_counts"] for row in folder.rows()]
+    assert counts.sum() > 0
 
 
 def test_a_trial_leaves_the_floor_beside_its_study(folder: TrialFolder) -> None:
@@ -188,6 +206,7 @@ def test_a_trial_closed_midway_goes_on_as_if_nothing_had_happened(
     rest = list(run(trial, folder, CPU))
     assert [e.evaluation for e in rest] == list(range(heard, 5))
     assert untimed(folder.rows()) == whole(trial, tmp_path)
+    assert pictures(folder) == pictures(TrialFolder(tmp_path / "whole"))
     assert rest[-1].state == "completed"
 
 
