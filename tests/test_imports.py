@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from study.records.study_folder import StudyFolder
+from tests.records.written import Add, every_fate, tables, write_floor
+from tests.studies import small, study_plan
+
 ROOT = Path(__file__).parent.parent
 STUDY = ROOT / "study"
 
@@ -132,19 +136,57 @@ CHEAP = {  # what importing a module must not load: --help answers within a seco
     "study.results": HEAVY,
     "study.reporting.recorder": HEAVY,
     "study.trial.group": ("ray", "optuna", "wandb"),
-    "analysis": ("torch", "ray", "wandb"),
+    "analysis.watch": HEAVY,
+    "analysis.timelapse": HEAVY,
 }
 
 
 @pytest.mark.parametrize("module", CHEAP)
 def test_importing_it_is_cheap(module: str) -> None:
-    program = f"import sys, {module}; print(*(set({CHEAP[module]!r}) & sys.modules.keys()))"
+    assert loaded(f"import {module}") & set(CHEAP[module]) == set()
+
+
+def loaded(program: str) -> set[str]:
+    """The heavy packages that a program has imported in the end."""
     result = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", f"{program}\nimport sys; print(*(set({HEAVY!r}) & sys.modules.keys()))"],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert result.stdout.split() == []
+    return set(result.stdout.split("\n")[-2].split())
+
+
+ANALYSIS = {name_of(path): path for path in sorted((ROOT / "analysis").rglob("*.py"))}
+
+
+def test_no_file_of_the_analysis_names_a_heavy_package() -> None:
+    found = {name: {own.split(".")[0] for own in imports_of(path)} for name, path in ANALYSIS.items()}
+    assert "pandas" in found["analysis.tables"]
+    assert {name: names & set(HEAVY) for name, names in found.items() if names & set(HEAVY)} == {}
+
+
+def test_nor_does_what_the_analysis_imports() -> None:
+    assert loaded(f"import {', '.join(ANALYSIS)}") == set()
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> StudyFolder:
+    folder = StudyFolder(tmp_path / "results" / "mine")
+    folder.create(study_plan(spaces={"a": small(), "b": small()}, kimg=2.0, eval_kimg=1.0), [], {})
+    write_floor(folder)
+    return folder
+
+
+def test_nor_does_what_it_calls(study: StudyFolder, add: Add) -> None:
+    every_fate(add)
+    tables(study)
+    program = (
+        "import sys; from pathlib import Path; from analysis import watch; from analysis.tables import load; "
+        "from analysis.sections.coverage import charts; from analysis.verdicts_coverage import coverage; "
+        f"folder = {str(study.path)!r}; spaces = load(Path(folder)); assert watch.main([folder]) == 0; "
+        "assert [len(coverage(space)) > 0 for space in spaces] == [True, True]; assert list(charts(spaces))"
+    )
+    assert loaded(program) == set()

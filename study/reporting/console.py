@@ -146,7 +146,7 @@ class Console:
         left = self._total - self._done_before
         share = math.ceil(left / plan.concurrency) / self._total  # in rounds of as many as train at a time
         seconds = (training + judging) * share
-        self.say(f"cost: about {_clock(seconds)} of training and evaluation, if no trial is stopped early")
+        self.say(f"cost: about {clock(seconds)} of training and evaluation, if no trial is stopped early")
         for space, m in measured.items():
             trial = f"{m['per_kimg']:.2g} s a kimg, {m['per_evaluation']:.2g} s an evaluation"
             self.say(f"  a trial of {space}: {trial}")
@@ -188,12 +188,12 @@ class Console:
         under_way = sum(kimg / self._plan.kimg for kimg in self._running.values())
         done, todo = self._ended + under_way - self._done_before, self._total - self._done_before
         known = self._ended > self._done_before  # the first trials also wait for workers to start
-        left = f"{_clock(elapsed * (todo - done) / done)} left" if known else "time left unknown yet"
+        left = f"{clock(elapsed * (todo - done) / done)} left" if known else "time left unknown yet"
         found = self._best()
         best = str(found) if found else "none yet"
         return Text(
             f"trials {self._ended}/{self._total} ended, {len(self._running)} running | "
-            f"kimg {self._kimg:,.0f} | best {best} | {_clock(elapsed)} elapsed, {left}",
+            f"kimg {self._kimg:,.0f} | best {best} | {clock(elapsed)} elapsed, {left}",
             overflow="fold",
         )
 
@@ -236,7 +236,7 @@ class Console:
                 self.say(line)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     minutes, seconds = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d} hours" if hours else f"{minutes}:{seconds:02d}"

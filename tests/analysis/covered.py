@@ -51,6 +51,6 @@ def covered(*trials: Trial, folder: Path = Path("nowhere"), **plan: Any) -> Spac
     return SpaceResults("a", folder, {}, known, parse_space("a", known.spaces["a"]), *tables, {})
 
 
-def changed(results: SpaceResults, **tables: pd.DataFrame) -> SpaceResults:
+def changed(results: SpaceResults, **values: Any) -> SpaceResults:
     fields: Mapping[str, Any] = {name: getattr(results, name) for name in SpaceResults.__dataclass_fields__}
-    return SpaceResults(**{**fields, **tables})
+    return SpaceResults(**{**fields, **values})

@@ -26,7 +26,9 @@ def picture(*bands: tuple[int, int, int], axis: int) -> Image.Image:
 
 def trial(add: Add, fingerprint: dict[str, str], pictures: int = 3) -> TrialFolder:
     """Three evaluations of two seeds, red and green; the first picture is blue."""
-    folder = add("a-00000", rows([1.0, 0.9, 0.8], [1.0, 0.7, 0.6]), ended("completed"), fingerprint=fingerprint)
+    folder = add(
+        "a-00000", rows([1.0, 0.9, 0.8], [1.0, 0.7, 0.6]), ended("completed"), fingerprint=fingerprint
+    )
     axis = 0 if fingerprint["kind"] == "images" else 1
     for number in range(pictures):
         bands = (BLUE, BLUE) if number == 0 else (RED, GREEN)
