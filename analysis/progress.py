@@ -102,10 +102,10 @@ class Watched:
         known = set(table["trial_id"])
         under_way: dict[str, Curve] = {}
         self._endings = {trial: row for trial, row in self._endings.items() if trial not in known}
-        for trial, folder in self._folder.trials():
+        for trial in self._folder.trial_ids():
             if trial in known or trial in self._endings:
                 continue
-            ending = folder.ending()
+            ending = self._folder.trial(trial).ending()
             if ending is None:
                 under_way[trial] = self._curve(trial)
             else:

@@ -93,10 +93,10 @@ def _draw_means(axes: Axes, searched: Choice | Range, means: pd.DataFrame) -> No
 
 
 def mode_counts(counts: pd.DataFrame) -> Figure:
-    """Samples on each mode over a trial's evaluations, a panel a seed; white: none, grey: it had diverged."""
+    """Samples on each mode at a trial's evaluations, a panel a seed; white: none, hatched: diverged."""
     seeds = list(dict.fromkeys(counts["seed"]))
     figure, (row,) = panels(len(seeds), size=(max(2.6, 9 / len(seeds)), 3.6))
-    colours = colormaps[SEQUENTIAL].with_extremes(under="white", bad=GREY)
+    colours = colormaps[SEQUENTIAL].with_extremes(under="white", bad="none")
     most = max(1.0, float(counts["samples"].max()))
     for axes, seed in zip(row, seeds, strict=True):
         table = counts[counts["seed"] == seed].pivot(index="mode", columns="kimg", values="samples")
@@ -110,6 +110,7 @@ def mode_counts(counts: pd.DataFrame) -> Figure:
             vmax=most,
             rasterized=True,
         )
+        axes.patch.set(hatch="////", edgecolor=GREY)  # seen where nothing lies over it
         axes.set(title=f"seed {seed}", xlabel="kimg")
         if modes <= NUMBERED:
             axes.set_yticks(range(modes))

@@ -108,7 +108,7 @@ def _mode_counts(results: SpaceResults) -> Iterator[Chart]:
         name=f"mode_counts_{stem(results)}",
         title=f"On which modes the samples of {results.best} lie",
         caption=f"{results.best}, the best completed trial of {results.label}: samples on each of {modes} "
-        f"modes at {shown['kimg'].nunique()} evaluations, {of}. White: none; grey: the seed had diverged. "
+        f"modes at {shown['kimg'].nunique()} evaluations, {of}. White: none; hatched: the seed had diverged. "
         "What lies on no mode is not counted.",
         alt=f"Heat maps of modes over kimg, one a seed. At the end {empty} of {len(last)} modes of these "
         "seeds have no sample.",

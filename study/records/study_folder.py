@@ -1,6 +1,7 @@
 """A study on disk: results/<study>/ with study.json, the journal, the tables and the trials."""
 
 import fcntl
+import os
 import platform
 import subprocess
 import sys
@@ -53,11 +54,16 @@ class StudyFolder:
 
     def trials(self) -> Iterator[tuple[str, TrialFolder]]:
         """Every trial's id and folder, in order of id."""
-        trials = self.path / "trials"
-        if trials.is_dir():
-            for path in sorted(trials.iterdir()):
-                if path.is_dir():
-                    yield path.name, TrialFolder(path)
+        for trial_id in self.trial_ids():
+            yield trial_id, self.trial(trial_id)
+
+    def trial_ids(self) -> list[str]:
+        """In order; a matter of milliseconds with thousands of them."""
+        try:
+            with os.scandir(self.path / "trials") as entries:
+                return sorted(entry.name for entry in entries if entry.is_dir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
     def create(self, plan: StudyPlan, command: list[str], hardware: dict[str, Any]) -> None:
         """Make the folder with its study.json.

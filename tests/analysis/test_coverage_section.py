@@ -105,7 +105,8 @@ def test_modes_are_drawn_by_seed_with_divergence_apart_from_none() -> None:
     assert counts[1].tolist() == [[0, None, None], [0, None, None], [5, None, None]]
     colours: Any = first.collections[0].get_cmap()
     assert to_hex(colours.get_under()) == "#ffffff"
-    assert to_hex(colours.get_bad()) != "#ffffff"
+    assert colours.get_bad()[3] == 0  # what lies behind is seen
+    assert second.patch.get_hatch() == "////"
 
 
 def test_the_sentence_tells_the_share_its_interval_and_the_best_trial() -> None:
