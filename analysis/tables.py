@@ -79,6 +79,10 @@ class SpaceResults:
         own = self.trials.loc[self.trials["origin"] == "default", "trial_id"]
         return None if own.empty else str(own.iloc[0])
 
+    def curves_of(self, trial_id: str) -> pd.DataFrame:
+        """The rows of one trial's curves."""
+        return self.curves[self.curves["trial_id"] == trial_id]
+
 
 def load(*folders: Path) -> list[SpaceResults]:
     """The results of each space of each study, in the order given.

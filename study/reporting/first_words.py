@@ -10,6 +10,20 @@ from study.plan import StudyPlan
 from study.space import Space
 
 CLOCKS = ("n_critic", "batch_size")  # what turns kimg into generator updates
+MAP = "its importances, maps of regions and failure rates are those of the space"
+FIND = (
+    "what it says of the best counts; its importances, maps of regions and failure rates are of what was "
+    "tried and let live, mostly noise"
+)
+
+
+def purpose(plan: StudyPlan, space: str) -> str:
+    """Which of the two kinds a study is, and what that allows."""
+    sampler, scheduler = plan.samplers[space], plan.schedulers[space]
+    if plan.maps(space):
+        return f"made to map (by {sampler}, no early stopping): {MAP}"
+    stopped = "no early stopping" if scheduler == "fifo" else f"stopped early by {scheduler}"
+    return f"made to find (by {sampler}, {stopped}): {FIND}"
 
 
 def how_searched(plan: StudyPlan, space: Space) -> Iterator[str]:

@@ -1,0 +1,69 @@
+"""The answer of a report: what tuning brought, what trains stably, what covers the modes; each with its n."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from analysis.statistics.tuned import against_default
+from analysis.tables import SpaceResults
+from study.metrics.stability import student_interval
+from study.reporting.last_words import failures
+
+SEARCH = "a search score, unconfirmed: the seeds and the data that chose the best flatter it"
+
+
+def tuned(results: SpaceResults) -> str:
+    """The best against the paper's default."""
+    metric, best = results.metric, results.best
+    if best is None:
+        return f"No trial of {results.label} was trained to its end: there is no best yet."
+    row = results.completed.iloc[0]
+    n = int(row["n_seeds"])
+    interval = f"{n} seed{'s' * (n > 1)}, no interval"
+    if not np.isnan(row["objective_low"]):
+        interval = f"95% interval {row['objective_low']:.3g} to {row['objective_high']:.3g}, {n} seeds"
+    said = f"The best of {len(results.trials)} trials has {metric} {row['objective']:.4g} ({interval})"
+    found = against_default(results)
+    if found is None:
+        why = "is the paper's default itself" if best == results.default else "has no default to beat"
+        return f"{said} and {why}; {SEARCH}."
+    default, gain = float(np.mean(found.pairs.other)), found.gain
+    at = found.pairs.at
+    early = "" if np.isclose(at, results.plan.kimg) else f" at kimg {at:.4g}, where the default ended"
+    shown = "" if gain.is_shown else ", which these seeds do not show"
+    return (
+        f"{said}; against the paper's default ({default:.4g}{early}) it is {gain.mean:.3g} better "
+        f"({gain.words}){shown}; {SEARCH}."
+    )
+
+
+def stability(results: SpaceResults) -> str:
+    """How often seeds diverge."""
+    if not len(results.runs):
+        return "Nothing was trained yet."
+    return f"{failures(results.plan, results.runs, results.space.name)}."
+
+
+def coverage(results: SpaceResults) -> str:
+    """The modes that the best trial covers."""
+    modes = results.floor.get("modes_covered")
+    if "modes_covered" not in results.runs or results.best is None or modes is None:
+        return "" if modes is None else "No trial was trained to its end: no coverage to tell of."
+    own = results.runs.loc[results.runs["trial_id"] == results.best, "modes_covered"].dropna()
+    interval = student_interval(own.astype(float).tolist())
+    between = "no interval" if interval is None else f"95% interval {interval[0]:.3g} to {interval[1]:.3g}"
+    return (
+        f"The best trial covers {own.mean():.3g} of the {modes['mean']:.3g} modes that real data cover "
+        f"({between}, {len(own)} seeds)."
+    )
+
+
+ANSWERS: Mapping[str, Callable[[SpaceResults], str]] = {
+    "tuned": tuned,
+    "stability": stability,
+    "coverage": coverage,
+}
+
+
+def answers(results: SpaceResults) -> list[str]:
+    return [said for say in ANSWERS.values() if (said := say(results))]

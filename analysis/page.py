@@ -1,0 +1,138 @@
+"""What a report's page shows beside answers, checks and figures: facts, failures, limits, all trials."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.commands import train
+from analysis.tables import SpaceResults
+from study.metrics import METRICS
+from study.metrics.failure import DIVERGED
+from study.reporting.first_words import purpose
+
+COLUMNS = ("trial_id", "state", "ended_by", "kimg", "objective", "objective_low", "objective_high")
+SEEDS = ("n_seeds", "n_diverged", "n_censored")
+LONGEST = 300  # characters of an error that are shown
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best completed trial of a model in a space, and how to train it again."""
+
+    label: str
+    trial_id: str
+    score: str
+    hyperparameters: Mapping[str, str]
+    command: str
+
+
+def best_configurations(results: SpaceResults) -> Iterator[Best]:
+    """One for each model of the space."""
+    for model, rows in results.completed.groupby("model", sort=False):
+        row = rows.iloc[0]
+        label = results.label if model == results.space.name else f"{results.label}, {model}"
+        known = {name: cell(row[name]) for name in results.space.searched if not pd.isna(row[name])}
+        low, high, n = row["objective_low"], row["objective_high"], int(row["n_seeds"])
+        between = "no interval" if pd.isna(low) else f"95% interval {low:.3g} to {high:.3g}"
+        score = f"{results.plan.aggregate} {results.metric} {row['objective']:.4g} ({between}, n = {n} seeds)"
+        yield Best(label, row["trial_id"], score, known, train(results, row["trial_id"]))
+
+
+def facts(results: SpaceResults) -> Iterator[tuple[str, str]]:
+    """What was run, on what."""
+    plan, record, name = results.plan, results.record, results.space.name
+    yield "study", f"{plan.name}, {purpose(plan, name)}"
+    yield "command", " ".join(record["command"])
+    prints = plan.fingerprint.get("number", {})
+    parts = ", ".join(f"{number:,} {part.replace('_', ' ')}" for part, number in prints.items())
+    yield "data", f"{plan.dataset} ({parts or 'drawn'}), SHA-256 {plan.fingerprint.get('sha256', 'unknown')}"
+    yield (
+        "trials",
+        f"{len(results.trials)} of {plan.trials[name]} begun, {plan.seeds} seeds each, {plan.kimg:g} kimg, "
+        f"evaluated every {plan.eval_kimg:.4g} kimg; study seed {plan.seed}",
+    )
+    yield "objective", f"{plan.aggregate} {plan.metric}: {METRICS[plan.metric].meaning}"
+    hardware = record.get("hardware") or {}
+    gpus = ", ".join(map(str, hardware.get("gpus", ()))) or "no GPU"
+    yield (
+        "hardware",
+        f"{hardware.get('cpus', '?')} CPUs ({hardware.get('cpu_name', 'unknown')}), "
+        f"{hardware.get('memory_gib', '?')} GiB, {gpus}; {plan.concurrency} at a time; "
+        f"computed in {', '.join(sorted(set(results.trials['precision'].dropna()))) or 'nothing yet'}",
+    )
+    packages = ", ".join(f"{package} {version}" for package, version in record.get("packages", {}).items())
+    yield "versions", f"Python {record.get('python', 'unknown')}, {packages or 'packages unknown'}"
+    yield "commit", str(record.get("git_commit") or "unknown")
+    started, resumed = str(record.get("started", "unknown"))[:19], len(record.get("resumed", ()))
+    yield "started", f"{started} UTC" + (f", taken up again {resumed} times" if resumed else "")
+    wall = (record.get("cost") or {}).get("wall_seconds")
+    spent = results.trials[["train_seconds", "eval_seconds"]].sum()
+    yield (
+        "cost",
+        f"{spent['train_seconds']:,.0f} s of training, {spent['eval_seconds']:,.0f} s of evaluation"
+        + (f"; {wall:,.0f} s from start to end" if wall else ""),
+    )
+
+
+def failures(results: SpaceResults) -> Iterator[tuple[int, str]]:
+    """What did not go to its end, and why: how many, and the reason in words."""
+    runs = results.runs
+    diverged = runs[runs["end"] == DIVERGED]
+    for reason, rows in diverged.groupby("reason", sort=False, dropna=False):
+        middle = rows["diverged_at_kimg"].median()
+        yield len(rows), f"seeds diverged: {reason} (kimg {middle:.3g}, the median)"
+    states = results.trials["state"]
+    for by, rows in results.trials[states == "pruned"].groupby("ended_by", sort=False):
+        yield len(rows), f"trials stopped early by {by}: neither failed nor survived"
+    interrupted = int((states == "interrupted").sum())
+    if interrupted:
+        yield interrupted, "trials not finished: the study runs still, or was interrupted"
+    for error, rows in results.trials[states == "failed"].groupby("error", sort=False, dropna=False):
+        last = str(error).strip().splitlines()[-1] if not pd.isna(error) and str(error).strip() else "unknown"
+        yield len(rows), f"trials failed by a fault of software: {last[:LONGEST]}"
+
+
+def limits(results: SpaceResults) -> Iterator[str]:
+    """What the study can't tell."""
+    plan, name = results.plan, results.space.name
+    yield "Scores are those that the search chose by: fresh seeds and unseen data may say otherwise."
+    if not plan.maps(name):
+        yield (
+            "It looked for the best, so which hyperparameters matter, and which region is stable, is "
+            "for a study with --map to say."
+        )
+    if plan.schedulers[name] != "fifo":
+        yield ("Trials that were stopped early say nothing of their end: they might have diverged, or won.")
+    yield (
+        f"One dataset ({plan.dataset}), one budget ({plan.kimg:g} kimg), one architecture per kind of data: "
+        "other ones may rank differently."
+    )
+    if plan.seeds < 5:
+        yield f"With {plan.seeds} seeds, differences under about two standard deviations of a seed go unseen."
+    if results.record.get("classifier_accuracy") is not None:
+        yield f"{results.metric} and modes are what one classifier sees: no FID of the Inception network."
+    constants = ", ".join(f"{name} {value}" for name, value in results.space.constants.items())
+    yield f"What the space fixes was not studied: {constants}, and what it leaves at its default."
+
+
+def trial_table(several: Sequence[SpaceResults]) -> tuple[list[str], list[list[str]]]:
+    """All trials of all spaces: the head, and a row each."""
+    metrics = [m for m in METRICS if any(m in results.trials for results in several)]
+    searched = list(dict.fromkeys(name for results in several for name in results.space.searched))
+    columns = [*COLUMNS, *SEEDS, *metrics, *searched, "train_seconds"]
+    tables = [
+        results.trials.reindex(columns=columns).assign(space=results.label).astype(object)
+        for results in several
+    ]
+    whole = pd.concat(tables)[["space", *columns]]
+    body = [[cell(value) for value in whole[name]] for name in whole]
+    return [name.replace("_", " ") for name in whole], [list(row) for row in zip(*body, strict=True)]
+
+
+def cell(value: Any) -> str:
+    """A value of a table, short; '' where it is unknown."""
+    if pd.isna(value):
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
