@@ -128,7 +128,7 @@ def trial_table(several: Sequence[SpaceResults]) -> tuple[list[str], list[list[s
     ]
     whole = pd.concat(tables)[["space", *columns]]
     body = [[cell(value) for value in whole[name]] for name in whole]
-    return [name.replace("_", " ") for name in whole], [list(row) for row in zip(*body, strict=True)]
+    return [name.replace("_", " ") for name in ("space", *columns)], [list(row) for row in zip(*body, strict=True)]
 
 
 def cell(value: Any) -> str:

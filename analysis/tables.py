@@ -58,6 +58,11 @@ class SpaceResults:
         return -1 if self.higher_is_better else 1
 
     @property
+    def real(self) -> float | None:
+        """What real data score in the metric, where the study knows."""
+        return self.floor[self.metric]["mean"] if self.metric in self.floor else None
+
+    @property
     def maps(self) -> bool:
         """Whether the study was made to map the space, and not to find its best (`StudyPlan.maps`)."""
         return self.plan.maps(self.space.name)
@@ -131,4 +136,12 @@ def check_same_metric(results: Sequence[SpaceResults]) -> bool:
     return len({(r.plan.dataset, r.metric, r.plan.fingerprint.get("sha256")) for r in results}) == 1
 
 
-__all__ = ["SpaceResults", "UserError", "check_same_metric", "load", "metrics_of"]
+def by_metric(results: Sequence[SpaceResults]) -> list[tuple[str, list[SpaceResults]]]:
+    """Results in groups whose objectives can be compared, each with a suffix for the names of its charts."""
+    groups: dict[object, list[SpaceResults]] = {}
+    for r in results:
+        groups.setdefault((r.plan.dataset, r.metric, r.plan.fingerprint.get("sha256")), []).append(r)
+    return [(f"_{number + 1}" if number else "", group) for number, group in enumerate(groups.values())]
+
+
+__all__ = ["SpaceResults", "UserError", "by_metric", "check_same_metric", "load", "metrics_of"]

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "python -m study.tune"
 SAMPLER_OF_METHOD = {"bayes": "tpe", "random": "random", "grid": "grid"}
+MAPPED_BY = {"bayes": "qmc", "random": "qmc", "grid": "grid"}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -65,6 +66,12 @@ def parser() -> argparse.ArgumentParser:
         "--space", nargs="+", metavar="SPACE", help="search spaces: names in search_spaces/, or YAML files"
     )
     add_shared(what, "--dataset", "--side", "--data-dir", "--plugin")
+    what.add_argument(
+        "--map",
+        action="store_true",
+        help="map the spaces instead of looking for their best: configurations spread evenly (QMC, or a "
+        "space's grid), every trial trained to its end",
+    )
     what.add_argument("--metric", help="metric to optimise (default: the space's metric)")
     add_shared(what, "--aggregate")
     what.add_argument(
@@ -128,6 +135,9 @@ def parser() -> argparse.ArgumentParser:
     )
     where = p.add_argument_group("where results go")
     where.add_argument("--results", type=Path, default=Path("results"), help="folder that holds all studies")
+    where.add_argument(
+        "--report", action="store_true", help="make the report when the study has ended (analysis.report)"
+    )
     where.add_argument("--name", help="name of the study (default: spaces, dataset and time)")
     add_shared(where, "--keep-best")
     where.add_argument(
@@ -187,7 +197,7 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
         raise UserError(f"{folder.path} names no search space")
     spaces = [parse_space(name, document) for name, document in plan.spaces.items()]
     fixed = ("space", "dataset", "side", "metric", "aggregate", "seeds", "kimg", "eval_kimg", "seed",
-             "sampler", "scheduler", "min_updates", "precision", "keep_best", "name")  # fmt: skip
+             "map", "sampler", "scheduler", "min_updates", "precision", "keep_best", "name")  # fmt: skip
     changed = [name for name in fixed if getattr(options, name) != p.get_default(name)]
     if changed:
         flags = ", ".join("--" + name.replace("_", "-") for name in changed)
@@ -245,7 +255,12 @@ def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: 
     resources.check(hardware, is_cluster=bool(options.address))
     bf16 = hardware.bf16(resources.gpus_per_trial)
     trials = default_trials(hardware)
-    samplers = {s.name: options.sampler or SAMPLER_OF_METHOD[s.method] for s in spaces}
+    if options.map and (options.sampler or options.scheduler):
+        flag = "--sampler" if options.sampler else "--scheduler"
+        raise UserError(f"--map chooses sampler and scheduler itself: leave out {flag}")
+    of_method = MAPPED_BY if options.map else SAMPLER_OF_METHOD
+    samplers = {s.name: options.sampler or of_method[s.method] for s in spaces}
+    early = {s.name: "fifo" if options.map or not s.min_evaluations else "asha" for s in spaces}
     automatic = f"{'+'.join(s.name for s in spaces)}-{file_name(dataset)}-{datetime.now():%Y%m%d-%H%M%S}"
     return StudyPlan(
         name=check_study_name(automatic if options.name is None else options.name),
@@ -254,7 +269,7 @@ def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: 
         metric=_metric(options.metric, spaces, dataset),
         aggregate=options.aggregate,
         samplers=samplers,
-        schedulers={s.name: options.scheduler or ("asha" if s.min_evaluations else "fifo") for s in spaces},
+        schedulers={name: options.scheduler or scheduler for name, scheduler in early.items()},
         trials={s.name: _trials(s, samplers[s.name], options.trials, trials) for s in spaces},
         seeds=options.seeds or default_seeds(hardware),
         kimg=kimg,

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 # Okabe and Ito 2008, in an order of falling lightness apart; markers tell the same in grey.
 BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"
@@ -31,6 +32,15 @@ def panels(columns: int, rows: int = 1, size: tuple[float, float] = PANEL) -> tu
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
+def wrapped(number: int, size: tuple[float, float] = PANEL, columns: int = 4) -> tuple[Figure, list[Axes]]:
+    """A figure of so many panels in rows of at most `columns`, and their axes."""
+    columns = min(number, columns)
+    figure, grid = panels(columns, -(-number // columns), size)
+    for spare in grid.flat[number:]:
+        spare.remove()
+    return figure, list(grid.flat[:number])
+
+
 def word(column: str) -> str:
     """A column's name as a word of an axis."""
     return column.replace("_", " ")
@@ -42,3 +52,6 @@ def set_scale(axes: Axes, which: str, values: Any) -> None:
     known = known[np.isfinite(known)]
     if known.size and known.min() > 0 and known.max() > 10 * known.min():
         axes.set(**{f"{which}scale": "log"})
+        axis = axes.xaxis if which == "x" else axes.yaxis
+        axis.set_major_formatter(LogFormatter())  # 20, and not 2 x 10^1
+        axis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))

@@ -1,0 +1,149 @@
+"""What a budget brings, how early it tells, and where it went."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from analysis.chart import Chart
+from analysis.figures import budget as figures
+from analysis.statistics import budget
+from analysis.tables import SpaceResults, by_metric
+from study.seeds import derive_seed
+
+
+def charts(several: Sequence[SpaceResults]) -> Iterator[Chart]:
+    """One chart for all spaces of one metric and data; one a study of where its seconds went."""
+    for suffix, group in by_metric(several):
+        yield from _best(group, suffix)
+        yield from _top(group, suffix)
+        yield from _rungs(group, suffix)
+    for number, folder in enumerate(dict.fromkeys(results.folder for results in several)):
+        yield from _seconds(
+            [results for results in several if results.folder == folder], f"_{number + 1}" if number else ""
+        )
+
+
+def _best(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
+    curves, words = {}, []
+    for results in group:
+        name = results.space.name
+        stream = np.random.default_rng(derive_seed(results.plan.seed, "budget", name))
+        curve = budget.best_against_budget(results, stream)
+        if len(curve) < 2:
+            continue
+        curves[results.label], last = curve, curve.iloc[-1]
+        n = int(last["trials"])
+        how = "the best completed one so far, in the order in which trials ended (it ran once: no interval)"
+        if budget.is_exchangeable(results):
+            how = (
+                "the expected best of so many trials drawn from the n; band: 95% interval from resampling "
+                "trials, up to half of n"
+            )
+        words.append(f"{results.label}: {how}; n = {n} trials of {results.plan.seeds} seeds")
+    if not curves:
+        return
+    metric, real = group[0].metric, group[0].real
+    ends = ", ".join(
+        f"{label} {curve['best'].iloc[-1]:.3g} after {curve['kimg'].iloc[-1]:.3g} kimg "
+        f"and {curve['seconds'].iloc[-1]:.3g} s"
+        for label, curve in curves.items()
+    )
+    yield Chart(
+        f"best_against_budget{suffix}",
+        f"What more budget brought: the best {metric} over kimg and seconds",
+        f"{_sentence(words)} Seconds are those of all trials together, not of the clock on the wall.",
+        f"Two line charts of the best {metric} over kimg and over seconds. At the end: {ends}.",
+        pd.concat([curve.assign(space=label) for label, curve in curves.items()]),
+        figures.best_against_budget(curves, metric, real),
+    )
+
+
+def _top(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
+    tables = {r.label: budget.top_tenth(r) for r in group if len(r.completed)}
+    if not tables:
+        return
+    metric = group[0].metric
+    spread = [
+        f"{label}: {table['objective'].iloc[0]:.3g} to {table['objective'].iloc[-1]:.3g} "
+        f"(the best {len(table)} of n = {len(r.completed)} completed, {r.plan.seeds} seeds)"
+        for r in group
+        if (label := r.label) in tables
+        for table in (tables[label],)
+    ]
+    columns = ["trial_id", "objective", "objective_low", "objective_high", "n_seeds", *_searched(group)]
+    yield Chart(
+        f"top_tenth{suffix}",
+        f"The best tenth of trials: how far their {metric} spreads",
+        f"{_sentence(spread)} Bars: Student's 95% interval of the mean over seeds, where the objective is one. "
+        "A narrow spread says that many configurations do as well (Kurach et al. 2019). All are search "
+        "scores: the best of many is flattered.",
+        f"Dot chart of {metric} by trial. {_sentence(spread)}",
+        pd.concat([t.reindex(columns=columns).assign(space=label) for label, t in tables.items()]),
+        figures.top_tenth(tables, metric, group[0].real),
+    )
+
+
+def _rungs(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
+    found = {r.label: points for r in group if (points := budget.rung_correlations(r))}
+    if not found:
+        return
+    stopped = [r.label for r in group if r.label in found and r.plan.schedulers[r.space.name] != "fifo"]
+    only = (
+        f" Of {', '.join(stopped)} these are the survivors of early stopping alone: of those that it ended "
+        "nobody knows the full budget."
+        if stopped
+        else ""
+    )
+    first = ", ".join(
+        f"{label} {points[0].rho:.2f} at kimg {points[0].kimg:.3g} (95% interval {points[0].low:.2f} to "
+        f"{points[0].high:.2f}, n = {points[0].n} trials)"
+        for label, points in found.items()
+    )
+    yield Chart(
+        f"rung_correlation{suffix}",
+        "How early the ranking of trials is the final one",
+        f"Spearman's rank correlation of the objective at each evaluation with that at the full budget: {first}. "
+        f"Bars: 95% interval of Bonett and Wright (2000).{only}",
+        f"Line chart of rank correlation over kimg. First evaluation: {first}.",
+        pd.DataFrame([{"space": label, **vars(p)} for label, points in found.items() for p in points]),
+        figures.rung_correlations(found),
+    )
+
+
+def _seconds(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
+    tables = [budget.seconds_by_state(results).assign(space=results.label) for results in group]
+    by_state = pd.concat(tables)
+    by_state = by_state[by_state["train"] + by_state["evaluate"] > 0]
+    if by_state.empty:
+        return
+    of = by_state["space"] + " " if len(group) > 1 else ""
+    by_state["label"] = of + by_state["state"] + " (" + by_state["trials"].astype(int).astype(str) + ")"
+    slots = (group[0].record.get("cost") or {}).get("slot_seconds", {})
+    train, judge = by_state["train"].sum(), by_state["evaluate"].sum()
+    n = int(by_state["trials"].sum())
+    said = f"{train:,.0f} s of training and {judge:,.0f} s of evaluation in n = {n} trials"
+    idle = (
+        f" Right: what the study's {group[0].record['cost']['slots']} slots did from start to end, "
+        f"{sum(slots.values()):,.0f} s in all; parts under 0.5% are left out."
+        if slots
+        else " The study has not ended: what its slots did is not known yet."
+    )
+    yield Chart(
+        f"where_seconds_went{suffix}",
+        f"Where the seconds of {group[0].plan.name} went",
+        f"{said}, by how trials ended (their number in brackets).{idle}",
+        f"Bar chart of seconds by how trials ended: {said}.",
+        pd.concat(
+            [by_state, pd.DataFrame({"label": list(slots), "slot_seconds": list(slots.values())})]
+        ).reindex(columns=["space", "state", "trials", "train", "evaluate", "label", "slot_seconds"]),
+        figures.where_seconds_went(by_state, slots),
+    )
+
+
+def _searched(group: Sequence[SpaceResults]) -> list[str]:
+    return list(dict.fromkeys(name for results in group for name in results.space.searched))
+
+
+def _sentence(parts: Sequence[str]) -> str:
+    return "; ".join(parts) + "."

@@ -1,0 +1,127 @@
+"""Spaces side by side at equal training, the tuned and the default, and who is beaten by nobody."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+
+from analysis.chart import Chart
+from analysis.figures import comparison as figures
+from analysis.statistics import comparison
+from analysis.statistics.tuned import Tuned, against_default
+from analysis.tables import SpaceResults, by_metric
+from study.records.comparison import KIMG, SECONDS
+
+UNCONFIRMED = "Search scores, unconfirmed: each best was chosen by the seeds and data that compare it here."
+
+
+def charts(several: Sequence[SpaceResults]) -> Iterator[Chart]:
+    """Of spaces that share metric and data; those that don't are compared with none of the others."""
+    groups = by_metric(several)
+    for suffix, group in groups:
+        others = len(several) - len(group)
+        left_out = f" {others} others have another metric or other data: not compared." if others else ""
+        yield from _spaces(group, suffix, left_out)
+        yield from _tuned(group, suffix)
+        yield from _pareto(group, suffix)
+
+
+def _spaces(group: Sequence[SpaceResults], suffix: str, left_out: str) -> Iterator[Chart]:
+    bests = {
+        results.label: (results, comparison.seed_curves(results, best))
+        for results in group
+        if (best := results.best) is not None
+    }
+    if len(bests) < 2:
+        return
+    metric = group[0].metric
+    clocks = [KIMG, SECONDS] if comparison.on_one_machine(group) else [KIMG]
+    apart = "" if SECONDS in clocks else " Seconds are left out: the studies ran on different hardware."
+    curves = {label: rows for label, (_, rows) in bests.items()}
+    of = "; ".join(
+        f"{label}: {results.best}, the best of n = {len(results.trials)} trials, {rows['seed'].nunique()} seeds"
+        for label, (results, rows) in bests.items()
+    )
+    ends = ", ".join(
+        f"{label} {rows[rows['evaluation'] == rows['evaluation'].max()]['score'].mean():.3g}"
+        for label, rows in curves.items()
+    )
+    yield Chart(
+        f"spaces{suffix}",
+        f"The best of each space, by {metric}",
+        f"{of}. Line: mean of seeds; band: worst to best seed.{apart}{left_out} {UNCONFIRMED}",
+        f"Line charts of {metric} over {' and over '.join(figures.CLOCKS[clock] for clock in clocks)}. "
+        f"At the end: {ends}.",
+        pd.concat(
+            [
+                rows[["trial_id", "seed", "evaluation", KIMG, SECONDS, "score"]].assign(space=label)
+                for label, rows in curves.items()
+            ]
+        ),
+        figures.curves_of_the_best(curves, clocks, metric, group[0].real),
+    )
+    found = comparison.against_each_other(group)
+    if not found:
+        return
+    said = "; ".join(
+        f"{f.one} over {f.other} {figures.AT[f.clock].format(f.at)}: {f.gain.mean:.3g} ({f.gain.words})"
+        for f in found
+    )
+    yield Chart(
+        f"spaces_apart{suffix}",
+        "Spaces against each other, at equal kimg and at equal training time",
+        f"How much better the best of the one space is, at the last moment that both reached; intervals are "
+        f"corrected for all comparisons shown. {said}.{apart}{left_out} {UNCONFIRMED}",
+        f"Intervals of differences in {metric}, with a line at 0. {said}.",
+        pd.DataFrame([{**vars(f), **vars(f.gain)} for f in found]).drop(columns="gain"),
+        figures.differences(found, metric),
+    )
+
+
+def _tuned(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
+    found: dict[str, Tuned] = {r.label: t for r in group if (t := against_default(r)) is not None}
+    if not found:
+        return
+    said = "; ".join(
+        f"{label}: {tuned.best} against {tuned.default}, {tuned.gain.mean:.3g} better ({tuned.gain.words})"
+        for label, tuned in found.items()
+    )
+    rows = [
+        {"space": label, "seed": seed, "default": default, "best": best}
+        for label, tuned in found.items()
+        for seed, best, default in zip(tuned.pairs.seeds, tuned.pairs.one, tuned.pairs.other, strict=True)
+    ]
+    yield Chart(
+        f"tuned_against_default{suffix}",
+        "Tuned against the paper's default, seed by seed",
+        f"A line a seed, which gives both the same first weights and the same data. {said}. {UNCONFIRMED}",
+        f"Slope charts of {group[0].metric}, from the default to the best. {said}.",
+        pd.DataFrame(rows),
+        figures.tuned_against_default(found, group[0].metric),
+    )
+
+
+def _pareto(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
+    tables, names = zip(*[comparison.respects(results) for results in group], strict=True)
+    table, coverage = pd.concat(tables, ignore_index=True), names[0]
+    if len(table) < 2 or len(set(names)) > 1:
+        return
+    costs = [group[0].sign * table["objective"], table["failure_rate"]]
+    costs += [-table["coverage"]] if coverage else []
+    table["is_front"] = comparison.pareto_front(np.column_stack(costs).astype(float))
+    front = table[table["is_front"]]
+    told = ", ".join(front.sort_values("objective")["trial_id"].head(5))
+    more = f" and {len(front) - 5} more" if len(front) > 5 else ""
+    respects = f"{group[0].metric}, " + (f"{coverage} and " if coverage else "") + "failures"
+    covers = " A seed that diverged covers nothing." if coverage else ""
+    yield Chart(
+        f"pareto{suffix}",
+        f"Who is beaten by nobody in {respects}",
+        f"n = {len(table)} trials whose seeds were all seen to their end, {group[0].plan.seeds} seeds each; "
+        f"ringed: the {len(front)} that no other trial equals or beats in every respect ({told}{more}). "
+        f"Hollow: at least one seed diverged.{covers} No intervals: see the trials' own.",
+        f"Scatter chart of {coverage or 'the share of seeds that diverged'} over {group[0].metric}; "
+        f"{len(front)} of {len(table)} trials are on the front: {told}{more}.",
+        table,
+        figures.pareto(table, group[0].metric, coverage),
+    )

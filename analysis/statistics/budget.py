@@ -1,0 +1,184 @@
+"""What budget brings: the best of so many trials, the incumbent as it ran, how early a rung tells."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.tables import SpaceResults
+from study.metrics.stability import CVAR_SHARE
+
+POINTS = 60  # of a curve
+RESAMPLES = 500
+TOP_SHARE = 0.1  # Kurach et al. 2019: the best tenth
+TOP_FEWEST = 5
+FEWEST = 4  # trials that a rank correlation has an interval of
+
+
+def expected_best(values: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """What the best of k of the n values is on average, for each k of `numbers`; lower is better.
+
+    Drawn without replacement: sum_i C(n-i-1, k-1) v_(i) / C(n, k), of the sorted v from i = 0. It holds for
+    trials of which none knew of another (random, quasi-random, a grid), not for a sampler that learns.
+
+    Args:
+        values: (..., n). numbers: (K,), each from 1 to n.
+
+    Returns:
+        (..., K).
+    """
+    from scipy.special import gammaln
+
+    n = values.shape[-1]
+    k, left = numbers[:, None], n - np.arange(n) - 1  # (K, 1), (n,): those that rank behind
+    possible = left >= k - 1
+    behind = np.where(possible, left, k - 1)
+
+    def log_choose(a: np.ndarray | int, b: np.ndarray) -> np.ndarray:
+        return np.asarray(gammaln(a + 1.0) - gammaln(b + 1.0) - gammaln(a - b + 1.0))
+
+    weights = np.where(possible, np.exp(log_choose(behind, k - 1) - log_choose(n, k)), 0.0)
+    return np.asarray(np.sort(values, axis=-1) @ weights.T)
+
+
+def best_of(values: np.ndarray, generator: np.random.Generator) -> pd.DataFrame:
+    """The expected best of k trials with its 95% interval, from resampling trials: trials, best, low, high.
+
+    The interval ends at half of the trials: beyond, it can't know what others would have found.
+    """
+    n = len(values)
+    numbers = np.unique(np.geomspace(1, n, POINTS).round().astype(int))
+    drawn = values[generator.integers(0, n, (RESAMPLES, n))]
+    low, high = np.quantile(expected_best(drawn, numbers), (0.025, 0.975), axis=0)
+    unknown = numbers > n / 2
+    low[unknown] = high[unknown] = math.nan
+    return pd.DataFrame({"trials": numbers, "best": expected_best(values, numbers), "low": low, "high": high})
+
+
+def is_exchangeable(results: SpaceResults) -> bool:
+    """Whether no trial's fate depends on another's: nothing learns from them, and nothing stops them."""
+    return results.maps
+
+
+def best_against_budget(results: SpaceResults, generator: np.random.Generator) -> pd.DataFrame:
+    """The best objective that so many trials bring: trials, kimg, seconds, best, low, high.
+
+    The expected best where trials are exchangeable (without the paper's default, which nobody drew); else the
+    best completed one so far, in the order in which trials ended, which has no interval: it ran once. `kimg`
+    is of one seed, summed over trials; `seconds` are of training and evaluation.
+    """
+    rows = results.trials[results.trials["ended"].notna()].sort_values("ended", kind="stable")
+    seconds = rows["train_seconds"].fillna(0.0) + rows["eval_seconds"].fillna(0.0)
+    if is_exchangeable(results):
+        drawn = rows[rows["origin"].isin(["startup", "sampler"])]
+        values = drawn["objective"].dropna().to_numpy(float)
+        if not len(values):
+            return pd.DataFrame(columns=["trials", "kimg", "seconds", "best", "low", "high"])
+        found = best_of(results.sign * values, generator)
+        ends = found[["low", "high"]] if results.sign > 0 else -found[["high", "low"]].to_numpy()
+        found[["low", "high"]] = ends
+        found["best"] *= results.sign
+        of_one = drawn["kimg"].mean(), seconds[drawn.index].mean()
+        return found.assign(kimg=found["trials"] * of_one[0], seconds=found["trials"] * of_one[1])
+    told = rows["objective"].where(rows["state"] == "completed").to_numpy(float) * results.sign
+    best = np.fmin.accumulate(told) * results.sign if len(told) else told
+    return pd.DataFrame(
+        {
+            "trials": np.arange(1, len(rows) + 1),
+            "kimg": rows["kimg"].fillna(0.0).cumsum().to_numpy(),
+            "seconds": seconds.cumsum().to_numpy(),
+            "best": best,
+            "low": math.nan,
+            "high": math.nan,
+        }
+    ).dropna(subset=["best"])
+
+
+def top_tenth(results: SpaceResults) -> pd.DataFrame:
+    """The best tenth of the completed trials, but at least five: how far one may miss and be as good."""
+    completed = results.completed
+    return completed.head(max(TOP_FEWEST, math.ceil(TOP_SHARE * len(completed))))
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Spearman's rank correlation of n trials' objectives at `kimg` with those at the full budget.
+
+    Attributes:
+        low, high: Bonett and Wright's 95% interval.
+        is_rung: whether early stopping judges there.
+    """
+
+    kimg: float
+    rho: float
+    low: float
+    high: float
+    n: int
+    is_rung: bool
+
+
+def rank_interval(rho: float, n: int) -> tuple[float, float]:
+    """Bonett and Wright 2000: Fisher's z with variance (1 + rho^2 / 2) / (n - 3); n of at least 4.
+
+    A perfect correlation counts as half a step of Spearman's less: it has an interval too.
+    """
+    most = 1 - 6 / (n * (n * n - 1))
+    rho = min(max(rho, -most), most)
+    half = 1.959964 * math.sqrt((1 + rho * rho / 2) / (n - 3))
+    return math.tanh(math.atanh(rho) - half), math.tanh(math.atanh(rho) + half)
+
+
+def objective_curves(results: SpaceResults) -> pd.DataFrame:
+    """Each trial's objective at each evaluation: trials x evaluations, NaN after its end.
+
+    A trial that has diverged with all its seeds keeps its objective for ever.
+    """
+    curves, how = results.curves[["trial_id", "evaluation", "score"]], results.plan.aggregate
+    by = ["trial_id", "evaluation"]
+    if how == "cvar":  # study.metrics.stability.cvar: the mean of the worst quarter
+        worst_first = curves.sort_values("score", ascending=results.higher_is_better)
+        curves, how = worst_first.groupby(by).head(math.ceil(CVAR_SHARE * results.plan.seeds)), "mean"
+    wide = curves.groupby(by)["score"].agg(how).unstack()
+    wide = wide.reindex(columns=range(results.plan.evaluations + 1)).astype(float)
+    diverged = results.trials.loc[results.trials["state"] == "diverged", "trial_id"]
+    gone = wide.index.isin(diverged)
+    wide.loc[gone] = wide.loc[gone].ffill(axis=1)
+    return wide
+
+
+def rung_correlations(results: SpaceResults) -> list[Correlation]:
+    """Of each evaluation before the last, over the trials that are known at the full budget.
+
+    Under early stopping these are the survivors alone. Empty for fewer than four, or where all are alike.
+    """
+    from scipy.stats import spearmanr
+
+    plan = results.plan
+    wide = objective_curves(results)
+    known = results.trials.loc[results.trials["state"].isin(["completed", "diverged"]), "trial_id"]
+    whole = wide[wide.index.isin(known)].dropna()
+    rungs = [] if plan.schedulers[results.space.name] == "fifo" else results.space.rungs(plan.evaluations)
+    if len(whole) < FEWEST:
+        return []
+    found = []
+    final = whole[plan.evaluations]
+    for evaluation in range(1, plan.evaluations):
+        if whole[evaluation].nunique() > 1 and final.nunique() > 1:
+            rho, n = float(spearmanr(whole[evaluation], final).statistic), len(whole)
+            low, high = rank_interval(rho, n)
+            kimg = evaluation * plan.eval_kimg
+            found.append(Correlation(kimg, rho, low, high, n, evaluation in rungs))
+    return found
+
+
+def seconds_by_state(results: SpaceResults) -> pd.DataFrame:
+    """How many trials ended in each state, and what they took: state, trials, train, evaluate (seconds)."""
+    rows = results.trials.groupby("state", sort=False)
+    return (
+        rows.agg(
+            trials=("trial_id", "size"), train=("train_seconds", "sum"), evaluate=("eval_seconds", "sum")
+        )
+        .astype(float)
+        .reset_index()
+    )
