@@ -1,14 +1,29 @@
 """Health checks: what of a study can be trusted, and the command that mends what can't."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from analysis.commands import again
-from analysis.statistics.seeds import seeds_needed
+import numpy as np
+import pandas as pd
+
+from analysis.commands import again, extend
+from analysis.statistics.budget import FEWEST, objective_curves, rung_correlations
+from analysis.statistics.seeds import detectable, seeds_needed
 from analysis.statistics.tuned import against_default
 from analysis.tables import SpaceResults
+from study.metrics.failure import CENSORED, failure_within
+from study.plan import SAMPLER, STARTUP
+from study.reporting.console import GOOD_ACCURACY
+from study.seeds import derive_seed
 
 PASSED, DOUBTFUL, FAILED = "passed", "doubtful", "failed"
+SEEDS = 5  # that a study without a claim should have: one seed-SD is then found in 4 of 10 cases
+TRUSTED = 0.5  # rank correlation of a rung with the full budget, at least, by its interval
+OFTEN, MOSTLY = 0.1, 0.5  # shares of seeds
+APART = 2.0  # standard deviations of the floor
+Found = tuple[str, str, str] | tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -21,35 +36,160 @@ class Check:
     command: str = ""
 
 
-def enough_seeds(results: SpaceResults) -> Check | None:
-    """Whether the seeds show the difference to the default, and how many would."""
-    name, found = "enough seeds", against_default(results)
+def seeds(results: SpaceResults) -> Found | None:
+    """Whether the seeds can show what the best seems to gain, and how many would."""
+    n, found = results.plan.seeds, against_default(results)
+    more = again(results.record, {"--seeds": (max(n + 1, SEEDS),)})
+    if n < 2:
+        return FAILED, "One seed: no interval, hence no claim.", more
     if found is None or found.gain.sd is None:
-        few = results.plan.seeds < 2
-        more = again(results.record, {"--seeds": (5,)})
-        return Check(name, FAILED, "One seed: no interval and no claim.", more) if few else None
+        if n >= SEEDS:
+            return PASSED, f"{n} seeds; there is no difference to the default to be shown."
+        return DOUBTFUL, f"{n} seeds find a difference of one standard deviation in few studies.", more
     gain = found.gain
-    if gain.is_shown:
-        return Check(name, PASSED, f"The best is better than the default by {gain.mean:.3g} ({gain.words}).")
+    least = detectable(gain.sd or 0.0, n, gain.comparisons)
+    can = f"{n} seeds show a difference of {least:.3g} in 8 of 10 studies (best of {gain.comparisons})"
+    if gain.is_shown or abs(gain.mean) >= least:
+        return PASSED, f"{can}; the best's to the default is {gain.mean:.3g}."
     needed = seeds_needed(gain.mean, gain.sd or 0.0, gain.comparisons)
-    seen = f"A difference of {gain.mean:.3g} to the default isn't shown ({gain.words})"
-    if needed is None or gain.mean <= 0:
-        return Check(name, DOUBTFUL, f"{seen}, and no number of seeds up to 1000 is likely to show it.")
-    more = max(needed, results.plan.seeds + 1)
-    return Check(
-        name,
-        DOUBTFUL,
-        f"{seen}; if it is as large as it looks, {more} seeds show it in 8 of 10 studies.",
-        again(results.record, {"--seeds": (more,)}),
+    if needed is None:
+        return DOUBTFUL, f"{can}; the best's to the default is {gain.mean:.3g}, which 1000 would not show."
+    sentence = f"{can}; for the best's {gain.mean:.3g}, if it is so large, it takes {needed}."
+    return DOUBTFUL, sentence, again(results.record, {"--seeds": (needed,)})
+
+
+def early_stopping(results: SpaceResults) -> Found | None:
+    """Whether rungs rank trials as the full budget does."""
+    if results.plan.schedulers[results.space.name] == "fifo":
+        return PASSED, f"No trial was stopped early (n = {len(results.trials)})."
+    without = again(results.record, {"--scheduler": ("fifo",)})
+    rungs = [point for point in rung_correlations(results) if point.is_rung]
+    if not rungs:
+        n = len(results.completed)
+        return DOUBTFUL, f"{n} trials reached the full budget: at least {FEWEST} tell of its rungs.", without
+    first = rungs[0]
+    status = PASSED if first.low > TRUSTED else FAILED if first.high < TRUSTED else DOUBTFUL
+    sentence = (
+        f"Ranks at the first rung (kimg {first.kimg:.3g}) agree with the final ones by {first.rho:.2f} "
+        f"(95% interval {first.low:.2f} to {first.high:.2f}, n = {first.n} survivors; of the others nobody "
+        "knows)."
     )
+    return status, sentence, "" if status == PASSED else without
 
 
-CHECKS: tuple[Callable[[SpaceResults], Check | None], ...] = (enough_seeds,)
+def beat_the_default(results: SpaceResults) -> Found | None:
+    """Whether the best is better than the paper's default."""
+    if results.default is None:
+        return DOUBTFUL, "No trial has the paper's default: nothing says that tuning was worth it."
+    if results.best is None:
+        return None
+    more = extend(results, 2 * len(results.trials))
+    if results.best == results.default:
+        return FAILED, f"None of n = {len(results.trials)} trials is better than the paper's default.", more
+    found = against_default(results)
+    if found is None:
+        return DOUBTFUL, f"The default ({results.default}) was never trained."
+    gain = found.gain
+    sentence = f"The best is {gain.mean:.3g} better ({gain.words}); a search score, unconfirmed."
+    return PASSED if gain.is_shown and gain.mean > 0 else DOUBTFUL, sentence
+
+
+def divergence(results: SpaceResults) -> Found | None:
+    """How many seeds diverge within the budget."""
+    runs = results.runs[results.runs["end"].notna()]
+    stream = np.random.default_rng(derive_seed(results.plan.seed, "failure", results.space.name))
+    rows: list[Any] = runs.to_dict("records")
+    found = failure_within(results.plan.kimg, rows, stream) if rows else None
+    mapped = "" if results.maps else again(results.record, TO_MAP)
+    if found is None or found.rate is None or found.low is None or found.high is None:
+        return DOUBTFUL, f"None of n = {len(runs)} seeds was watched to {results.plan.kimg:g} kimg.", mapped
+    status = PASSED if found.rate < OFTEN else DOUBTFUL if found.rate < MOSTLY else FAILED
+    sentence = (
+        f"{found.rate:.0%} of seeds diverge within {found.kimg:g} kimg (95% interval {found.low:.0%} to "
+        f"{found.high:.0%}, n = {found.runs} seeds of {found.configurations} configurations)."
+    )
+    return status, sentence, "" if status == PASSED else mapped
+
+
+def censoring(results: SpaceResults) -> Found | None:
+    """How many seeds were stopped before they could show whether they diverge."""
+    ends = results.runs["end"].dropna()
+    if not len(ends):
+        return None
+    share = float((ends == CENSORED).mean())
+    sentence = (
+        f"{share:.0%} of n = {len(ends)} seeds were stopped before they could show whether they diverge."
+    )
+    if share < OFTEN:
+        return PASSED, sentence
+    return DOUBTFUL if share < MOSTLY else FAILED, sentence, again(results.record, TO_MAP)
+
+
+def resolution(results: SpaceResults) -> Found | None:
+    """Whether the metric can tell the best from the default, and from real data."""
+    if results.best is None or results.metric not in results.floor:
+        return None
+    metric, floor = results.metric, results.floor[results.metric]
+    best = float(results.completed["objective"].iloc[0])
+    own = results.runs.loc[results.runs["trial_id"] == results.best, "score"].astype(float)
+    spread = f", seeds of the best {own.std(ddof=1):.2g} (n = {len(own)})" if len(own) > 1 else ""
+    noise = f"of one draw of real data {floor['std']:.2g} (n = 20 draws){spread}"
+    if results.sign * (best - floor["mean"]) < APART * floor["std"]:
+        return DOUBTFUL, f"The best {metric} is that of real data: what is better it can't tell ({noise})."
+    found = against_default(results)
+    if found is None:
+        return PASSED, f"Standard deviation of {metric}: {noise}; from real data the best is further."
+    gain, least = abs(found.gain.mean), APART * math.sqrt(2) * floor["std"]
+    sentence = f"Standard deviation of {metric}: {noise}; the best differs from the default by {gain:.3g}."
+    return PASSED if gain > least else DOUBTFUL, sentence
+
+
+def judge(results: SpaceResults) -> Found | None:
+    """Whether the classifier that judges images knows them."""
+    accuracy = results.record.get("classifier_accuracy")
+    if accuracy is None:
+        return None
+    n = results.plan.fingerprint.get("number", {}).get("held_out", "?")
+    sentence = f"The classifier behind the metrics is right on {accuracy:.1%} of n = {n} held-out images."
+    return PASSED if accuracy >= GOOD_ACCURACY else DOUBTFUL, sentence
+
+
+def proposals(results: SpaceResults) -> Found | None:
+    """Whether the sampler had something to learn from, and learned."""
+    name, origins = results.plan.samplers[results.space.name], results.trials["origin"]
+    own, chance = results.trials[origins == SAMPLER], results.trials[origins == STARTUP]
+    if not len(own) + len(chance):
+        return None
+    counted = f"{len(own)} of n = {len(results.trials)} trials were proposed by {name}"
+    if name != "tpe":
+        return PASSED, f"{counted}, which spreads them without regard to what was found."
+    if len(own) < len(chance) + 1:
+        return DOUBTFUL, f"{counted}, {len(chance)} by chance.", extend(results, 2 * len(results.trials))
+    # All have been seen at the first evaluation; later ones are of survivors.
+    first = objective_curves(results).get(1, pd.Series(dtype=float))
+    middle = [float(first[first.index.isin(rows["trial_id"])].median()) for rows in (own, chance)]
+    sentence = f"{counted}, {len(chance)} by chance; median {results.metric} at the first evaluation "
+    sentence += f"{middle[0]:.3g} and {middle[1]:.3g}."
+    learned = results.sign * (middle[0] - middle[1]) < 0
+    return (PASSED, sentence) if learned else (DOUBTFUL, sentence, extend(results, 2 * len(results.trials)))
+
+
+TO_MAP = {"--map": (), "--sampler": None, "--scheduler": None}
+CHECKS: dict[str, Callable[[SpaceResults], Found | None]] = {
+    "enough seeds": seeds,
+    "better than the default": beat_the_default,
+    "early stopping": early_stopping,
+    "divergence": divergence,
+    "censoring": censoring,
+    "the metric's resolution": resolution,
+    "the judge": judge,
+    "the sampler's proposals": proposals,
+}
 
 
 def checks(results: SpaceResults) -> Iterator[Check]:
     """Those that the study has something for."""
-    for check in CHECKS:
+    for name, check in CHECKS.items():
         found = check(results)
         if found is not None:
-            yield found
+            yield Check(name, *found)

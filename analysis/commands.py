@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.tables import SpaceResults
+from study.command import with_plugins
 from study.models import hyperparameters
 
 OF_DATA = ("--side", "--data-dir")
@@ -41,6 +42,12 @@ def _read(command: Sequence[str]) -> tuple[list[str], list[tuple[str, list[str]]
         else:
             (options[-1][1] if options else head).append(word)
     return head, options
+
+
+def extend(results: SpaceResults, trials: int) -> str:
+    """The command that goes on with a study, up to so many trials of each space."""
+    command = f"python -m study.tune --resume {shlex.quote(str(results.folder))} --trials {trials}"
+    return with_plugins(command, results.plan.plugins)
 
 
 def train(results: SpaceResults, trial_id: str) -> str:

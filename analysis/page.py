@@ -44,6 +44,8 @@ def facts(results: SpaceResults) -> Iterator[tuple[str, str]]:
     """What was run, on what."""
     plan, record, name = results.plan, results.record, results.space.name
     yield "study", f"{plan.name}, {purpose(plan, name)}"
+    stopped = plan.schedulers[name].replace("fifo", "nothing")
+    yield "search", f"proposed by {plan.samplers[name]}, stopped early by {stopped}"
     yield "command", " ".join(record["command"])
     prints = plan.fingerprint.get("number", {})
     parts = ", ".join(f"{number:,} {part.replace('_', ' ')}" for part, number in prints.items())
@@ -128,7 +130,9 @@ def trial_table(several: Sequence[SpaceResults]) -> tuple[list[str], list[list[s
     ]
     whole = pd.concat(tables)[["space", *columns]]
     body = [[cell(value) for value in whole[name]] for name in whole]
-    return [name.replace("_", " ") for name in ("space", *columns)], [list(row) for row in zip(*body, strict=True)]
+    return [name.replace("_", " ") for name in ("space", *columns)], [
+        list(row) for row in zip(*body, strict=True)
+    ]
 
 
 def cell(value: Any) -> str:

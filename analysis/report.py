@@ -70,31 +70,36 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the report; status 1 where a section could not be drawn."""
     options: Any = parser().parse_args(arguments)
-    several = load(*options.study)
-    if not several:
-        raise UserError(f"{options.study[0]} names no search space")
-    out = options.out or options.study[0] / "report"
-    problems = write(several, out, options.only)
-    print(f"report: {out / 'report.html'}")
+    path, problems = write_report(options.study, options.out, options.only)
+    print(f"report: {path}")
     for problem in problems:
         print(f"warning: {problem}", file=sys.stderr)
     return NOTHING_COMPLETED if problems else OK
 
 
-def write(several: Sequence[SpaceResults], out: Path, only: Sequence[str] | None = None) -> list[str]:
-    """Write report.html and figures/ into a folder; returns what could not be drawn, which the page says too.
+def write_report(
+    studies: Sequence[Path], out: Path | None = None, only: Sequence[str] | None = None
+) -> tuple[Path, list[str]]:
+    """Write report.html and figures/ into a folder, by default report/ in the first study's.
+
+    Returns:
+        The page, and what could not be drawn, which the page says too.
 
     Raises:
-        UserError: the folder can't be written.
+        UserError: a folder is not that of a study, or can't be written.
     """
-    figures = out / "figures"
+    several = load(*studies)
+    if not several:
+        raise UserError(f"{studies[0]} names no search space")
+    out = out or studies[0] / "report"
+    figures, page_file = out / "figures", out / "report.html"
     try:
         figures.mkdir(parents=True, exist_ok=True)
         drawn = [_draw(name, SECTIONS[name], several, figures) for name in only or SECTIONS]
-        (out / "report.html").write_text(_render(several, drawn), encoding="utf-8")
+        page_file.write_text(_render(several, drawn), encoding="utf-8")
     except OSError as error:
         raise UserError(f"{out} can't be written: {error.strerror}") from error
-    return [f"{section.name}: {section.problem}" for section in drawn if section.problem]
+    return page_file, [f"{section.name}: {section.problem}" for section in drawn if section.problem]
 
 
 def _draw(name: str, section: Section, several: Sequence[SpaceResults], folder: Path) -> Drawn:

@@ -4,6 +4,7 @@ python -m study.tune --space wgan_gp
 """
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -179,7 +180,7 @@ def _start(options: argparse.Namespace, timing: Timing) -> int:
     folder = StudyFolder(options.results / plan.name)
     folder.create(plan, command_line(), hardware.to_dict())
     try:
-        return _run(plan, folder, spaces, hardware, timing)
+        return _run(plan, folder, spaces, hardware, timing, options.report)
     except KeyboardInterrupt:  # while Ray and torch are being imported
         print(_how_to_continue(plan, folder))
         return INTERRUPTED
@@ -216,7 +217,7 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
     resources.check(hardware, is_cluster=bool(options.address))
     wandb = options.wandb if options.wandb != p.get_default("wandb") else plan.wandb
     plan = replace(plan, trials=trials, wandb=wandb, address=options.address, **asdict(resources))
-    return _run(plan, folder, spaces, hardware, timing, resumed=True)
+    return _run(plan, folder, spaces, hardware, timing, options.report, resumed=True)
 
 
 def _check_models(plan: StudyPlan, spaces: "Sequence[Space]") -> None:
@@ -353,6 +354,7 @@ def _run(
     spaces: "list[Space]",
     hardware: Hardware,
     timing: Timing,
+    report: bool,
     resumed: bool = False,
 ) -> int:
     """Run what is left, show the best trials, and turn the outcome into an exit status."""
@@ -372,7 +374,9 @@ def _run(
         if results is not None:
             console.results(results, spaces)
     console.say(f"results: {folder.path}")
-    if not finished:
+    if finished:
+        console.say(_report(folder, make=report))
+    else:
         console.say(_how_to_continue(plan, folder))
         return INTERRUPTED
     assert results is not None
@@ -382,6 +386,21 @@ def _run(
         print(f"error: no trial completed (they ended as: {states})", file=sys.stderr)
         return NOTHING_COMPLETED
     return OK
+
+
+def _report(folder: StudyFolder, *, make: bool) -> str:
+    """Where the report is, if it is to be made, or else the command that makes it."""
+    if not make:
+        return f"report: python -m analysis.report {shlex.quote(str(folder.path))}"
+    from analysis.report import write_report
+
+    try:
+        path, problems = write_report([folder.path])
+    except UserError as error:
+        return f"no report: {error}"
+    for problem in problems:
+        print(f"warning: {problem}", file=sys.stderr)
+    return f"report: {path}"
 
 
 def _how_to_continue(plan: StudyPlan, folder: StudyFolder) -> str:

@@ -118,6 +118,13 @@ def test_a_framework_is_imported_where_it_belongs(module: str) -> None:
         assert part_of(module) in ALLOWED[framework], f"{module} imports {framework}"
 
 
+def test_only_a_command_calls_the_analysis() -> None:
+    callers = {
+        module for module, names in IMPORTS.items() if any(n.split(".")[0] == "analysis" for n in names)
+    }
+    assert callers == {"study.tune"}
+
+
 def test_this_test_sees_the_source() -> None:
     """It would pass without a word if it looked in the wrong place."""
     assert "study.training.pack" in MODULES
@@ -138,6 +145,7 @@ CHEAP = {  # what importing a module must not load: --help answers within a seco
     "study.trial.group": ("ray", "optuna", "wandb"),
     "analysis.watch": HEAVY,
     "analysis.timelapse": HEAVY,
+    "analysis.report": HEAVY,
 }
 
 

@@ -75,7 +75,7 @@ def _top(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
     yield Chart(
         f"top_tenth{suffix}",
         f"The best tenth of trials: how far their {metric} spreads",
-        f"{_sentence(spread)} Bars: Student's 95% interval of the mean over seeds, where the objective is one. "
+        f"{_sentence(spread)} Bars: Student's 95% interval of the mean over seeds (where that is it). "
         "A narrow spread says that many configurations do as well (Kurach et al. 2019). All are search "
         "scores: the best of many is flattered.",
         f"Dot chart of {metric} by trial. {_sentence(spread)}",
@@ -103,7 +103,7 @@ def _rungs(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
     yield Chart(
         f"rung_correlation{suffix}",
         "How early the ranking of trials is the final one",
-        f"Spearman's rank correlation of the objective at each evaluation with that at the full budget: {first}. "
+        f"Spearman's rank correlation of each evaluation's objective with that at the full budget: {first}. "
         f"Bars: 95% interval of Bonett and Wright (2000).{only}",
         f"Line chart of rank correlation over kimg. First evaluation: {first}.",
         pd.DataFrame([{"space": label, **vars(p)} for label, points in found.items() for p in points]),

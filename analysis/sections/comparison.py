@@ -39,7 +39,7 @@ def _spaces(group: Sequence[SpaceResults], suffix: str, left_out: str) -> Iterat
     apart = "" if SECONDS in clocks else " Seconds are left out: the studies ran on different hardware."
     curves = {label: rows for label, (_, rows) in bests.items()}
     of = "; ".join(
-        f"{label}: {results.best}, the best of n = {len(results.trials)} trials, {rows['seed'].nunique()} seeds"
+        f"{label}: {results.best}, best of n = {len(results.trials)} trials, {rows['seed'].nunique()} seeds"
         for label, (results, rows) in bests.items()
     )
     ends = ", ".join(

@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.tables import SpaceResults
 from study.metrics.stability import CVAR_SHARE
+from study.plan import SAMPLER, STARTUP
 
 POINTS = 60  # of a curve
 RESAMPLES = 500
@@ -71,7 +72,7 @@ def best_against_budget(results: SpaceResults, generator: np.random.Generator) -
     rows = results.trials[results.trials["ended"].notna()].sort_values("ended", kind="stable")
     seconds = rows["train_seconds"].fillna(0.0) + rows["eval_seconds"].fillna(0.0)
     if is_exchangeable(results):
-        drawn = rows[rows["origin"].isin(["startup", "sampler"])]
+        drawn = rows[rows["origin"].isin([STARTUP, SAMPLER])]
         values = drawn["objective"].dropna().to_numpy(float)
         if not len(values):
             return pd.DataFrame(columns=["trials", "kimg", "seconds", "best", "low", "high"])

@@ -81,5 +81,16 @@ def seeds_needed(effect: float, sd: float, comparisons: int = 1, wanted: float =
     return high
 
 
+def detectable(sd: float, n: int, comparisons: int = 1, wanted: float = POWER) -> float:
+    """The smallest true difference that n pairs (two or more) show in 80% of studies."""
+    low, high = 0.0, sd
+    while power(high, sd, n, comparisons) < wanted:
+        low, high = high, 2 * high
+    while high - low > 1e-3 * sd:
+        middle = (low + high) / 2
+        low, high = (low, middle) if power(middle, sd, n, comparisons) >= wanted else (middle, high)
+    return high
+
+
 def _level(comparisons: int) -> float:
     return 1 - (1 - LEVEL) / comparisons

@@ -10,20 +10,16 @@ from study.plan import StudyPlan
 from study.space import Space
 
 CLOCKS = ("n_critic", "batch_size")  # what turns kimg into generator updates
-MAP = "its importances, maps of regions and failure rates are those of the space"
+MAP = "made to map it: importances, regions and failure rates are those of the space"
 FIND = (
-    "what it says of the best counts; its importances, maps of regions and failure rates are of what was "
-    "tried and let live, mostly noise"
+    "made to find its best: importances, regions and failure rates are of what was tried and let live "
+    "(to map: --map)"
 )
 
 
 def purpose(plan: StudyPlan, space: str) -> str:
-    """Which of the two kinds a study is, and what that allows."""
-    sampler, scheduler = plan.samplers[space], plan.schedulers[space]
-    if plan.maps(space):
-        return f"made to map (by {sampler}, no early stopping): {MAP}"
-    stopped = "no early stopping" if scheduler == "fifo" else f"stopped early by {scheduler}"
-    return f"made to find (by {sampler}, {stopped}): {FIND}"
+    """Which of the two kinds a study of a space is, and what that allows."""
+    return MAP if plan.maps(space) else FIND
 
 
 def how_searched(plan: StudyPlan, space: Space) -> Iterator[str]:
@@ -35,6 +31,7 @@ def how_searched(plan: StudyPlan, space: Space) -> Iterator[str]:
         at = ", ".join(f"{kimg:.3g}" for kimg in rungs)
         stopped += f" at kimg {at}, but not before {plan.min_updates} generator updates"
     yield f"{name}: {plan.trials[name]} trials by {plan.samplers[name]}, {stopped}"
+    yield f"{name}: {purpose(plan, name)}"
     _, outside = space.default(plan.dataset)
     if outside:
         yield f"{name}: no trial has the paper's default, which is not in the space: {outside}"

@@ -11,6 +11,7 @@ from study.metrics.failure import CENSORED, DIVERGED, SURVIVED, Failure, failure
 from study.metrics.stability import aggregate, student_interval
 from study.plan import DEFAULT, SAMPLER, STARTUP, StudyPlan
 from study.records.tables import Results
+from study.reporting.first_words import purpose
 from study.seeds import derive_seed
 
 ORIGINS = {DEFAULT: "default", STARTUP: "at random (start-up)", SAMPLER: "by {sampler}"}
@@ -37,6 +38,7 @@ def what_came_of(
         training, judging = (float(trials[f"{part}_seconds"].sum()) for part in ("train", "eval"))
         share = f" ({judging / training:.0%} of it)" if training else ""
         yield f"  cost: {training:.0f} s of training, {judging:.0f} s of evaluation{share}"
+    yield f"  {purpose(plan, space)}"
 
 
 def range_of_metric(plan: StudyPlan, results: Results, trial_id: str) -> str:
