@@ -6,6 +6,7 @@ import numpy as np
 
 from analysis.statistics.tuned import against_default
 from analysis.tables import SpaceResults
+from analysis.words import better, interval, number
 from study.metrics.stability import student_interval
 from study.reporting.last_words import failures
 
@@ -18,11 +19,11 @@ def tuned(results: SpaceResults) -> str:
     if best is None:
         return f"No trial of {results.label} was trained to its end: there is no best yet."
     row = results.completed.iloc[0]
-    n = int(row["n_seeds"])
-    interval = f"{n} seed{'s' * (n > 1)}, no interval"
-    if not np.isnan(row["objective_low"]):
-        interval = f"95% interval {row['objective_low']:.3g} to {row['objective_high']:.3g}, {n} seeds"
-    said = f"The best of {len(results.trials)} trials has {metric} {row['objective']:.4g} ({interval})"
+    between = interval(row["objective_low"], row["objective_high"])
+    said = (
+        f"The best of {len(results.trials)} trials has {metric} {number(row['objective'], 4)} "
+        f"({between}, n = {row['n_seeds']} seeds)"
+    )
     found = against_default(results)
     if found is None:
         why = "is the paper's default itself" if best == results.default else "has no default to beat"
@@ -32,7 +33,7 @@ def tuned(results: SpaceResults) -> str:
     early = "" if np.isclose(at, results.plan.kimg) else f" at kimg {at:.4g}, where the default ended"
     shown = "" if gain.is_shown else ", which these seeds do not show"
     return (
-        f"{said}; against the paper's default ({default:.4g}{early}) it is {gain.mean:.3g} better "
+        f"{said}; against the paper's default ({number(default, 4)}{early}) it is {better(gain.mean)} "
         f"({gain.words}){shown}; {SEARCH}."
     )
 
@@ -50,11 +51,11 @@ def coverage(results: SpaceResults) -> str:
     if "modes_covered" not in results.runs or results.best is None or modes is None:
         return "" if modes is None else "No trial was trained to its end: no coverage to tell of."
     own = results.runs.loc[results.runs["trial_id"] == results.best, "modes_covered"].dropna()
-    interval = student_interval(own.astype(float).tolist())
-    between = "no interval" if interval is None else f"95% interval {interval[0]:.3g} to {interval[1]:.3g}"
+    low, high = student_interval(own.astype(float).tolist()) or (None, None)
+    most = None if high is None else min(high, modes["mean"])
     return (
         f"The best trial covers {own.mean():.3g} of the {modes['mean']:.3g} modes that real data cover "
-        f"({between}, {len(own)} seeds)."
+        f"({interval(low, most)}, n = {len(own)} seeds)."
     )
 
 

@@ -13,6 +13,7 @@ from analysis.statistics.budget import FEWEST, objective_curves, rung_correlatio
 from analysis.statistics.seeds import detectable, seeds_needed
 from analysis.statistics.tuned import against_default
 from analysis.tables import SpaceResults
+from analysis.words import better, number
 from study.metrics.failure import CENSORED, failure_within
 from study.plan import SAMPLER, STARTUP
 from study.reporting.console import GOOD_ACCURACY
@@ -21,7 +22,7 @@ from study.seeds import derive_seed
 PASSED, DOUBTFUL, FAILED = "passed", "doubtful", "failed"
 SEEDS = 5  # that a study without a claim should have: one seed-SD is then found in 4 of 10 cases
 TRUSTED = 0.5  # rank correlation of a rung with the full budget, at least, by its interval
-OFTEN, MOSTLY = 0.1, 0.5  # shares of seeds
+OFTEN, MOSTLY, NEARLY_ALL = 0.1, 0.5, 0.9  # shares of seeds
 APART = 2.0  # standard deviations of the floor
 Found = tuple[str, str, str] | tuple[str, str]
 
@@ -48,13 +49,16 @@ def seeds(results: SpaceResults) -> Found | None:
         return DOUBTFUL, f"{n} seeds find a difference of one standard deviation in few studies.", more
     gain = found.gain
     least = detectable(gain.sd or 0.0, n, gain.comparisons)
-    can = f"{n} seeds show a difference of {least:.3g} in 8 of 10 studies (best of {gain.comparisons})"
+    can = f"{n} seeds show a difference of {number(least)} in 8 of 10 studies (best of {gain.comparisons})"
     if gain.is_shown or abs(gain.mean) >= least:
-        return PASSED, f"{can}; the best's to the default is {gain.mean:.3g}."
+        return PASSED, f"{can}; the best's to the default is {number(gain.mean)}."
     needed = seeds_needed(gain.mean, gain.sd or 0.0, gain.comparisons)
     if needed is None:
-        return DOUBTFUL, f"{can}; the best's to the default is {gain.mean:.3g}, which 1000 would not show."
-    sentence = f"{can}; for the best's {gain.mean:.3g}, if it is so large, it takes {needed}."
+        return (
+            DOUBTFUL,
+            f"{can}; the best's to the default is {number(gain.mean)}, which 1000 would not show.",
+        )
+    sentence = f"{can}; for the best's {number(gain.mean)}, if it is so large, it takes {needed}."
     return DOUBTFUL, sentence, again(results.record, {"--seeds": (needed,)})
 
 
@@ -90,7 +94,7 @@ def beat_the_default(results: SpaceResults) -> Found | None:
     if found is None:
         return DOUBTFUL, f"The default ({results.default}) was never trained."
     gain = found.gain
-    sentence = f"The best is {gain.mean:.3g} better ({gain.words}); a search score, unconfirmed."
+    sentence = f"The best is {better(gain.mean)} ({gain.words}); a search score, unconfirmed."
     return PASSED if gain.is_shown and gain.mean > 0 else DOUBTFUL, sentence
 
 
@@ -122,7 +126,7 @@ def censoring(results: SpaceResults) -> Found | None:
     )
     if share < OFTEN:
         return PASSED, sentence
-    return DOUBTFUL if share < MOSTLY else FAILED, sentence, again(results.record, TO_MAP)
+    return DOUBTFUL if share < NEARLY_ALL else FAILED, sentence, again(results.record, TO_MAP)
 
 
 def resolution(results: SpaceResults) -> Found | None:
@@ -132,15 +136,17 @@ def resolution(results: SpaceResults) -> Found | None:
     metric, floor = results.metric, results.floor[results.metric]
     best = float(results.completed["objective"].iloc[0])
     own = results.runs.loc[results.runs["trial_id"] == results.best, "score"].astype(float)
-    spread = f", seeds of the best {own.std(ddof=1):.2g} (n = {len(own)})" if len(own) > 1 else ""
-    noise = f"of one draw of real data {floor['std']:.2g} (n = 20 draws){spread}"
+    spread = f", seeds of the best {number(own.std(ddof=1), 2)} (n = {len(own)})" if len(own) > 1 else ""
+    noise = f"of one draw of real data {number(floor['std'], 2)} (n = 20 draws){spread}"
     if results.sign * (best - floor["mean"]) < APART * floor["std"]:
         return DOUBTFUL, f"The best {metric} is that of real data: what is better it can't tell ({noise})."
     found = against_default(results)
     if found is None:
         return PASSED, f"Standard deviation of {metric}: {noise}; from real data the best is further."
     gain, least = abs(found.gain.mean), APART * math.sqrt(2) * floor["std"]
-    sentence = f"Standard deviation of {metric}: {noise}; the best differs from the default by {gain:.3g}."
+    sentence = (
+        f"Standard deviation of {metric}: {noise}; the best differs from the default by {number(gain)}."
+    )
     return PASSED if gain > least else DOUBTFUL, sentence
 
 
@@ -169,7 +175,7 @@ def proposals(results: SpaceResults) -> Found | None:
     first = objective_curves(results).get(1, pd.Series(dtype=float))
     middle = [float(first[first.index.isin(rows["trial_id"])].median()) for rows in (own, chance)]
     sentence = f"{counted}, {len(chance)} by chance; median {results.metric} at the first evaluation "
-    sentence += f"{middle[0]:.3g} and {middle[1]:.3g}."
+    sentence += f"{number(middle[0])} and {number(middle[1])}."
     learned = results.sign * (middle[0] - middle[1]) < 0
     return (PASSED, sentence) if learned else (DOUBTFUL, sentence, extend(results, 2 * len(results.trials)))
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.commands import train
 from analysis.tables import SpaceResults
+from analysis.words import interval, number
 from study.metrics import METRICS
 from study.metrics.failure import DIVERGED
 from study.reporting.first_words import purpose
@@ -35,8 +36,8 @@ def best_configurations(results: SpaceResults) -> Iterator[Best]:
         label = results.label if model == results.space.name else f"{results.label}, {model}"
         known = {name: cell(row[name]) for name in results.space.searched if not pd.isna(row[name])}
         low, high, n = row["objective_low"], row["objective_high"], int(row["n_seeds"])
-        between = "no interval" if pd.isna(low) else f"95% interval {low:.3g} to {high:.3g}"
-        score = f"{results.plan.aggregate} {results.metric} {row['objective']:.4g} ({between}, n = {n} seeds)"
+        value = number(row["objective"], 4)
+        score = f"{results.plan.aggregate} {results.metric} {value} ({interval(low, high)}, n = {n} seeds)"
         yield Best(label, row["trial_id"], score, known, train(results, row["trial_id"]))
 
 

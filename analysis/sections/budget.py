@@ -9,6 +9,7 @@ from analysis.chart import Chart
 from analysis.figures import budget as figures
 from analysis.statistics import budget
 from analysis.tables import SpaceResults, by_metric
+from analysis.words import number
 from study.seeds import derive_seed
 
 
@@ -18,9 +19,9 @@ def charts(several: Sequence[SpaceResults]) -> Iterator[Chart]:
         yield from _best(group, suffix)
         yield from _top(group, suffix)
         yield from _rungs(group, suffix)
-    for number, folder in enumerate(dict.fromkeys(results.folder for results in several)):
+    for place, folder in enumerate(dict.fromkeys(results.folder for results in several)):
         yield from _seconds(
-            [results for results in several if results.folder == folder], f"_{number + 1}" if number else ""
+            [results for results in several if results.folder == folder], f"_{place + 1}" if place else ""
         )
 
 
@@ -45,8 +46,8 @@ def _best(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
         return
     metric, real = group[0].metric, group[0].real
     ends = ", ".join(
-        f"{label} {curve['best'].iloc[-1]:.3g} after {curve['kimg'].iloc[-1]:.3g} kimg "
-        f"and {curve['seconds'].iloc[-1]:.3g} s"
+        f"{label} {number(curve['best'].iloc[-1])} after {number(curve['kimg'].iloc[-1])} kimg "
+        f"and {number(curve['seconds'].iloc[-1])} s"
         for label, curve in curves.items()
     )
     yield Chart(
@@ -65,7 +66,7 @@ def _top(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
         return
     metric = group[0].metric
     spread = [
-        f"{label}: {table['objective'].iloc[0]:.3g} to {table['objective'].iloc[-1]:.3g} "
+        f"{label}: {number(table['objective'].iloc[0])} to {number(table['objective'].iloc[-1])} "
         f"(the best {len(table)} of n = {len(r.completed)} completed, {r.plan.seeds} seeds)"
         for r in group
         if (label := r.label) in tables
@@ -96,7 +97,7 @@ def _rungs(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
         else ""
     )
     first = ", ".join(
-        f"{label} {points[0].rho:.2f} at kimg {points[0].kimg:.3g} (95% interval {points[0].low:.2f} to "
+        f"{label} {points[0].rho:.2f} at kimg {number(points[0].kimg)} (95% interval {points[0].low:.2f} to "
         f"{points[0].high:.2f}, n = {points[0].n} trials)"
         for label, points in found.items()
     )

@@ -10,8 +10,10 @@ from analysis.figures import comparison as figures
 from analysis.statistics import comparison
 from analysis.statistics.tuned import Tuned, against_default
 from analysis.tables import SpaceResults, by_metric
+from analysis.words import better, number
 from study.records.comparison import KIMG, SECONDS
 
+RESPECTS = ["objective", "coverage", "failure_rate"]
 UNCONFIRMED = "Search scores, unconfirmed: each best was chosen by the seeds and data that compare it here."
 
 
@@ -43,7 +45,7 @@ def _spaces(group: Sequence[SpaceResults], suffix: str, left_out: str) -> Iterat
         for label, (results, rows) in bests.items()
     )
     ends = ", ".join(
-        f"{label} {rows[rows['evaluation'] == rows['evaluation'].max()]['score'].mean():.3g}"
+        f"{label} {number(rows[rows['evaluation'] == rows['evaluation'].max()]['score'].mean())}"
         for label, rows in curves.items()
     )
     yield Chart(
@@ -64,14 +66,14 @@ def _spaces(group: Sequence[SpaceResults], suffix: str, left_out: str) -> Iterat
     if not found:
         return
     said = "; ".join(
-        f"{f.one} over {f.other} {figures.AT[f.clock].format(f.at)}: {f.gain.mean:.3g} ({f.gain.words})"
+        f"{f.one} over {f.other} {figures.AT[f.clock].format(f.at)}: {number(f.gain.mean)} ({f.gain.words})"
         for f in found
     )
     yield Chart(
         f"spaces_apart{suffix}",
         "Spaces against each other, at equal kimg and at equal training time",
         f"How much better the best of the one space is, at the last moment that both reached; intervals are "
-        f"corrected for all comparisons shown. {said}.{apart}{left_out} {UNCONFIRMED}",
+        f"corrected for all comparisons shown, and for bests of unequally many trials. {said}.{apart}{left_out} {UNCONFIRMED}",
         f"Intervals of differences in {metric}, with a line at 0. {said}.",
         pd.DataFrame([{**vars(f), **vars(f.gain)} for f in found]).drop(columns="gain"),
         figures.differences(found, metric),
@@ -83,7 +85,7 @@ def _tuned(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
     if not found:
         return
     said = "; ".join(
-        f"{label}: {tuned.best} against {tuned.default}, {tuned.gain.mean:.3g} better ({tuned.gain.words})"
+        f"{label}: {tuned.best} against {tuned.default}, {better(tuned.gain.mean)} ({tuned.gain.words})"
         for label, tuned in found.items()
     )
     rows = [
@@ -104,7 +106,8 @@ def _tuned(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
 def _pareto(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
     tables, names = zip(*[comparison.respects(results) for results in group], strict=True)
     table, coverage = pd.concat(tables, ignore_index=True), names[0]
-    if len(table) < 2 or len(set(names)) > 1:
+    alike = len(table[table.columns.intersection(RESPECTS)].drop_duplicates()) < 2
+    if alike or len(set(names)) > 1:
         return
     costs = [group[0].sign * table["objective"], table["failure_rate"]]
     costs += [-table["coverage"]] if coverage else []

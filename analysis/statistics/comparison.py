@@ -1,5 +1,6 @@
 """Spaces against each other at equal training, and the trials that no other beats in every respect."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -21,7 +22,8 @@ class Against:
 
     Attributes:
         clock: KIMG, or SECONDS of training, which are one seed's.
-        gain: positive where `one` is better; corrected for all pairs of spaces and both clocks.
+        gain: positive where `one` is better; corrected for all pairs of spaces and both clocks and, where the
+            one is the best of m times as many trials as the other, for m.
     """
 
     one: str
@@ -44,8 +46,8 @@ def on_one_machine(several: Sequence[SpaceResults]) -> bool:
 def against_each_other(several: Sequence[SpaceResults]) -> list[Against]:
     """Each pair of spaces that have a best trial; seconds only where all are of one machine.
 
-    Each best is chosen by the seeds that compare it; that flatters both, about equally where both spaces have
-    as many trials.
+    Each best is chosen by the seeds that compare it. That flatters both, and evenly where both are the best of
+    as many; else the larger space is one of m parts as large as the smaller, whose best was chosen.
     """
     known = [(results, best) for results in several if (best := results.best) is not None]
     clocks = (KIMG, SECONDS) if on_one_machine(several) else (KIMG,)
@@ -55,9 +57,15 @@ def against_each_other(several: Sequence[SpaceResults]) -> list[Against]:
         for clock in clocks:
             pairs = pair(seed_curves(a, best_a), seed_curves(b, best_b), clock)
             if pairs is not None:
-                gain = difference(pairs.gains(a.higher_is_better), comparisons)
+                corrected = comparisons * parts(len(a.trials), len(b.trials))
+                gain = difference(pairs.gains(a.higher_is_better), corrected)
                 found.append(Against(a.label, b.label, clock, pairs.at, gain))
     return found
+
+
+def parts(one: int, other: int) -> int:
+    """How many times as many the larger number is, rounded up."""
+    return math.ceil(max(one, other) / min(one, other))
 
 
 def seed_curves(results: SpaceResults, trial_id: str) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.words import interval
 from study.metrics.stability import student_interval
 
 LEVEL, POWER = 0.95, 0.8
@@ -39,10 +40,9 @@ class Difference:
 
     @property
     def words(self) -> str:
-        if self.low is None or self.high is None:
-            return "one seed, no interval"
-        corrected = f", corrected for {self.comparisons} candidates" if self.comparisons > 1 else ""
-        return f"95% interval {self.low:.3g} to {self.high:.3g}, {self.n} seeds in pairs{corrected}"
+        corrected = f", corrected for {self.comparisons} comparisons" if self.comparisons > 1 else ""
+        pairs = f"n = {self.n} seeds in pairs" if self.n > 1 else "n = 1 seed"
+        return f"{interval(self.low, self.high)}, {pairs}{corrected}"
 
 
 def difference(gains: Sequence[float], comparisons: int = 1) -> Difference:

@@ -1,0 +1,23 @@
+"""Numbers as words of a sentence."""
+
+import math
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number with so many digits, and no exponent from a thousandth to a million: 2,120, 0.0421, 1e-05."""
+    if not math.isfinite(value) or value == 0 or not 1e-3 <= abs(value) < 1e6:
+        return f"{value:.{digits}g}"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{decimals}f}"
+
+
+def interval(low: float | None, high: float | None, level: str = "95%") -> str:
+    """'95% interval 1.2 to 3.4', or that there is none."""
+    if low is None or high is None or math.isnan(low) or math.isnan(high):
+        return "no interval"
+    return f"{level} interval {number(low)} to {number(high)}"
+
+
+def better(gain: float) -> str:
+    """'3.2 better' or '3.2 worse'."""
+    return f"{number(abs(gain))} {'better' if gain >= 0 else 'worse'}"
