@@ -38,8 +38,8 @@ def _best(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
         how = "the best completed one so far, in the order in which trials ended (it ran once: no interval)"
         if budget.is_exchangeable(results):
             how = (
-                "the expected best of so many trials drawn from the n; band: 95% interval from resampling "
-                "trials, up to half of n"
+                "the expected best of so many trials drawn from the n; band: 95% interval from random "
+                "halves of the trials, up to a quarter of n"
             )
         words.append(f"{results.label}: {how}; n = {n} trials of {results.plan.seeds} seeds")
     if not curves:

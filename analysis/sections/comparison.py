@@ -73,7 +73,8 @@ def _spaces(group: Sequence[SpaceResults], suffix: str, left_out: str) -> Iterat
         f"spaces_apart{suffix}",
         "Spaces against each other, at equal kimg and at equal training time",
         f"How much better the best of the one space is, at the last moment that both reached; intervals are "
-        f"corrected for all comparisons shown, and for bests of unequally many trials. {said}.{apart}{left_out} {UNCONFIRMED}",
+        f"corrected for all comparisons shown, and for bests of unequally many trials. {said}.{apart}"
+        f"{left_out} {UNCONFIRMED}",
         f"Intervals of differences in {metric}, with a line at 0. {said}.",
         pd.DataFrame([{**vars(f), **vars(f.gain)} for f in found]).drop(columns="gain"),
         figures.differences(found, metric),

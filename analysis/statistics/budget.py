@@ -11,7 +11,7 @@ from study.metrics.stability import CVAR_SHARE
 from study.plan import SAMPLER, STARTUP
 
 POINTS = 60  # of a curve
-RESAMPLES = 500
+HALVES = 200
 TOP_SHARE = 0.1  # Kurach et al. 2019: the best tenth
 TOP_FEWEST = 5
 FEWEST = 4  # trials that a rank correlation has an interval of
@@ -44,17 +44,23 @@ def expected_best(values: np.ndarray, numbers: np.ndarray) -> np.ndarray:
 
 
 def best_of(values: np.ndarray, generator: np.random.Generator) -> pd.DataFrame:
-    """The expected best of k trials with its 95% interval, from resampling trials: trials, best, low, high.
+    """The expected best of k trials with its 95% interval: trials, best, low, high.
 
-    The interval ends at half of the trials: beyond, it can't know what others would have found.
+    The interval is the estimate with Student's t times its standard deviation over random halves of the
+    trials (a bootstrap's duplicates hide the best). It ends at a quarter of the trials: up to there it covers
+    in 89 to 96 of 100 studies of 14 to 63 trials, at half of them in 84 of 100.
     """
+    from scipy.special import stdtrit
+
     n = len(values)
     numbers = np.unique(np.geomspace(1, n, POINTS).round().astype(int))
-    drawn = values[generator.integers(0, n, (RESAMPLES, n))]
-    low, high = np.quantile(expected_best(drawn, numbers), (0.025, 0.975), axis=0)
-    unknown = numbers > n / 2
-    low[unknown] = high[unknown] = math.nan
-    return pd.DataFrame({"trials": numbers, "best": expected_best(values, numbers), "low": low, "high": high})
+    best, half = expected_best(values, numbers), np.full(len(numbers), math.nan)
+    known = numbers <= n / 4
+    if known.any():
+        halves = generator.permuted(np.tile(values, (HALVES, 1)), axis=1)[:, : n // 2]
+        spread = expected_best(halves, numbers[known]).std(axis=0, ddof=1)
+        half[known] = stdtrit(n - 1, 0.975) * spread
+    return pd.DataFrame({"trials": numbers, "best": best, "low": best - half, "high": best + half})
 
 
 def is_exchangeable(results: SpaceResults) -> bool:

@@ -46,8 +46,8 @@ def on_one_machine(several: Sequence[SpaceResults]) -> bool:
 def against_each_other(several: Sequence[SpaceResults]) -> list[Against]:
     """Each pair of spaces that have a best trial; seconds only where all are of one machine.
 
-    Each best is chosen by the seeds that compare it. That flatters both, and evenly where both are the best of
-    as many; else the larger space is one of m parts as large as the smaller, whose best was chosen.
+    Each best is chosen by the seeds that compare it. That flatters both, and evenly where both are the best
+    of as many; else the larger space is m parts as large as the smaller, the best of which was chosen.
     """
     known = [(results, best) for results in several if (best := results.best) is not None]
     clocks = (KIMG, SECONDS) if on_one_machine(several) else (KIMG,)

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from analysis.tables import SpaceResults
 from study.machine.files import write_json
-from study.metrics import METRICS, metrics_for
+from study.metrics import metrics_for
 from study.records.study_folder import StudyFolder
 from study.records.tables import _schema
 from study.space import parse_space
@@ -94,7 +94,7 @@ def made(
         eval_seconds=0.5,
         generator_updates=100 * at,
         critic_updates=500 * at,
-        reason=np.where(np.isnan(value), "non-finite critic loss", None),
+        reason=pd.Series(np.isnan(value)).map({True: "non-finite critic loss", False: None}),
     )
     curves = curves[at <= last[trial]]
     ends = curves.groupby(["trial_id", "seed"], sort=False).tail(1).reset_index(drop=True)
@@ -130,10 +130,8 @@ def made(
     )
     trials["failure_rate"] = (trials["n_diverged"] / seeds).where(trials["n_censored"] == 0)
     metrics = tuple(metrics_for(plan.dataset))
-    tables = [
-        _typed(name, metrics, table)
-        for name, table in (("trials", trials), ("runs", runs), ("curves", curves))
-    ]
+    tables = {"trials": trials, "runs": runs, "curves": curves}
+    typed = {name: _typed(name, metrics, table) for name, table in tables.items()}
     floor: Any = {name: {"mean": FLOOR.get(name, 0.0), "std": 0.01} for name in metrics}
     record = {
         "command": COMMAND,
@@ -141,7 +139,15 @@ def made(
         "hardware": {"cpus": 2, "cpu_name": "x", "gpus": []},
     }
     parsed = parse_space(space, plan.spaces[space])
-    return SpaceResults(space, Path("results/mine"), record, plan, parsed, *tables, floor)
+    return SpaceResults(
+        label=space,
+        folder=Path("results/mine"),
+        record=record,
+        plan=plan,
+        space=parsed,
+        floor=floor,
+        **typed,
+    )
 
 
 def _typed(name: str, metrics: tuple[str, ...], table: pd.DataFrame) -> pd.DataFrame:
@@ -171,6 +177,3 @@ def normal(generator: np.random.Generator, trials: int, seeds: int, correlation:
     shared = generator.standard_normal((1, seeds))
     own = generator.standard_normal((trials, seeds))
     return np.asarray(np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own)
-
-
-__all__ = ["COMMAND", "METRICS", "PRICE", "made", "normal", "write"]
