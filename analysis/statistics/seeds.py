@@ -22,8 +22,8 @@ class Difference:
     """The mean of `n` paired differences, and its interval at 95% corrected for so many comparisons.
 
     Attributes:
-        low, high: None for a single pair.
-        sd: of the differences; None likewise.
+        low, high: None for a single pair, and where all pairs are alike: that is no certainty.
+        sd: of the differences; None for a single pair.
     """
 
     mean: float
@@ -47,8 +47,11 @@ class Difference:
 
 def difference(gains: Sequence[float], comparisons: int = 1) -> Difference:
     """The mean of paired differences (at least one) with Student's interval, corrected."""
-    low, high = student_interval(gains, _level(comparisons)) or (None, None)
     sd = float(np.std(gains, ddof=1)) if len(gains) > 1 else None
+    if sd is None or math.isclose(sd, 0, abs_tol=1e-9 * max(map(abs, gains))):
+        low, high = None, None
+    else:
+        low, high = student_interval(gains, _level(comparisons)) or (None, None)
     return Difference(float(np.mean(gains)), low, high, sd, len(gains), comparisons)
 
 
@@ -83,6 +86,8 @@ def seeds_needed(effect: float, sd: float, comparisons: int = 1, wanted: float =
 
 def detectable(sd: float, n: int, comparisons: int = 1, wanted: float = POWER) -> float:
     """The smallest true difference that n pairs (two or more) show in 80% of studies."""
+    if not sd > 0:
+        return 0.0
     low, high = 0.0, sd
     while power(high, sd, n, comparisons) < wanted:
         low, high = high, 2 * high

@@ -32,6 +32,11 @@ def test_one_seed_shows_nothing() -> None:
     assert found.words == "no interval, n = 1 seed"
 
 
+def test_pairs_that_are_all_alike_are_no_certainty() -> None:
+    found = difference([2.0, 2.0, 2.0])
+    assert (found.mean, found.sd, found.low, found.is_shown) == (2.0, 0.0, None, False)
+
+
 @pytest.mark.parametrize(
     ("gains", "shown"), [([2.0, 2.1, 2.2], True), ([-2.0, -2.1, -2.2], True), ([-1, 1], False)]
 )
@@ -72,6 +77,10 @@ def test_so_many_seeds_have_the_power_and_one_less_has_not(effect: float, compar
 def test_where_no_number_of_seeds_is_worth_naming_none_is() -> None:
     assert seeds_needed(0.0, 1.0) is None
     assert seeds_needed(0.01, 1.0) is None
+
+
+def test_seeds_that_agree_detect_anything() -> None:
+    assert detectable(0.0, 5) == 0.0
 
 
 def test_what_seeds_can_detect_has_the_power() -> None:

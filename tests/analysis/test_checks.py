@@ -1,0 +1,129 @@
+"""Health checks: what each says of planted studies."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analysis.checks import DOUBTFUL, FAILED, PASSED, Check, checks
+from analysis.tables import SpaceResults
+from tests.analysis.synthetic import made, normal
+
+CLEAR = [[0.91, 0.9, 0.9, 0.89, 0.9], [0.3, 0.31, 0.3, 0.29, 0.3]]
+CLOSE = [[0.5, 0.6, 0.4], [0.4, 0.55, 0.38]]
+ASHA: Any = {"schedulers": "asha", "samplers": "tpe"}
+
+
+def said(results: SpaceResults) -> dict[str, Check]:
+    return {check.name: check for check in checks(results)}
+
+
+def test_seeds_that_show_the_difference_are_enough() -> None:
+    found = said(made(CLEAR))
+    assert found["enough seeds"].status == PASSED
+    assert found["better than the default"].status == PASSED
+    assert "0.600 better (95% interval" in found["better than the default"].sentence
+
+
+def test_too_few_seeds_name_how_many_it_takes() -> None:
+    check = said(made(CLOSE))["enough seeds"]
+    assert check.status == DOUBTFUL
+    # Paired gains of 0.1, 0.05, 0.02: effect over their spread is 1.40; power 0.8 at the level of 5% from 7.
+    assert "it takes 7." in check.sentence
+    assert check.command == "python -m study.tune --space a --seeds 7"
+
+
+def test_one_seed_shows_nothing() -> None:
+    check = said(made([[0.9], [0.3]]))["enough seeds"]
+    assert (check.status, check.command) == (FAILED, "python -m study.tune --space a --seeds 5")
+
+
+def test_a_default_that_nobody_beats_is_a_failed_search() -> None:
+    check = said(made(CLEAR[::-1]))["better than the default"]
+    assert check.status == FAILED
+    assert check.command.endswith("results/mine --trials 4")
+
+
+def test_without_a_default_nothing_says_that_tuning_was_worth_it() -> None:
+    assert said(made(CLEAR, origin="sampler"))["better than the default"].status == DOUBTFUL
+
+
+@pytest.mark.parametrize(
+    ("early", "status"),
+    [
+        (np.arange(20.0), PASSED),  # ranked as at the end
+        (np.arange(20.0)[::-1], FAILED),
+    ],
+)
+def test_rungs_that_rank_as_the_full_budget_does_can_be_trusted(early: np.ndarray, status: str) -> None:
+    scores = np.stack([np.ones(20), 0.5 + early / 100, np.arange(20) / 100], axis=1)[:, None].repeat(2, 1)
+    check = said(made(scores, **ASHA))["early stopping"]
+    assert check.status == status
+    assert "n = 20 survivors" in check.sentence
+
+
+def test_few_survivors_say_little_of_early_stopping() -> None:
+    results = made(CLEAR, **ASHA)
+    check = said(results)["early stopping"]
+    assert (check.status, check.command) == (
+        DOUBTFUL,
+        "python -m study.tune --space a --seeds 2 --scheduler fifo",
+    )
+    assert said(made(CLEAR))["early stopping"].status == PASSED
+
+
+@pytest.mark.parametrize(("share", "status"), [(0.0, PASSED), (0.25, DOUBTFUL), (0.75, FAILED)])
+def test_divergence_is_judged_by_its_rate(share: float, status: str) -> None:
+    scores = np.full((40, 2), 0.5)
+    scores[: int(40 * share)] = math.nan
+    check = said(made(scores))["divergence"]
+    assert check.status == status
+    assert f"{share:.0%} of seeds diverge within 3 kimg" in check.sentence
+
+
+def test_censored_seeds_want_a_map() -> None:
+    check = said(made(CLEAR, state=["completed", "pruned"], **ASHA))["censoring"]
+    assert check.status == DOUBTFUL
+    assert check.sentence.startswith("50% of n = 10 seeds")
+    assert check.command == "python -m study.tune --space a --seeds 2 --map"
+    assert said(made(CLEAR))["censoring"].status == PASSED
+
+
+def test_the_metric_must_tell_the_best_from_real_data_and_from_the_default() -> None:
+    # Real data score 0 with a standard deviation of 0.01.
+    assert said(made(CLEAR))["the metric's resolution"].status == PASSED
+    assert said(made([[0.9, 0.9], [0.01, 0.02]]))["the metric's resolution"].status == DOUBTFUL
+    assert said(made([[0.5, 0.5], [0.48, 0.49]]))["the metric's resolution"].status == DOUBTFUL
+
+
+@pytest.mark.parametrize(("accuracy", "status"), [(0.99, PASSED), (0.6, DOUBTFUL)])
+def test_a_judge_must_know_the_images(accuracy: float, status: str) -> None:
+    results = made(CLEAR)
+    judged = replace(results, record={**results.record, "classifier_accuracy": accuracy})
+    assert said(judged)["the judge"].status == status
+    assert "the judge" not in said(results)
+
+
+def test_a_sampler_that_had_nothing_to_learn_from_wants_more_trials() -> None:
+    few = made(
+        normal(np.random.default_rng(0), 6, 2, 0.5),
+        origin=["default"] + ["startup"] * 4 + ["sampler"],
+        **ASHA,
+    )
+    check = said(few)["the sampler's proposals"]
+    assert (check.status, check.command.endswith("--trials 12")) == (DOUBTFUL, True)
+    assert "1 of n = 6 trials were proposed by tpe, 4 by chance" in check.sentence
+
+
+@pytest.mark.parametrize(("better", "status"), [(0.2, PASSED), (0.8, DOUBTFUL)])
+def test_a_sampler_should_find_better_ones_than_chance(better: float, status: str) -> None:
+    scores = [[0.5, 0.5]] * 3 + [[better, better]] * 4
+    results = made(scores, origin=["default"] + ["startup"] * 2 + ["sampler"] * 4, **ASHA)
+    assert said(results)["the sampler's proposals"].status == status
+
+
+@pytest.mark.parametrize("state", ["failed", "interrupted"])
+def test_a_study_in_which_nothing_ended_is_checked_too(state: str) -> None:
+    assert {check.status for check in checks(made([[0.5, 0.5]], state=state))} >= {DOUBTFUL}

@@ -1,0 +1,62 @@
+"""Command lines to run next, read back by the shell and by the commands' own parsers."""
+
+import shlex
+from dataclasses import replace
+from typing import Any
+
+from analysis.commands import again, extend, train
+from study import train as study_train
+from study import tune
+from study.config import TrialConfig
+from tests.analysis.synthetic import made
+
+RESULTS = made([[0.9, 0.8], [0.3, 0.4]])
+
+
+def words(command: str, program: str) -> list[str]:
+    """Its options, as a shell hands them on."""
+    head, *rest = command.split(f"python -m {program} ")
+    assert (head, len(rest)) == ("", 1)
+    return shlex.split(rest[0])
+
+
+def record(*options: str) -> dict[str, Any]:
+    return {"command": ["python", "-m", "study.tune", *options]}
+
+
+def test_options_are_kept_replaced_dropped_and_quoted() -> None:
+    of = record("--space", "a", "my space.yaml", "--seeds=2", "--no-keep-best", "--name", "mine", "--report")
+    command = again(of, {"--seeds": (7,), "--map": ()})
+    assert command == "python -m study.tune --space a 'my space.yaml' --no-keep-best --seeds 7 --map"
+    assert "--seeds" not in again(of, {"--seeds": None})
+
+
+def test_an_option_that_is_repeated_stays_so() -> None:
+    assert again(record("--plugin", "a.py", "--plugin", "b.py")).endswith("--plugin a.py --plugin b.py")
+
+
+def test_the_command_is_one_that_study_tune_takes() -> None:
+    options = tune.parser().parse_args(words(again(RESULTS.record, {"--seeds": (9,)}), "study.tune"))
+    assert (options.space, options.seeds, options.name) == (["a"], 9, None)
+    options = tune.parser().parse_args(words(extend(RESULTS, 40), "study.tune"))
+    assert (options.resume, options.trials) == (RESULTS.folder, 40)
+
+
+def test_the_best_is_trained_again_with_every_hyperparameter_in_full() -> None:
+    options = study_train.parser().parse_args(words(train(RESULTS, "a-00001"), "study.train"))
+    row = RESULTS.trials.iloc[1]
+    given = {name: value for name, value in vars(options).items() if name in RESULTS.trials}
+    config = TrialConfig.from_dict(
+        {name: given[name] for name in TrialConfig(model="wgan_gp", dataset="ring8").to_dict()}
+    )
+    assert config.lr_g == row["lr_g"]  # to the last digit
+    assert {name: row[name] for name in config.to_dict()} == config.to_dict()
+    plan = RESULTS.plan
+    assert (options.seeds, options.seed, options.kimg) == (plan.seeds, plan.seed, plan.kimg)
+    assert (options.eval_kimg, options.metric, options.precision) == (plan.eval_kimg, "w1", "fp32")
+
+
+def test_what_the_data_and_the_users_code_need_is_given_again() -> None:
+    plan = replace(RESULTS.plan, plugins=[{"path": "my own.py", "sha256": "0"}])
+    own = replace(RESULTS, plan=plan, record=record("--space", "a", "--side", "32", "--data-dir", "data"))
+    assert train(own, "a-00001").endswith("--side 32 --data-dir data --plugin 'my own.py'")

@@ -1,0 +1,192 @@
+"""The report of studies of every kind: it opens offline, and nothing that can't be drawn goes unsaid."""
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import report
+from analysis.chart import Chart
+from analysis.report import SECTIONS, main, write_report
+from analysis.tables import SpaceResults, load
+from study.records.study_folder import StudyFolder
+from tests.analysis.synthetic import made, normal, write
+from tests.records.written import Add
+
+RANDOM = np.random.default_rng(0)
+SCORES = 0.5 + 0.1 * normal(RANDOM, 12, 3, 0.5)
+ASHA: Any = {"schedulers": "asha", "samplers": "tpe"}
+
+
+class Page(HTMLParser):
+    """What a page refers to, the words of its images, and the cells of its tables."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.text = path.read_text(encoding="utf-8")
+        self.links: list[str] = []
+        self.images: list[dict[str, str | None]] = []
+        self.rows = 0
+        self.feed(self.text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.links += [str(given[name]) for name in ("src", "href", "action") if name in given]
+        self.images += [given] if tag == "img" else []
+        self.rows += tag == "tr"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finding study's folder and its report."""
+    folder = tmp_path_factory.mktemp("whole") / "mine"
+    state = ["completed"] * 8 + ["pruned"] * 4
+    write(made(SCORES, state=state, **ASHA), folder)
+    assert main([str(folder)]) == 0
+    return folder
+
+
+def test_the_page_refers_to_nothing_but_itself(whole: Path) -> None:
+    page = Page(whole / "report" / "report.html")
+    assert all(link.startswith(("data:image/png;base64,", "#")) for link in page.links)
+    assert not re.search(r"https?://|@import|url\(", page.text)
+    assert len(page.text) < 10_000_000
+
+
+def test_each_figure_has_words_two_pictures_and_its_numbers(whole: Path) -> None:
+    page = Page(whole / "report" / "report.html")
+    files = sorted((whole / "report" / "figures").iterdir())
+    names = sorted({file.stem for file in files})
+    assert [file.name for file in files] == [f"{n}.{kind}" for n in names for kind in ("csv", "png", "svg")]
+    assert len(page.images) == len(names) > 4
+    for image in page.images:
+        assert len(image["alt"] or "") > 40
+    for name in names:
+        assert len(pd.read_csv(whole / "report" / "figures" / f"{name}.csv"))
+
+
+def test_the_first_screen_has_the_answer_checks_and_a_command(whole: Path) -> None:
+    text = Page(whole / "report" / "report.html").text
+    for words in (
+        "The best of 12 trials has w1",
+        "against the paper&#39;s default",
+        "n = 3 seeds",
+        "early stopping: doubtful",
+        "python -m study.train --model wgan_gp --dataset ring8",
+        "made to find its best",
+    ):
+        assert words in text, words
+
+
+def test_all_trials_are_in_its_table(whole: Path) -> None:
+    text = Page(whole / "report" / "report.html").text
+    assert sum(f"<td>a-{number:05d}</td>" in text for number in range(12)) == 12
+
+
+def test_a_report_has_the_sections_asked_for(whole: Path, tmp_path: Path) -> None:
+    assert main([str(whole), "--only", "comparison", "--out", str(tmp_path / "other")]) == 0
+    names = {file.stem for file in (tmp_path / "other" / "figures").iterdir()}
+    assert names == {"tuned_against_default", "pareto"}
+
+
+def test_a_section_that_fails_is_told_and_takes_no_other_along(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Broken:
+        @staticmethod
+        def charts(_: Sequence[SpaceResults]) -> Iterator[Chart]:
+            raise ZeroDivisionError("nothing <there>")
+            yield
+
+    monkeypatch.setattr(report, "SECTIONS", {"broken": Broken, "comparison": SECTIONS["comparison"]})
+    assert main([str(whole), "--out", str(tmp_path)]) == 1
+    text = (tmp_path / "report.html").read_text()
+    assert (
+        "This section is not whole: a figure could not be drawn (ZeroDivisionError: nothing &lt;there&gt;)"
+        in text
+    )
+    assert "Tuned against the paper" in text
+    assert "warning: broken: a figure could not be drawn" in capsys.readouterr().err
+
+
+def test_a_wrong_folder_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(report.UserError, match="is not a study folder"):
+        main([str(tmp_path)])
+
+
+def drawn(*several: SpaceResults) -> dict[str, Chart]:
+    """The charts of all sections, with what every one must have."""
+    charts = [chart for section in SECTIONS.values() for chart in section.charts(several)]
+    for chart in charts:
+        assert len(chart.numbers), chart.name
+        assert re.search(r"\bn = \d", chart.caption), (chart.name, chart.caption)
+        assert all(axes.get_xlabel() or axes.get_xticklabels() for axes in chart.figure.axes), chart.name
+        assert all(axes.has_data() for axes in chart.figure.axes), chart.name
+        assert "nan" not in (chart.caption + chart.alt).lower(), chart.caption
+    names = [chart.name for chart in charts]
+    assert len(set(names)) == len(names)
+    return dict(zip(names, charts, strict=True))
+
+
+BARE = np.full((4, 2), math.nan)
+HARD = {
+    "one trial": made([[0.5, 0.4]]),
+    "one seed": made([[0.5], [0.4], [0.3], [0.2], [0.6]]),
+    "all diverged": made(BARE, state="diverged"),
+    "some diverged": made(np.where(RANDOM.random((12, 3)) < 0.3, math.nan, SCORES)),
+    "all stopped early": made(SCORES, state="pruned", **ASHA),
+    "interrupted": made(SCORES[:3], state="interrupted"),
+    "failed": made(SCORES[:3], state="failed"),
+    "higher is better": made(SCORES, metric="hq"),
+    "worst quarter": made(SCORES, aggregate="cvar"),
+    "all alike": made(np.full((6, 3), 0.5)),
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_hard_studies_have_figures_with_words_or_none(name: str) -> None:
+    drawn(HARD[name])
+
+
+@pytest.mark.parametrize(
+    "name", ["one trial", "one seed", "all diverged", "all stopped early", "interrupted"]
+)
+def test_hard_studies_have_a_page(name: str, tmp_path: Path) -> None:
+    path, problems = write_report([write(HARD[name], tmp_path / "mine")], only=["comparison"])
+    assert problems == []
+    assert "nan" not in re.sub(r"base64,[^\"]*", "", path.read_text())
+
+
+def test_studies_of_one_metric_are_compared_and_others_are_not() -> None:
+    one, other = made(SCORES, space="one"), made(SCORES - 0.1, space="other")
+    assert {"spaces", "spaces_apart"} <= drawn(one, other).keys()
+    apart = drawn(one, made(SCORES, space="other", metric="hq"))
+    assert "spaces" not in apart
+    assert {"tuned_against_default", "pareto_2"} <= apart.keys()
+    three = drawn(one, other, made(SCORES, space="third", metric="hq"))
+    assert "1 others have another metric or other data: not compared" in three["spaces"].caption
+
+
+def test_a_study_that_was_killed_has_a_report(add: Add, study: StudyFolder, tmp_path: Path) -> None:
+    """Without tables, with a trial that has not ended, from the trials' folders."""
+    from tests.analysis.synthetic import SPACE
+    from tests.records.written import ended, rows
+    from tests.studies import study_plan
+
+    running = StudyFolder(tmp_path / "killed")
+    running.create(study_plan(name="mine", spaces={"a": SPACE}, kimg=2.0, eval_kimg=1.0), ["python"], {})
+    add("a-00000", rows([1.0, 0.5, 0.4], [1.0, 0.5, 0.3]), ended("completed"), origin="default")
+    add("a-00001", rows([1.0, 0.9], [1.0, 0.9]))
+    for path in (study.path / "trials").iterdir():
+        path.rename(running.path / "trials" / path.name)
+    (results,) = load(running.path)
+    assert results.trials["state"].tolist() == ["completed", "interrupted"]
+    page, problems = write_report([running.path], only=["budget"])
+    assert problems == []
+    assert "1 trials not finished" in page.read_text()
