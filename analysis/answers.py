@@ -51,6 +51,8 @@ def coverage(results: SpaceResults) -> str:
     if "modes_covered" not in results.runs or results.best is None or modes is None:
         return "" if modes is None else "No trial was trained to its end: no coverage to tell of."
     own = results.runs.loc[results.runs["trial_id"] == results.best, "modes_covered"].dropna()
+    if own.empty:
+        return f"No seed of the best trial ({results.best}) has its modes counted."
     low, high = student_interval(own.astype(float).tolist()) or (None, None)
     most = None if high is None else min(high, modes["mean"])
     return (

@@ -173,9 +173,14 @@ def proposals(results: SpaceResults) -> Found | None:
         return DOUBTFUL, f"{counted}, {len(chance)} by chance.", extend(results, 2 * len(results.trials))
     # All have been seen at the first evaluation; later ones are of survivors.
     first = objective_curves(results).get(1, pd.Series(dtype=float))
-    middle = [float(first[first.index.isin(rows["trial_id"])].median()) for rows in (own, chance)]
-    sentence = f"{counted}, {len(chance)} by chance; median {results.metric} at the first evaluation "
-    sentence += f"{number(middle[0])} and {number(middle[1])}."
+    mine, theirs = (first[first.index.isin(rows["trial_id"])].dropna() for rows in (own, chance))
+    if mine.empty or theirs.empty:
+        return DOUBTFUL, f"{counted}, {len(chance)} by chance: nothing says that it learned."
+    middle = float(mine.median()), float(theirs.median())
+    sentence = (
+        f"{counted}, {len(chance)} by chance; median {results.metric} at the first evaluation "
+        f"{number(middle[0])} and {number(middle[1])}."
+    )
     learned = results.sign * (middle[0] - middle[1]) < 0
     return (PASSED, sentence) if learned else (DOUBTFUL, sentence, extend(results, 2 * len(results.trials)))
 

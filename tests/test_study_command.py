@@ -205,7 +205,9 @@ def test_what_a_study_prints(three_arms: tuple[Command, Start]) -> None:
         assert words in command.out
     for arm in ARMS:
         assert f"{arm}: 2 trials by tpe, stopped early by asha" in command.out
+        assert f"{arm}: made to find its best" in command.out
     assert "results: results/arms" in command.out
+    assert "report: python -m analysis.report results/arms" in command.out
     assert command.out.count("keeping the best evaluation's networks beside the last checkpoint: about") == 1
     assert "Traceback" not in command.out
     assert max(map(len, command.out.splitlines())) <= 140
@@ -353,9 +355,13 @@ def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(start: Start, tmp_path
 
 def test_a_space_that_diverges_ends_early_and_is_status_one(start: Start, tmp_path: Path) -> None:
     (tmp_path / "wild.yaml").write_text(yaml.safe_dump(small(1e3, 1e4)))
-    command = start("--space", "wild.yaml", *TINY, "--kimg", "100", "--trials", "3", "--name", "wild")
+    budget = ["--kimg", "100", "--trials", "3"]
+    command = start("--space", "wild.yaml", *TINY, *budget, "--name", "wild", "--map", "--report")
     assert command.wait() == 1
     study = StudyFolder(tmp_path / "results" / "wild")
+    assert study.plan().maps("wild")
+    assert "report: results/wild/report/report.html" in command.out
+    assert (study.path / "report" / "report.html").is_file()
     check_books(study, {"wild": 3})
     trials, runs = table(study, "trials"), table(study, "runs")
     assert set(trials["state"]) == {"diverged"}

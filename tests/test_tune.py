@@ -8,7 +8,7 @@ from study import tune
 from study.errors import UserError
 from study.machine.hardware import Hardware
 from study.plan import StudyPlan
-from study.space import find_space, read_space
+from study.space import find_space, parse_space, read_space
 
 LAPTOP = Hardware(2, "test", 8.0, (), cpu_bf16=False, gpu_bf16=False)
 GPU_SERVER = Hardware(16, "test", 128.0, ("H100",) * 2, cpu_bf16=False, gpu_bf16=True)
@@ -23,6 +23,29 @@ def test_on_a_cpu_each_trial_is_a_pack() -> None:
     found = plan(LAPTOP)
     assert (found.pack, found.concurrency, found.gpus_per_trial) == ("trial", 2, 0)
     assert found.precision == {"wgan_gp": "fp32"}
+
+
+def test_a_map_spreads_its_trials_and_stops_none() -> None:
+    found = plan(LAPTOP, "--map")
+    assert (found.samplers, found.schedulers) == ({"wgan_gp": "qmc"}, {"wgan_gp": "fifo"})
+    assert found.maps("wgan_gp")
+    assert not plan(LAPTOP).maps("wgan_gp")
+
+
+def test_a_space_that_is_a_grid_is_mapped_as_one() -> None:
+    document = {
+        "method": "grid",
+        "parameters": {"model": {"value": "wgan_gp"}, "n_critic": {"values": [1, 5]}},
+    }
+    options: Any = tune.parser().parse_args(["--space", "a", "--map"])
+    found = tune.plan_from(options, [parse_space("a", document)], LAPTOP)
+    assert (found.samplers, found.trials, found.maps("a")) == ({"a": "grid"}, {"a": 2}, True)
+
+
+@pytest.mark.parametrize("option", [("--sampler", "random"), ("--scheduler", "asha")])
+def test_a_map_chooses_sampler_and_scheduler_itself(option: tuple[str, str]) -> None:
+    with pytest.raises(UserError, match=f"leave out {option[0]}"):
+        plan(LAPTOP, "--map", *option)
 
 
 def test_on_gpus_each_is_filled_with_packs() -> None:

@@ -77,7 +77,7 @@ def test_the_first_screen_has_the_answer_checks_and_a_command(whole: Path) -> No
         "The best of 12 trials has w1",
         "against the paper&#39;s default",
         "n = 3 seeds",
-        "early stopping: doubtful",
+        "early stopping: passed",
         "python -m study.train --model wgan_gp --dataset ring8",
         "made to find its best",
     ):

@@ -34,6 +34,12 @@ def test_a_study_that_stops_nobody_says_so() -> None:
     assert "stopped early by asha\n" in said({"eval_kimg": 90.0}, batch_size={"value": 32})
 
 
+def test_it_is_said_whether_the_study_maps_or_finds() -> None:
+    assert "a: made to find its best" in said({})
+    assert "a: made to find its best" in said({"schedulers": "fifo", "samplers": "tpe"})
+    assert "a: made to map it" in said({"schedulers": "fifo", "samplers": "qmc"})
+
+
 def test_a_default_outside_the_space_is_told() -> None:
     told = said({}, n_critic={"values": [1, 2]})
     assert "a: no trial has the paper's default, which is not in the space: n_critic = 5" in told

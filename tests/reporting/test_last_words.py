@@ -21,7 +21,7 @@ def said(study: StudyFolder, plan: StudyPlan = PLAN) -> dict[str, str]:
     results = Results(study)
     results.add_all(include_unfinished=True)
     tables = results.table("trials"), results.table("runs")
-    names = ("states", "best", "failures", "proposals", "cost")
+    names = ("states", "best", "failures", "proposals", "cost", "purpose")
     return dict(zip(names, what_came_of(plan, results, tables, "a"), strict=False))
 
 
@@ -129,6 +129,12 @@ def test_who_proposed_and_what_it_cost(add: Add, study: StudyFolder) -> None:
     assert told["proposals"] == "  proposed: 1 default, 2 at random (start-up), 1 by tpe"
     # Each trial: 6 s of training, and 0.25 s for each of three evaluations.
     assert told["cost"] == "  cost: 24 s of training, 3 s of evaluation (12% of it)"
+
+
+def test_the_last_word_is_what_the_study_can_say(add: Add, study: StudyFolder) -> None:
+    add("a-00000", rows([1.0, 0.5, 0.4], [1.0, 0.5, 0.3]), ended("completed"))
+    assert said(study)["purpose"].startswith("  made to find its best")
+    assert said(study, study_plan(kimg=2.0, eval_kimg=1.0))["purpose"].startswith("  made to map it")
 
 
 def test_the_range_of_the_metric_is_from_real_data_to_untrained_generators(
