@@ -53,7 +53,8 @@ def coverage(results: SpaceResults) -> str:
     own = results.runs.loc[results.runs["trial_id"] == results.best, "modes_covered"].dropna()
     if own.empty:
         return f"No seed of the best trial ({results.best}) has its modes counted."
-    low, high = student_interval(own.astype(float).tolist()) or (None, None)
+    known = own.astype(float).tolist() if own.nunique() > 1 else []  # seeds that agree are no certainty
+    low, high = student_interval(known) or (None, None)
     most = None if high is None else min(high, modes["mean"])
     return (
         f"The best trial covers {own.mean():.3g} of the {modes['mean']:.3g} modes that real data cover "

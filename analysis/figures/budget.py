@@ -119,7 +119,7 @@ def where_seconds_went(by_state: pd.DataFrame, slots: Mapping[str, float]) -> Fi
     axes.set_yticks(places, by_state["label"], fontsize="small")
     axes.invert_yaxis()
     axes.set_xlabel("seconds, all trials of that end")
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
     if parts:
         axes, places, whole = grid[0][1], range(len(parts)), sum(slots.values())
         ordered = sorted(parts.items(), key=lambda item: -item[1])

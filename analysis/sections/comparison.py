@@ -22,7 +22,7 @@ def charts(several: Sequence[SpaceResults]) -> Iterator[Chart]:
     groups = by_metric(several)
     for suffix, group in groups:
         others = len(several) - len(group)
-        left_out = f" {others} others have another metric or other data: not compared." if others else ""
+        left_out = f" Not compared: {others} more, of another metric or other data." if others else ""
         yield from _spaces(group, suffix, left_out)
         yield from _tuned(group, suffix)
         yield from _pareto(group, suffix)

@@ -78,10 +78,15 @@ def test_the_first_screen_has_the_answer_checks_and_a_command(whole: Path) -> No
         "against the paper&#39;s default",
         "n = 3 seeds",
         "early stopping: passed",
-        "python -m study.train --model wgan_gp --dataset ring8",
+        "The command that mends it",
         "made to find its best",
     ):
         assert words in text, words
+
+
+def test_the_command_that_trains_the_best_again_is_there(whole: Path) -> None:
+    text = re.sub("</?span>", "", Page(whole / "report" / "report.html").text)
+    assert "python -m study.train --model wgan_gp --dataset ring8 --lr-g" in text
 
 
 def test_all_trials_are_in_its_table(whole: Path) -> None:
@@ -170,7 +175,7 @@ def test_studies_of_one_metric_are_compared_and_others_are_not() -> None:
     assert "spaces" not in apart
     assert {"tuned_against_default", "pareto_2"} <= apart.keys()
     three = drawn(one, other, made(SCORES, space="third", metric="hq"))
-    assert "1 others have another metric or other data: not compared" in three["spaces"].caption
+    assert "Not compared: 1 more, of another metric or other data." in three["spaces"].caption
 
 
 def test_a_study_that_was_killed_has_a_report(add: Add, study: StudyFolder, tmp_path: Path) -> None:
