@@ -6,8 +6,8 @@ import numpy as np
 
 from analysis.statistics.tuned import against_default
 from analysis.tables import SpaceResults
+from analysis.verdicts_coverage import coverage
 from analysis.words import better, interval, number
-from study.metrics.stability import student_interval
 from study.reporting.last_words import failures
 
 SEARCH = "a search score, unconfirmed: the seeds and the data that chose the best flatter it"
@@ -43,23 +43,6 @@ def stability(results: SpaceResults) -> str:
     if not len(results.runs):
         return "Nothing was trained yet."
     return f"{failures(results.plan, results.runs, results.space.name)}."
-
-
-def coverage(results: SpaceResults) -> str:
-    """The modes that the best trial covers."""
-    modes = results.floor.get("modes_covered")
-    if "modes_covered" not in results.runs or results.best is None or modes is None:
-        return "" if modes is None else "No trial was trained to its end: no coverage to tell of."
-    own = results.runs.loc[results.runs["trial_id"] == results.best, "modes_covered"].dropna()
-    if own.empty:
-        return f"No seed of the best trial ({results.best}) has its modes counted."
-    known = own.astype(float).tolist() if own.nunique() > 1 else []  # seeds that agree are no certainty
-    low, high = student_interval(known) or (None, None)
-    most = None if high is None else min(high, modes["mean"])
-    return (
-        f"The best trial covers {own.mean():.3g} of the {modes['mean']:.3g} modes that real data cover "
-        f"({interval(low, most)}, n = {len(own)} seeds)."
-    )
 
 
 ANSWERS: Mapping[str, Callable[[SpaceResults], str]] = {

@@ -16,7 +16,7 @@ from analysis import page
 from analysis.answers import answers
 from analysis.chart import Chart
 from analysis.checks import checks
-from analysis.sections import budget, comparison
+from analysis.sections import budget, comparison, coverage
 from analysis.tables import SpaceResults, load
 from study.command import NOTHING_COMPLETED, OK, Parser, run_command
 from study.errors import UserError
@@ -37,7 +37,11 @@ class Section(Protocol):
     def charts(self, several: Sequence[SpaceResults], /) -> Iterator[Chart]: ...
 
 
-SECTIONS: Mapping[str, Section] = {"comparison": comparison, "budget": budget}
+SECTIONS: Mapping[str, Section] = {
+    "coverage": coverage,
+    "comparison": comparison,
+    "budget": budget,
+}
 
 
 @dataclass

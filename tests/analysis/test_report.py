@@ -130,7 +130,7 @@ def drawn(*several: SpaceResults) -> dict[str, Chart]:
     charts = [chart for section in SECTIONS.values() for chart in section.charts(several)]
     for chart in charts:
         assert len(chart.numbers), chart.name
-        assert re.search(r"\bn = \d", chart.caption), (chart.name, chart.caption)
+        assert re.search(r"\d+ (\w+ )?(trial|seed|evaluation)", chart.caption), (chart.name, chart.caption)
         assert all(axes.get_xlabel() or axes.get_xticklabels() for axes in chart.figure.axes), chart.name
         assert all(axes.has_data() for axes in chart.figure.axes), chart.name
         assert "nan" not in (chart.caption + chart.alt).lower(), chart.caption
