@@ -392,7 +392,7 @@ def _report(folder: StudyFolder, *, make: bool) -> str:
     """Where the report is, if it is to be made, or else the command that makes it."""
     if not make:
         return f"report: python -m analysis.report {shlex.quote(str(folder.path))}"
-    from analysis.report import write_report
+    from analysis.writer import write_report
 
     try:
         path, problems = write_report([folder.path])

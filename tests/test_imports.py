@@ -145,7 +145,8 @@ CHEAP = {  # what importing a module must not load: --help answers within a seco
     "study.trial.group": ("ray", "optuna", "wandb"),
     "analysis.watch": HEAVY,
     "analysis.timelapse": HEAVY,
-    "analysis.report": HEAVY,
+    "analysis.report": (*HEAVY, "matplotlib"),
+    "analysis.writer": HEAVY,
 }
 
 

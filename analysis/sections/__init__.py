@@ -2,3 +2,5 @@
 
 A section is a module with `charts(results)`, which yields those charts that the tables have something for.
 """
+
+NAMES = ("coverage", "comparison", "budget")  # in the order of the page

@@ -11,10 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import report
+from analysis import writer
 from analysis.chart import Chart
-from analysis.report import SECTIONS, main, write_report
+from analysis.report import main
+from analysis.sections import NAMES
 from analysis.tables import SpaceResults, load
+from analysis.writer import SECTIONS, write_report
+from study.errors import UserError
 from study.records.study_folder import StudyFolder
 from tests.analysis.synthetic import made, normal, write
 from tests.records.written import Add
@@ -50,6 +53,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(made(SCORES, state=state, **ASHA), folder)
     assert main([str(folder)]) == 0
     return folder
+
+
+def test_the_command_knows_every_section() -> None:
+    assert (*SECTIONS,) == NAMES
 
 
 def test_the_page_refers_to_nothing_but_itself(whole: Path) -> None:
@@ -109,7 +116,7 @@ def test_a_section_that_fails_is_told_and_takes_no_other_along(
             raise ZeroDivisionError("nothing <there>")
             yield
 
-    monkeypatch.setattr(report, "SECTIONS", {"broken": Broken, "comparison": SECTIONS["comparison"]})
+    monkeypatch.setattr(writer, "SECTIONS", {"broken": Broken, "comparison": SECTIONS["comparison"]})
     assert main([str(whole), "--out", str(tmp_path)]) == 1
     text = (tmp_path / "report.html").read_text()
     assert (
@@ -121,7 +128,7 @@ def test_a_section_that_fails_is_told_and_takes_no_other_along(
 
 
 def test_a_wrong_folder_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(report.UserError, match="is not a study folder"):
+    with pytest.raises(UserError, match="is not a study folder"):
         main([str(tmp_path)])
 
 
