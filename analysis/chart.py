@@ -1,5 +1,8 @@
 """A figure with its words and the numbers behind it."""
 
+import base64
+import html
+import io
 from dataclasses import dataclass
 
 import pandas as pd
@@ -24,3 +27,14 @@ class Chart:
     alt: str
     numbers: pd.DataFrame
     figure: Figure
+
+    def _repr_html_(self) -> str:
+        """The chart in a notebook."""
+        png = io.BytesIO()
+        self.figure.savefig(png, format="png", dpi=80)
+        data = base64.b64encode(png.getvalue()).decode()
+        title, caption, alt = (html.escape(words) for words in (self.title, self.caption, self.alt))
+        return (
+            f"<figure><h4>{title}</h4><img src='data:image/png;base64,{data}' alt='{alt}'>"
+            f"<figcaption>{caption}</figcaption></figure>"
+        )
