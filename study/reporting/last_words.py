@@ -10,6 +10,7 @@ from study.metrics import METRICS
 from study.metrics.failure import CENSORED, DIVERGED, SURVIVED, Failure, failure_within
 from study.metrics.stability import aggregate, student_interval
 from study.plan import DEFAULT, SAMPLER, STARTUP, StudyPlan
+from study.records.comparison import pair
 from study.records.tables import Results
 from study.reporting.first_words import purpose
 from study.seeds import derive_seed
@@ -62,30 +63,21 @@ def against_default(plan: StudyPlan, results: Results, trials: pd.DataFrame, bes
     default, state = (str(own[column].iloc[0]) for column in ("trial_id", "state"))
     if best == default:
         return "no trial is better than the paper's default (search scores, unconfirmed)"
-    mine, theirs = (results.of_trial("curves", trial) for trial in (best, default))
-    if theirs.empty:
-        return f"the paper's default ({default}) was never evaluated"
-    if state in ENDED_EARLY:
-        mine = mine[mine["kimg_planned"] <= theirs["kimg_planned"].max()]
-    scores = pd.concat({"best": _last_scores(mine), "default": _last_scores(theirs)}, axis=1, join="inner")
+    pairs = pair(*(results.of_trial("curves", trial) for trial in (best, default)))
+    if pairs is None:
+        return f"the paper's default ({default}) was never evaluated after its start"
     higher = METRICS[plan.metric].higher_is_better
-    values = {whose: aggregate(scores[whose].tolist(), plan.aggregate, higher) for whose in scores}
-    gain = (values["default"] - values["best"]) * (-1 if higher else 1)
-    gains = (scores["default"] - scores["best"]) * (-1 if higher else 1)
-    interval = student_interval(gains.tolist()) if plan.aggregate == "mean" else None
+    ours, theirs = (aggregate(scores, plan.aggregate, higher) for scores in (pairs.one, pairs.other))
+    gain = (theirs - ours) * (-1 if higher else 1)
+    interval = student_interval(pairs.gains(higher)) if plan.aggregate == "mean" else None
     between = "no interval" if interval is None else f"95% interval {interval[0]:.3g} to {interval[1]:.3g}"
-    at = theirs["kimg_planned"].max()
-    how = f" at kimg {at:.4g}, where the default was {ENDED_EARLY[state]}" if state in ENDED_EARLY else ""
-    how = " (diverged)" if state == "diverged" else how
+    how = " (diverged)" if state == "diverged" else ""
+    if state in ENDED_EARLY:
+        how = f" at kimg {pairs.at:.4g}, where the default was {ENDED_EARLY[state]}"
     return (
-        f"best {values['best']:.4g}, default {values['default']:.4g}{how}: {gain:.3g} better "
-        f"({between}, {len(gains)} seeds in pairs); both are search scores, unconfirmed"
+        f"best {ours:.4g}, default {theirs:.4g}{how}: {gain:.3g} better "
+        f"({between}, {len(pairs.seeds)} seeds in pairs); both are search scores, unconfirmed"
     )
-
-
-def _last_scores(curves: pd.DataFrame) -> pd.Series:
-    """Each seed's score at the trial's last evaluation."""
-    return curves.sort_values("evaluation").groupby("seed")["score"].last()
 
 
 def failures(plan: StudyPlan, runs: pd.DataFrame, space: str) -> str:

@@ -17,7 +17,9 @@ def test_there_are_three() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_notebook_is_kept_without_outputs(name: str) -> None:
     cells = nbformat.read(NOTEBOOKS / name, as_version=4).cells
-    assert all(not cell.outputs and cell.execution_count is None for cell in cells if cell.cell_type == "code")
+    assert all(
+        not cell.outputs and cell.execution_count is None for cell in cells if cell.cell_type == "code"
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
