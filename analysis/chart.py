@@ -1,5 +1,6 @@
 """A figure with its words and the numbers behind it."""
 
+import re
 from dataclasses import dataclass
 
 import pandas as pd
@@ -24,3 +25,8 @@ class Chart:
     alt: str
     numbers: pd.DataFrame
     figure: Figure
+
+
+def stem(what: str, label: str) -> str:
+    """The name of a chart of one space: 'survival', 'mine: wgan_gp' -> 'survival_mine_wgan_gp'."""
+    return re.sub(r"\W+", "_", f"{what}_{label}").strip("_")

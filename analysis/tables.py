@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
@@ -20,6 +21,7 @@ from study.plan import StudyPlan
 from study.records.schema import TABLES
 from study.records.study_folder import StudyFolder
 from study.records.tables import Results
+from study.seeds import derive_seed
 from study.space import Space, parse_space
 
 
@@ -58,6 +60,11 @@ class SpaceResults:
         return -1 if self.higher_is_better else 1
 
     @property
+    def real(self) -> float | None:
+        """What real data score in the study's metric."""
+        return self.floor[self.metric]["mean"] if self.metric in self.floor else None
+
+    @property
     def maps(self) -> bool:
         """Whether the study was made to map the space, and not to find its best (`StudyPlan.maps`)."""
         return self.plan.maps(self.space.name)
@@ -78,6 +85,10 @@ class SpaceResults:
         """The trial with the paper's default."""
         own = self.trials.loc[self.trials["origin"] == "default", "trial_id"]
         return None if own.empty else str(own.iloc[0])
+
+    def stream(self, purpose: str) -> np.random.Generator:
+        """The random stream of a statistic: the same each time that the same table is looked at."""
+        return np.random.default_rng(derive_seed(self.plan.seed, purpose, self.space.name))
 
 
 def load(*folders: Path) -> list[SpaceResults]:
