@@ -25,7 +25,7 @@ from study.seeds import derive_seed
 from study.space import Space, parse_space
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SpaceResults:
     """What a study has found so far in one of its spaces.
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from analysis import findings
 from analysis.chart import Chart, stem
 from analysis.figures import hyperparameters as figures
 from analysis.figures.style import FATE, word
@@ -12,11 +13,10 @@ from analysis.statistics.importance import (
     COPIES,
     OBJECTIVE,
     Importance,
-    of_divergence,
-    of_objective,
     rungs,
 )
 from analysis.tables import SpaceResults
+from analysis.verdicts import to_map
 
 POINTS, LINES = 2000, 200  # that are drawn
 
@@ -38,15 +38,6 @@ def warning(space: SpaceResults) -> str:
         "This study was made to find the best, not to map: its sampler avoids what it doesn't like and early "
         "stopping cuts the rest short, so importances and maps from it are mostly noise. One that maps: "
         f"{to_map(space)}"
-    )
-
-
-def to_map(space: SpaceResults) -> str:
-    """The command that maps a space."""
-    plan = space.plan
-    return (
-        f"python -m study.tune --space {space.space.name} --dataset {plan.dataset} "
-        f"--seeds {plan.seeds} --kimg {plan.kimg:g} --map"
     )
 
 
@@ -75,8 +66,8 @@ def _slices(space: SpaceResults) -> Iterator[Chart]:
 
 
 def _importance(space: SpaceResults) -> Iterator[Chart]:
-    found = [of_divergence(space, space.stream("importance of divergence"))]
-    found += [of_objective(space, kimg, space.stream(f"importance at {kimg:g}")) for kimg in rungs(space)]
+    found = [findings.divergence(space)]
+    found += [findings.objective(space, kimg) for kimg in rungs(space)]
     shown = [(_title(space, i), i) for i in found if not i.cannot_tell]
     if not shown:  # the sentence says why
         return

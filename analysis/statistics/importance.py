@@ -7,7 +7,7 @@ gives them effects too. The more hyperparameters, the more shadows: one matters 
 every shadow, which under chance happens in 1 of COPIES + 1 tables, however many hyperparameters there are.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,8 @@ LEAST_DIFFERENT = 5  # trials off the commonest value, of what is explained and 
 FITS, COPIES_PER_FIT = 10, 5
 COPIES = FITS * COPIES_PER_FIT  # of each hyperparameter: 250 shadows in all where there are five
 HALVES = 10
-TREES, POINTS, MOST_SAMPLES = 50, 200, 1000
+TREES, POINTS, MOST_SAMPLES = 50, 200, 400
+FEW = 12  # values that an axis may have and still be drawn from them alone
 OBJECTIVE, DIVERGENCE = "objective", "divergence"
 
 
@@ -152,32 +153,36 @@ def _effects(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> tu
         max_samples=min(1.0, MOST_SAMPLES / len(x)),
         random_state=int(generator.integers(2**31)),
     ).fit(given, y)
-    effects = _total(forest, _levels(given), generator)
+    effects = total_effects(forest.predict, given.shape[1], generator, _levels(given))
     return effects[:columns], effects[columns:].reshape(COPIES_PER_FIT, columns)
 
 
-def _levels(x: np.ndarray) -> Mapping[int, np.ndarray]:
+def _levels(x: np.ndarray) -> dict[int, np.ndarray]:
     """The values of those columns that have few."""
     found = {column: np.unique(x[:, column]) for column in range(x.shape[1])}
-    return {column: levels for column, levels in found.items() if len(levels) <= 12}
+    return {column: levels for column, levels in found.items() if len(levels) <= FEW}
 
 
-def _total(forest: object, levels: Mapping[int, np.ndarray], generator: np.random.Generator) -> np.ndarray:
-    """Jansen's estimate: half the mean square of what changes with one column, over the variance."""
-    columns = forest.n_features_in_  # type: ignore[attr-defined]
-    here, there = (_drawn(columns, levels, generator) for _ in range(2))
+def total_effects(
+    predict: Callable[[np.ndarray], np.ndarray],
+    columns: int,
+    generator: np.random.Generator,
+    levels: Mapping[int, np.ndarray] | None = None,
+    points: int = POINTS,
+) -> np.ndarray:
+    """Total effects, (columns,), by Jansen: half the mean square of what changes with one, over the variance.
+
+    `predict`: (points, columns), each column drawn evenly from 0 to 1 or from its `levels`, -> (points,).
+    """
+    here, there = (generator.uniform(size=(points, columns)) for _ in range(2))
+    for column, values in (levels or {}).items():
+        for drawn in (here, there):
+            drawn[:, column] = values[(drawn[:, column] * len(values)).astype(int)]
     moved = np.repeat(here[None], columns + 1, axis=0)
     for column in range(columns):
         moved[column, :, column] = there[:, column]
-    said = forest.predict(moved.reshape(-1, columns)).reshape(columns + 1, POINTS)  # type: ignore[attr-defined]
+    said = predict(moved.reshape(-1, columns)).reshape(columns + 1, points)
     variance = said[-1].var()
     if variance == 0:
         return np.zeros(columns)
     return np.asarray(((said[:-1] - said[-1]) ** 2).mean(axis=1) / (2 * variance))
-
-
-def _drawn(columns: int, levels: Mapping[int, np.ndarray], generator: np.random.Generator) -> np.ndarray:
-    points = generator.uniform(size=(POINTS, columns))
-    for column, values in levels.items():
-        points[:, column] = values[(points[:, column] * len(values)).astype(int)]
-    return points
