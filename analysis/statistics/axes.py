@@ -55,8 +55,8 @@ def bins(searched: Choice | Range, number: int = BINS) -> list[Bin]:
 def binned(space: Space, name: str, trials: pd.DataFrame, number: int = BINS) -> pd.Series:
     """The number of each trial's bin on an axis; null where its model does not have the hyperparameter."""
     searched = space.searched[name]
-    place = unit_scaled(space, trials)[name]
+    place = _place(searched, trials[name]).astype(float)
     last = len(bins(searched, number)) - 1
     if isinstance(searched, Choice):
         return (place * max(1, last)).round().astype("Int64")
-    return np.floor(place * number).clip(0, last).astype("Int64")
+    return pd.Series(np.floor(place * number), place.index).clip(0, last).astype("Int64")

@@ -23,7 +23,7 @@ LEAST_DIFFERENT = 5  # trials off the commonest value, of what is explained and 
 FITS, COPIES_PER_FIT = 10, 5
 COPIES = FITS * COPIES_PER_FIT  # of each hyperparameter: 250 shadows in all where there are five
 HALVES = 10
-TREES, POINTS, MOST_SAMPLES = 50, 200, 400
+TREES, POINTS, MOST_SAMPLES = 50, 300, 400
 FEW = 12  # values that an axis may have and still be drawn from them alone
 OBJECTIVE, DIVERGENCE = "objective", "divergence"
 
@@ -126,8 +126,11 @@ def importance(
     for _ in range(HALVES):
         half = generator.permutation(n)[: n // 2]
         halves.append(_effects(x[half], values[half], generator)[0])
-    # The spread over random halves is that of the whole over fresh tables: 2 s²/n - s²/n.
-    spread = 1.96 * np.std(halves, axis=0, ddof=1)
+    # Over random halves estimates vary as those of the whole do over fresh tables (2 s²/n - s²/n), and as
+    # forests do, which is known from those of the whole.
+    forests = np.var([own for own, _ in full], axis=0, ddof=1)
+    tables = (np.var(halves, axis=0, ddof=1) - forests).clip(0)
+    spread = 1.96 * np.sqrt(tables + forests / FITS)
     found = [
         Effect(name, float(s), max(0.0, float(s - d)), min(1.0, float(s + d)), bool(s > threshold))
         for name, s, d in zip(axes.columns, share, spread, strict=True)

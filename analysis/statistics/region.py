@@ -7,6 +7,7 @@ at, against the largest of as many under chance, so that looking at many regions
 """
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -17,11 +18,11 @@ from analysis.tables import SpaceResults
 from study.metrics.failure import DIVERGED, Failure
 
 LEAST = 24  # configurations: with fewer nothing is claimed
-LEAST_INSIDE = 4
+MOST = 2000  # of more, so many are looked at, drawn at random
+LEAST_INSIDE = 6  # configurations, and as many outside
 PARTS = 8  # of a range, at whose ends a region may begin
-LEVEL = 0.01  # of a region of one condition: a report makes more claims than this one
-SECOND_LEVEL = 0.05  # of each condition within the other
-PERMUTATIONS = 999
+LEVEL = 0.01  # of a region, and of each condition within the other: a report makes more claims than this one
+PERMUTATIONS, AT_ONCE = 999, 111
 
 
 @dataclass(frozen=True)
@@ -54,20 +55,32 @@ class Region:
         return " and ".join(str(condition) for condition in self.conditions)
 
 
+Regions = dict[tuple[Condition, ...], np.ndarray]  # with the trials in each
+
+
 def riskiest(results: SpaceResults, generator: np.random.Generator) -> Region | None:
     """The region that diverges more than the rest; None where chance alone might show it."""
     runs = known(results.runs)
     scores = excess(runs, results.plan.kimg)
+    if len(scores) > MOST:
+        scores = scores.sample(MOST, random_state=generator)
+        runs = runs[runs["trial_id"].isin(scores.index)]
     if len(scores) < LEAST or runs.loc[runs["end"] == DIVERGED, "trial_id"].nunique() < 2:
         return None
     trials = results.trials.set_index("trial_id").loc[scores.index]
     halves = _halves(results, trials)
-    y = scores.to_numpy()
-    everywhere = np.ones(len(y), dtype=bool)
-    first, p = _strongest(halves, everywhere, y, generator)
-    if first is None or p > LEVEL:
+    singles: Regions = {(condition,): met for condition, met in halves.items()}
+    corners: Regions = {
+        (a, b): halves[a] & halves[b]
+        for a, b in combinations(halves, 2)
+        if a.name != b.name  # and a comes before b in the space
+    }
+    y, everywhere = scores.to_numpy(), np.ones(len(scores), dtype=bool)
+    chosen, p = _strongest({**singles, **corners}, everywhere, y, generator)
+    if p <= LEVEL and len(chosen) == 2 and not _both_matter(halves, chosen, y, generator):
+        chosen, p = _strongest(singles, everywhere, y, generator)
+    if p > LEVEL:
         return None
-    chosen = _corner(halves, first, y, generator) or (first,)
     inside = np.logical_and.reduce([halves[condition] for condition in chosen])
     within = runs["trial_id"].isin(scores.index[inside])
     kimg = results.plan.kimg
@@ -108,24 +121,42 @@ def _halves(results: SpaceResults, trials: pd.DataFrame) -> dict[Condition, np.n
     return found
 
 
+def _both_matter(
+    halves: dict[Condition, np.ndarray],
+    corner: tuple[Condition, ...],
+    y: np.ndarray,
+    generator: np.random.Generator,
+) -> bool:
+    """Whether each condition of a corner is what matters most within the other, beyond chance."""
+    for one, other in (corner, corner[::-1]):
+        rest: Regions = {
+            (condition,): met for condition, met in halves.items() if condition.name != other.name
+        }
+        strongest, p = _strongest(rest, halves[other], y, generator)
+        if p > LEVEL or (strongest[0].name, strongest[0].side) != (one.name, one.side):
+            return False
+    return True
+
+
 def _strongest(
-    halves: dict[Condition, np.ndarray], among: np.ndarray, y: np.ndarray, generator: np.random.Generator
-) -> tuple[Condition | None, float]:
-    """Of the trials `among`, the condition whose part diverges most, and its p value."""
-    conditions = [c for c, met in halves.items() if _is_large(met[among])]
-    if not conditions:
-        return None, 1.0
-    met = np.array([halves[condition][among] for condition in conditions], dtype=np.float32)
-    values = y[among]
+    regions: Regions,
+    among: np.ndarray,
+    y: np.ndarray,
+    generator: np.random.Generator,
+) -> tuple[tuple[Condition, ...], float]:
+    """Of the trials `among`, the region that diverges most beyond the others, and its p value."""
+    large = {region: met[among] for region, met in regions.items() if _is_large(met[among])}
+    if not large:
+        return (), 1.0
+    met, values = np.array(list(large.values()), dtype=np.float32), y[among]
     seen = _differences(met, values[None])[0]
     best = int(seen.argmax())
-    chance = np.concatenate(
-        [
-            _differences(met, generator.permuted(np.tile(values, (111, 1)), axis=1)).max(axis=1)
-            for _ in range(PERMUTATIONS // 111)
-        ]
-    )
-    return conditions[best], float((1 + (chance >= seen[best] - 1e-6).sum()) / (1 + len(chance)))
+    draws = [
+        _differences(met, generator.permuted(np.tile(values, (AT_ONCE, 1)), axis=1)).max(axis=1)
+        for _ in range(PERMUTATIONS // AT_ONCE)
+    ]
+    as_large = int((np.concatenate(draws) >= seen[best] - 1e-4).sum())
+    return list(large)[best], (1 + as_large) / (1 + PERMUTATIONS)
 
 
 def _is_large(met: np.ndarray) -> bool:
@@ -138,25 +169,3 @@ def _differences(met: np.ndarray, y: np.ndarray) -> np.ndarray:
     y = (y - y.mean(axis=1, keepdims=True)).astype(np.float32)
     spread = np.sqrt((y[0] ** 2).mean() * inside * (n - inside) / max(1, n - 1))
     return (y @ met.T) / np.maximum(spread, 1e-9)
-
-
-def _corner(
-    halves: dict[Condition, np.ndarray], first: Condition, y: np.ndarray, generator: np.random.Generator
-) -> tuple[Condition, Condition] | None:
-    """The corner of two axes, where each condition matters within the other."""
-    others = {c: met for c, met in halves.items() if c.name != first.name}
-    second, p = _strongest(others, halves[first], y, generator)
-    if second is None or p > SECOND_LEVEL:
-        return None
-    own = {c: met for c, met in halves.items() if (c.name, c.side) == (first.name, first.side)}
-    _, p = _strongest(own, halves[second], y, generator)
-    if p > SECOND_LEVEL:
-        return None
-    pairs = [
-        (a, b)
-        for a in own
-        for b in others
-        if (b.name, b.side) == (second.name, second.side) and _is_large(halves[a] & halves[b])
-    ]
-    met = np.array([halves[a] & halves[b] for a, b in pairs], dtype=np.float32)
-    return pairs[int(_differences(met, y[None])[0].argmax())]

@@ -89,6 +89,7 @@ def survival(
         n = int((last >= moments[at]).sum()) if alive[at] else len(names)
         low[at], high[at] = wilson_interval(n if alive[at] else 0, n)
     at_risk = len(time) - np.searchsorted(time, moments, side="left")
+    low, high = np.minimum(low, alive), np.maximum(high, alive)
     return Survival(moments, alive, low, high, at_risk, len(names), len(rows), int(diverged.sum()))
 
 
