@@ -58,17 +58,24 @@ def _draw(axes: Axes, results: SpaceResults, name: str, trials: Sequence[str]) -
     fallen = set(curves.loc[curves["diverged"], "trial_id"])
     seeds = curves.groupby(["trial_id", "kimg"])[name].agg(["mean", "min", "max", "count", "size"])
     seeds = seeds[seeds["count"] == seeds["size"]].reset_index("kimg")  # where all have a value
+    few = len(trials) <= FEW
     own = {str(trial): rows for trial, rows in seeds.groupby(level=0)}
     for trial in (trial for trial in trials if trial in own):
         curve, best, fell = own[trial], trial == results.best, trial in fallen
         colour = BLUE if best else ORANGE if fell else GREY
-        kimg, wide = curve["kimg"], 2.0 if best else 1.0
+        kimg, wide = curve["kimg"], 2.0 if best else 1.0 if few else 0.6
         axes.plot(
             kimg, curve["mean"], "--" if fell else "-", color=colour, linewidth=wide,
-            marker="o", markersize=wide + 1, rasterized=len(trials) > FEW,
+            marker="o" if few or best else "", markersize=wide + 1, rasterized=not few,
         )  # fmt: skip
         axes.fill_between(
-            kimg, curve["min"], curve["max"], color=colour, alpha=0.2, linewidth=0, rasterized=True
+            kimg,
+            curve["min"],
+            curve["max"],
+            color=colour,
+            alpha=0.2 if few or best else 0.04,
+            linewidth=0,
+            rasterized=True,
         )
     ends = seeds[seeds.index.map(dict(states)) == "pruned"].groupby(level=0).tail(1)
     axes.plot(ends["kimg"], ends["mean"], "|", color=INK, markersize=9, linestyle="")

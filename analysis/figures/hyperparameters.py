@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from analysis.figures.style import BLUE, FATE, GREY, INK, ORANGE, SEQUENTIAL, panels, set_scale, word
+from analysis.statistics.axes import short
 from analysis.statistics.importance import Importance
 from study.space import Choice, Range
 
@@ -121,7 +122,7 @@ def parallel_coordinates(
         )
         axes.plot([last - 0.12, last + 0.12], [LANE, LANE], color=ORANGE, linewidth=2.5)
     axes.set_xticks(range(last + 1), [*map(word, searched), title])
-    axes.set(xlim=(-0.3, last + 0.5), ylim=(-0.05, LANE + 0.14))
+    axes.set(xlim=(-0.3, last + 0.5), ylim=(-0.05, LANE + 0.14 if fallen.any() else 1.05))
     axes.set_yticks([])
     for side in axes.spines.values():
         side.set_visible(False)
@@ -142,4 +143,4 @@ def _ticks(searched: Choice | Range) -> tuple[list[float], list[str]]:
         return [k / last for k in range(len(searched.values))], [str(value) for value in searched.values]
     low, high, at = searched.low, searched.high, [0.0, 0.5, 1.0]
     values = [low, (low * high) ** 0.5 if searched.log else (low + high) / 2, high]
-    return at, [f"{value:.2g}" for value in values]
+    return at, [short(value) for value in values]

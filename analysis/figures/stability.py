@@ -155,7 +155,7 @@ def seeds_side_by_side(runs: pd.DataFrame, metric: str, floor: float | None) -> 
     _real(axes, floor)
     set_scale(axes, "y", runs["value"])
     axes.set(xlabel="configurations, by objective, the best first", ylabel=word(metric))
-    axes.legend(fontsize="small")
+    axes.legend(fontsize="small", loc="upper left")
     return figure
 
 
@@ -173,7 +173,7 @@ def training_signals(curves: pd.DataFrame) -> Figure:
         panel.xaxis.label.set_fontsize("small")
     for panel in axes.flat[len(shown) :]:
         panel.remove()
-    axes.flat[0].legend(fontsize="x-small")
+    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=5)
     return figure
 
 
@@ -184,7 +184,7 @@ def _signal(axes: Axes, curves: pd.DataFrame, name: str, fate: str) -> None:
     lines = [run[["kimg", name]].to_numpy(float) for _, run in curves.groupby(["trial_id", "seed"])]
     axes.add_collection(
         LineCollection(
-            lines, colors=colour, linestyles=dashes, linewidths=0.8, alpha=0.7, label=fate, rasterized=True
+            lines, colors=colour, linestyles=dashes, linewidths=0.8, alpha=0.5, label=fate, rasterized=True
         )
     )
     axes.autoscale_view()

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 
-from analysis.statistics.axes import Bin
+from analysis.statistics.axes import Bin, short
 
 # Okabe and Ito 2008, in an order of falling lightness apart; markers tell the same in grey.
 BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"
@@ -46,7 +46,9 @@ def set_bins(axis: Axis, bins: Sequence[Bin]) -> None:
     else:
         ends = [bins[0].low, *(bin_.high for bin_ in bins)]
         places = [place - 0.5 for place in range(len(ends))]
-        axis.set_ticks(places, [f"{end:.2g}" for end in ends], fontsize="small")
+        axis.set_ticks(
+            places, [end if isinstance(end, str) else short(end) for end in ends], fontsize="small"
+        )
 
 
 def set_scale(axes: Axes, which: str, values: Any) -> None:

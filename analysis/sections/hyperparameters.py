@@ -111,6 +111,9 @@ def _parallel(space: SpaceResults) -> Iterator[Chart]:
     drawn = ended.sample(LINES, random_state=space.stream("parallel")) if len(ended) > LINES else ended
     places = unit_scaled(space.space, drawn)
     fallen = int((ended["state"] == "diverged").sum())
+    lane = (
+        f"The {fallen:,} of which every seed diverged go, dashed, to a lane of their own. " if fallen else ""
+    )
     some = f" ({LINES} of them drawn, at random)" if len(drawn) < len(ended) else ""
     objective = drawn["objective"].where(drawn["state"] == "completed")
     names = list(space.space.searched)
@@ -118,9 +121,8 @@ def _parallel(space: SpaceResults) -> Iterator[Chart]:
         stem("parallel", space.label),
         f"{space.label}: all hyperparameters of each trial",
         f"A line a trial, of {len(ended):,} that were trained to their budget or diverged{some}; the darker, "
-        f"the better its {word(space.metric)} ({_better(space)}). The {fallen:,} of which every seed "
-        f"diverged go, dashed, to a lane of their own; those stopped early are left out. "
-        f"{warning(space)}".strip(),
+        f"the better its {word(space.metric)} ({_better(space)}). {lane}Those that were stopped early are "
+        f"left out. {warning(space)}".strip(),
         f"Parallel coordinates of {', '.join(map(word, names))} and {word(space.metric)}; "
         f"{len(drawn)} lines.",
         drawn[["trial_id", *names, "objective", "state"]].reset_index(drop=True),

@@ -12,7 +12,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from analysis.statistics.axes import binned, bins
+from analysis.statistics.axes import binned, bins, short
 from analysis.statistics.stability import failure, known
 from analysis.tables import SpaceResults
 from study.metrics.failure import DIVERGED, Failure
@@ -34,8 +34,8 @@ class Condition:
     bound: float | str
 
     def __str__(self) -> str:
-        bound = self.bound if isinstance(self.bound, str) else f"{self.bound:.2g}"
-        return f"{self.name} {self.side} {bound}"
+        one = self.side in ("above", "below") and not isinstance(self.bound, str)
+        return f"{self.name} {self.side} {short(float(self.bound)) if one else self.bound}"
 
 
 @dataclass(frozen=True)
