@@ -24,6 +24,7 @@ FITS, COPIES_PER_FIT = 10, 5
 COPIES = FITS * COPIES_PER_FIT  # of each hyperparameter: 250 shadows in all where there are five
 HALVES = 10
 TREES, POINTS, MOST_SAMPLES = 50, 300, 400
+LEAF = 5  # trials in a leaf; fewer, or fewer columns at a split, lose effects among the shadows
 FEW = 12  # values that an axis may have and still be drawn from them alone
 OBJECTIVE, DIVERGENCE = "objective", "divergence"
 
@@ -151,8 +152,7 @@ def _effects(x: np.ndarray, y: np.ndarray, generator: np.random.Generator) -> tu
     given = np.hstack([x, *copies])
     forest = RandomForestRegressor(
         TREES,
-        min_samples_leaf=2,
-        max_features=1 / 3,
+        min_samples_leaf=LEAF,
         max_samples=min(1.0, MOST_SAMPLES / len(x)),
         random_state=int(generator.integers(2**31)),
     ).fit(given, y)

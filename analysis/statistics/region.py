@@ -21,7 +21,8 @@ LEAST = 24  # configurations: with fewer nothing is claimed
 MOST = 2000  # of more, so many are looked at, drawn at random
 LEAST_INSIDE = 6  # configurations, and as many outside
 PARTS = 8  # of a range, at whose ends a region may begin
-LEVEL = 0.01  # of a region, and of each condition within the other: a report makes more claims than this one
+LEVEL = 0.01  # of a region: a report makes more claims than this one
+CONDITION_LEVEL = 0.02  # of each condition of a corner within the other
 PERMUTATIONS, AT_ONCE = 999, 111
 
 
@@ -133,7 +134,7 @@ def _both_matter(
             (condition,): met for condition, met in halves.items() if condition.name != other.name
         }
         strongest, p = _strongest(rest, halves[other], y, generator)
-        if p > LEVEL or (strongest[0].name, strongest[0].side) != (one.name, one.side):
+        if p > CONDITION_LEVEL or (strongest[0].name, strongest[0].side) != (one.name, one.side):
             return False
     return True
 

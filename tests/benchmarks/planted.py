@@ -1,6 +1,6 @@
 """Does the analysis find what is planted, and claim nothing where nothing is?
 
-python -m tests.benchmarks.planted [--tables 20] [--null 100] [--trials 128] [--json FILE]
+python -m tests.benchmarks.planted [--tables 20] [--null 100] [--trials 128] [--first 100] [--json FILE]
 
 Planted: lr_g decides the metric; beta1 acts only through divergence, in a corner with lr_g; lr_d, batch_size
 and lambda_gp do nothing. Null: configurations differ in metric and in divergence, whatever their
@@ -94,15 +94,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     p = argparse.ArgumentParser(prog="python -m tests.benchmarks.planted")
     p.add_argument("--tables", type=int, default=20)
     p.add_argument("--null", type=int, default=100)
+    p.add_argument("--first", type=int, default=100, help="number of the first table: a seed")
     p.add_argument("--trials", type=int, nargs="+", default=[128])
     p.add_argument("--json", type=Path)
     options = p.parse_args(arguments)
     kept: dict[str, Any] = {}
     for trials in options.trials:
-        found = [claims(planted(k, trials)) for k in range(options.tables)]
+        found = [claims(planted(k, trials)) for k in range(options.first, options.first + options.tables)]
         verdicts = Counter("cannot tell" if claim["cannot_tell"] else verdict(claim) for claim in found)
         print(f"{trials} trials, planted, {len(found)} tables:", dict(verdicts.most_common()), flush=True)
-        chance = [claims(null(k, trials)) for k in range(options.null)]
+        chance = [claims(null(k, trials)) for k in range(options.first, options.first + options.null)]
         by = {
             kind: sum(bool(claim[kind]) for claim in chance) for kind in ("objective", "divergence", "region")
         }
