@@ -19,6 +19,7 @@ from study.metrics.failure import DIVERGED
 from study.metrics.stability import aggregate
 
 LEAST = 32  # trials; with fewer it finds too little of what is there: tests/benchmarks/README.md
+MOST = 2000  # of more, so many inform, drawn at random
 LEAST_DIFFERENT = 5  # trials off the commonest value, of what is explained and of a hyperparameter
 FITS, COPIES_PER_FIT = 10, 5
 COPIES = FITS * COPIES_PER_FIT  # of each hyperparameter: 250 shadows in all where there are five
@@ -108,6 +109,8 @@ def importance(
     """Total effects on `y`, which has a value for each trial that informs."""
     axes = unit_scaled(results.space, results.trials.set_index("trial_id").loc[y.index])
     axes = axes.dropna(axis=1, how="all").dropna()
+    if len(axes) > MOST:
+        axes = axes.sample(MOST, random_state=generator)
     y = y[axes.index]
     n = len(y)
     axes = axes.loc[:, [_varies(axes[name]) for name in axes]]
