@@ -6,9 +6,9 @@ import numpy as np
 
 from analysis.statistics.tuned import against_default
 from analysis.tables import SpaceResults
+from analysis.verdicts import stability
 from analysis.verdicts_coverage import coverage
 from analysis.words import better, interval, number
-from study.reporting.last_words import failures
 
 SEARCH = "a search score, unconfirmed: the seeds and the data that chose the best flatter it"
 
@@ -36,13 +36,6 @@ def tuned(results: SpaceResults) -> str:
         f"{said}; against the paper's default ({number(default, 4)}{early}) it is {better(gain.mean)} "
         f"({gain.words}){shown}; {SEARCH}."
     )
-
-
-def stability(results: SpaceResults) -> str:
-    """How often seeds diverge."""
-    if not len(results.runs):
-        return "Nothing was trained yet."
-    return f"{failures(results.plan, results.runs, results.space.name)}."
 
 
 ANSWERS: Mapping[str, Callable[[SpaceResults], str]] = {

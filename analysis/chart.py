@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+import re
 from dataclasses import dataclass
 
 import pandas as pd
@@ -38,3 +39,8 @@ class Chart:
             f"<figure><h4>{title}</h4><img src='data:image/png;base64,{data}' alt='{alt}'>"
             f"<figcaption>{caption}</figcaption></figure>"
         )
+
+
+def stem(what: str, label: str) -> str:
+    """The name of a chart of one space: 'survival', 'mine: wgan_gp' -> 'survival_mine_wgan_gp'."""
+    return re.sub(r"\W+", "_", f"{what}_{label}").strip("_")

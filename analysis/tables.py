@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
@@ -20,10 +21,11 @@ from study.plan import StudyPlan
 from study.records.schema import TABLES
 from study.records.study_folder import StudyFolder
 from study.records.tables import Results
+from study.seeds import derive_seed
 from study.space import Space, parse_space
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SpaceResults:
     """What a study has found so far in one of its spaces.
 
@@ -87,6 +89,10 @@ class SpaceResults:
     def curves_of(self, trial_id: str) -> pd.DataFrame:
         """The rows of one trial's curves."""
         return self.curves[self.curves["trial_id"] == trial_id]
+
+    def stream(self, purpose: str) -> np.random.Generator:
+        """The random stream of a statistic: the same each time that the same table is looked at."""
+        return np.random.default_rng(derive_seed(self.plan.seed, purpose, self.space.name))
 
 
 def load(*folders: Path) -> list[SpaceResults]:

@@ -11,7 +11,7 @@ from analysis import page
 from analysis.answers import answers
 from analysis.chart import Chart
 from analysis.checks import checks
-from analysis.sections import budget, comparison, coverage
+from analysis.sections import budget, comparison, coverage, hyperparameters, stability
 from analysis.tables import SpaceResults, load
 from study.errors import UserError
 from study.machine.clock import now
@@ -31,7 +31,9 @@ class Section(Protocol):
 
 
 SECTIONS: Mapping[str, Section] = {
+    "stability": stability,
     "coverage": coverage,
+    "hyperparameters": hyperparameters,
     "comparison": comparison,
     "budget": budget,
 }

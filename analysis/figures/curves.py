@@ -5,69 +5,102 @@ python -m analysis.figures.curves results/<study> curves.png
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from study.metrics.judge.floor import Spread, floors
+from analysis.figures.style import BLUE, FATE, GREY, INK, KIMG, ORANGE, panels, set_scale, word
+from analysis.tables import SpaceResults, load
+from study.errors import UserError
 
 SECOND = "modes_covered"  # beside the objective's metric, where the data have modes
-GREY, BLUE, ORANGE = "#9a9a9a", "#0072b2", "#d55e00"  # told apart in grey and by the colour-blind
+MOST = 200  # trials that are drawn
+FEW = 20  # whose lines stay lines in an SVG
 
 
-def learning_curves(trials: pd.DataFrame, curves: pd.DataFrame, floor: Mapping[str, Spread]) -> Figure:
-    """The metric over kimg: each trial's mean over its seeds, from its worst seed to its best.
+def learning_curves(*results: SpaceResults) -> Figure:
+    """The metric over kimg: each trial's mean over its seeds, from its worst seed to its best, a row a space.
 
-    `trials` and `curves` are a study's tables, `floor` is what real data score. The best completed trial is
-    blue; a trial in which a seed diverged is orange, up to there.
+    The best completed trial is blue. Where a seed diverged its trial is orange, up to there, and a cross
+    stands at the seed's last value; a bar ends the curve of a trial that was stopped early.
     """
-    metric = str(trials["metric"].iloc[0])
-    shown = [metric] + [SECOND] * (SECOND in curves and metric != SECOND)
-    figure = Figure(figsize=(5.2 * len(shown), 3.6), layout="constrained")
-    for axes, name in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
-        best = _best(trials, curves, metric, floor)
-        for trial_id, curve in sorted(curves.groupby("trial_id"), key=lambda item: item[0] == best):
-            colour = BLUE if trial_id == best else ORANGE if curve["diverged"].any() else GREY
-            all_seeds = curve.groupby("kimg")[name].filter(lambda values: values.notna().all())
-            seeds = curve.loc[all_seeds.index].groupby("kimg")[name]
-            mean, low, high = seeds.mean(), seeds.min(), seeds.max()
-            wide = 2.0 if trial_id == best else 1.0
-            axes.plot(mean.index, mean, color=colour, linewidth=wide, marker="o", markersize=wide + 1)
-            axes.fill_between(mean.index, low, high, color=colour, alpha=0.2, linewidth=0)
-        if name in floor:
-            real = floor[name]["mean"]
-            axes.axhline(real, color="black", linestyle="--", linewidth=1)
-            axes.annotate("real data", (1, real), xycoords=("axes fraction", "data"), ha="right", va="bottom")
-        if name == metric and (curves[name].dropna() > 0).all():
-            axes.set_yscale("log")
-        axes.set_xlabel("kimg (thousands of real images shown to each critic)")
-        axes.set_ylabel(name.replace("_", " "))
-    ended = trials["state"].value_counts()
-    counts = ", ".join(f"{n} {state}" for state, n in ended.items())
-    figure.suptitle(
-        f"{len(trials)} trials of {int(trials['n_seeds'].iloc[0])} seeds on {trials['dataset'].iloc[0]} "
-        f"({counts}); "
-        f"band: worst to best seed; blue: best trial",
-        fontsize="medium",
+    shown = [results[0].metric] + [SECOND] * (
+        results[0].metric != SECOND
+        and any(SECOND in r.curves and r.curves[SECOND].notna().any() for r in results)
     )
+    figure, axes = panels(len(shown), len(results))
+    for row, space in zip(axes, results, strict=True):
+        trials = drawn(space)
+        for panel, name in zip(row, shown, strict=True):
+            _draw(panel, space, name, trials)
+            if len(results) > 1:
+                panel.set_title(space.label, fontsize="medium")
+    figure.suptitle(_words(results), fontsize="medium")
     return figure
 
 
-def _best(trials: pd.DataFrame, curves: pd.DataFrame, metric: str, floor: Mapping[str, Spread]) -> str | None:
-    """The completed trial with the best objective."""
-    completed = trials[trials["state"] == "completed"].dropna(subset=["objective"])
-    if completed.empty:
-        return None
-    ranked = completed.sort_values("objective", ascending=not _is_higher_better(curves, metric, floor))
-    return str(ranked["trial_id"].iloc[0])
+def drawn(results: SpaceResults) -> list[str]:
+    """Trials whose curves are drawn, the best last: all of them, or evenly many of all objectives."""
+    known = results.trials[results.trials["trial_id"].isin(results.curves["trial_id"].unique())]
+    ranked = known.sort_values("objective", ascending=results.higher_is_better, na_position="first")
+    names = ranked["trial_id"].tolist()
+    if len(names) > MOST:
+        names = [names[round(k * (len(names) - 1) / (MOST - 1))] for k in range(MOST)]
+    return [name for name in names if name != results.best] + [results.best] * (results.best is not None)
 
 
-def _is_higher_better(curves: pd.DataFrame, metric: str, floor: Mapping[str, Spread]) -> bool:
-    """Real data score better than untrained generators do; of a metric that has no floor, lower is better."""
-    untrained = curves[curves["evaluation"] == 0][metric].dropna()
-    return bool(metric in floor and len(untrained) and floor[metric]["mean"] > untrained.mean())
+def _draw(axes: Axes, results: SpaceResults, name: str, trials: Sequence[str]) -> None:
+    states = results.trials.set_index("trial_id")["state"]
+    curves = results.curves[results.curves["trial_id"].isin(trials)]
+    fallen = set(curves.loc[curves["diverged"], "trial_id"])
+    seeds = curves.groupby(["trial_id", "kimg"])[name].agg(["mean", "min", "max", "count", "size"])
+    seeds = seeds[seeds["count"] == seeds["size"]].reset_index("kimg")  # where all have a value
+    few = len(trials) <= FEW
+    own = {str(trial): rows for trial, rows in seeds.groupby(level=0)}
+    for trial in (trial for trial in trials if trial in own):
+        curve, best, fell = own[trial], trial == results.best, trial in fallen
+        colour = BLUE if best else ORANGE if fell else GREY
+        kimg, wide = curve["kimg"], 2.0 if best else 1.0 if few else 0.6
+        axes.plot(
+            kimg, curve["mean"], "--" if fell else "-", color=colour, linewidth=wide,
+            marker="o" if few or best else "", markersize=wide + 1, rasterized=not few,
+        )  # fmt: skip
+        axes.fill_between(
+            kimg,
+            curve["min"],
+            curve["max"],
+            color=colour,
+            alpha=0.2 if few or best else 0.04,
+            linewidth=0,
+            rasterized=True,
+        )
+    ends = seeds[seeds.index.map(dict(states)) == "pruned"].groupby(level=0).tail(1)
+    axes.plot(ends["kimg"], ends["mean"], "|", color=INK, markersize=9, linestyle="")
+    runs = curves.groupby(["trial_id", "seed"])["diverged"].transform("any")
+    ends = curves[runs & curves[name].notna()].groupby(["trial_id", "seed"]).tail(1)
+    axes.plot(ends["kimg"], ends[name], FATE["diverged"][1], color=ORANGE, markersize=6, linestyle="")
+    if name in results.floor:
+        real = results.floor[name]["mean"]
+        axes.axhline(real, color="black", linestyle="--", linewidth=1)
+        axes.annotate("real data", (1, real), xycoords=("axes fraction", "data"), ha="right", va="bottom")
+    if name == results.metric:
+        set_scale(axes, "y", curves[name])
+    axes.set(xlabel=KIMG, ylabel=word(name))
+
+
+def _words(results: Sequence[SpaceResults]) -> str:
+    trials = pd.concat([space.trials for space in results])
+    counts = ", ".join(f"{n} {state}" for state, n in trials["state"].value_counts().items())
+    drawn_ = sum(len(drawn(space)) for space in results)
+    some = f", {drawn_} drawn" if drawn_ < len(trials) else ""
+    plan = results[0].plan
+    return (
+        f"{len(trials)} trials of {plan.seeds} seeds on {plan.dataset} ({counts}{some}); "
+        "band: worst to best seed; blue: best trial"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,15 +111,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     p.add_argument("study", type=Path, help="the study's folder, results/<study>")
     p.add_argument("file", type=Path, help="PNG, SVG or PDF to write")
     options = p.parse_args(arguments)
-    tables = [options.study / f"{name}.parquet" for name in ("trials", "curves")]
-    for table in tables:
-        if not table.is_file():
-            p.error(f"{table} is missing: give a study's folder")
-    trials, curves = (pd.read_parquet(table) for table in tables)
-    if curves.empty:
+    try:
+        results = [space for space in load(options.study) if len(space.curves)]
+    except UserError as error:
+        p.error(str(error))
+    if not results:
         p.error(f"{options.study} has no evaluation yet")
-    floor = floors(options.study / "judge", str(trials["dataset"].iloc[0]))
-    learning_curves(trials, curves, floor).savefig(options.file, dpi=110)
+    learning_curves(*results).savefig(options.file, dpi=110)
     return 0
 
 

@@ -1,12 +1,15 @@
 """What figures share: colours that are told apart in grey and by the colour-blind, sizes, words of axes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
+
+from analysis.statistics.axes import Bin, short
 
 # Okabe and Ito 2008, in an order of falling lightness apart; markers tell the same in grey.
 BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"
@@ -44,6 +47,18 @@ def wrapped(number: int, size: tuple[float, float] = PANEL, columns: int = 4) ->
 def word(column: str) -> str:
     """A column's name as a word of an axis."""
     return column.replace("_", " ")
+
+
+def set_bins(axis: Axis, bins: Sequence[Bin]) -> None:
+    """Ticks where bin k is centred on k: the ends of a range's bins, or the values of a choice."""
+    if all(bin_.low == bin_.high for bin_ in bins):
+        axis.set_ticks(range(len(bins)), [bin_.label for bin_ in bins], fontsize="small")
+    else:
+        ends = [bins[0].low, *(bin_.high for bin_ in bins)]
+        places = [place - 0.5 for place in range(len(ends))]
+        axis.set_ticks(
+            places, [end if isinstance(end, str) else short(end) for end in ends], fontsize="small"
+        )
 
 
 def set_scale(axes: Axes, which: str, values: Any) -> None:

@@ -3,4 +3,4 @@
 A section is a module with `charts(results)`, which yields those charts that the tables have something for.
 """
 
-NAMES = ("coverage", "comparison", "budget")  # in the order of the page
+NAMES = ("stability", "coverage", "hyperparameters", "comparison", "budget")  # in the order of the page

@@ -43,20 +43,25 @@ class Bin:
     high: float | str
 
 
+def short(value: float) -> str:
+    """A bound of an axis in two digits, or all of those before the point."""
+    return f"{value:.2g}" if abs(value) < 100 else f"{value:.0f}"
+
+
 def bins(searched: Choice | Range, number: int = BINS) -> list[Bin]:
     """The bins of an axis, in order: a choice's values, or equal parts of a range."""
     if isinstance(searched, Choice):
         return [Bin(str(value), value, value) for value in searched.values]
     low, high = searched.low, searched.high
     edges = np.geomspace(low, high, number + 1) if searched.log else np.linspace(low, high, number + 1)
-    return [Bin(f"{a:.2g} to {b:.2g}", float(a), float(b)) for a, b in pairwise(edges)]
+    return [Bin(f"{short(a)} to {short(b)}", float(a), float(b)) for a, b in pairwise(edges)]
 
 
 def binned(space: Space, name: str, trials: pd.DataFrame, number: int = BINS) -> pd.Series:
     """The number of each trial's bin on an axis; null where its model does not have the hyperparameter."""
     searched = space.searched[name]
-    place = unit_scaled(space, trials)[name]
+    place = _place(searched, trials[name]).astype(float)
     last = len(bins(searched, number)) - 1
     if isinstance(searched, Choice):
         return (place * max(1, last)).round().astype("Int64")
-    return np.floor(place * number).clip(0, last).astype("Int64")
+    return pd.Series(np.floor(place * number), place.index).clip(0, last).astype("Int64")

@@ -63,7 +63,7 @@ def against_default(plan: StudyPlan, results: Results, trials: pd.DataFrame, bes
     default, state = (str(own[column].iloc[0]) for column in ("trial_id", "state"))
     if best == default:
         return "no trial is better than the paper's default (search scores, unconfirmed)"
-    pairs = pair(*(results.of_trial("curves", trial) for trial in (best, default)))
+    pairs = pair(results.of_trial("curves", best), results.of_trial("curves", default))
     if pairs is None:
         return f"the paper's default ({default}) was never evaluated after its start"
     higher = METRICS[plan.metric].higher_is_better

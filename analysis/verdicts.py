@@ -1,0 +1,71 @@
+"""Sentences: what a space's tables say, with intervals and n, and no more than they say."""
+
+from analysis import findings
+from analysis.statistics.importance import Importance
+from analysis.statistics.region import LEAST, Region
+from analysis.tables import SpaceResults
+from study.metrics.failure import Failure
+
+
+def stability(results: SpaceResults) -> str:
+    """How many of a space's seeds diverge, and where."""
+    found, kimg = findings.failure(results), results.plan.kimg
+    if not found.runs:
+        return f"{results.label}: no seed has been trained yet."
+    if found.rate is None:
+        return (
+            f"{results.label}: no seed was seen to last {kimg:g} kimg; {found.diverged} of {found.runs} have "
+            "diverged so far."
+        )
+    said = f"{results.label}: {found.rate:.0%} of seeds diverge within {kimg:g} kimg ({_interval(found)})"
+    if not found.diverged:
+        return f"{said}."
+    return f"{said}, {_where(findings.region(results), found)}."
+
+
+def _where(region: Region | None, found: Failure) -> str:
+    if region is None:
+        few = f" (it takes {LEAST})" if found.configurations < LEAST else ""
+        return f"and where they do more than elsewhere can't be told{few}"
+    often = "mostly" if region.inside.diverged > region.outside.diverged else "more"
+    return f"{often} where {region} ({_rate(region.inside)}; elsewhere {_rate(region.outside)})"
+
+
+def _rate(found: Failure) -> str:
+    return "unknown" if found.rate is None else f"{found.rate:.0%}, {_interval(found)}"
+
+
+def _interval(found: Failure) -> str:
+    seen = "" if found.informed == found.configurations else f"{found.informed} of "
+    return f"95% {found.low:.0%} to {found.high:.0%}, {seen}{found.configurations} configurations"
+
+
+def hyperparameters(results: SpaceResults) -> str:
+    """Which hyperparameters decide the objective at the end of the budget, and which divergence."""
+    if not results.maps:
+        return (
+            f"{results.label}: which hyperparameters matter can't be told from a study that looks for the "
+            f"best; one that maps: {to_map(results)}"
+        )
+    objective = findings.objective(results, results.plan.kimg)
+    return (
+        f"{results.label}: {results.metric} at {results.plan.kimg:g} kimg depends on {_effects(objective)}; "
+        f"whether seeds diverge, on {_effects(findings.divergence(results))}."
+    )
+
+
+def _effects(found: Importance) -> str:
+    if found.cannot_tell:
+        return f"what can't be told ({found.cannot_tell})"
+    told = [f"{e.name} ({e.share:.0%}, 95% {e.low:.0%} to {e.high:.0%})" for e in found.effects if e.matters]
+    what = " and ".join(told) or "nothing that chance might not show"
+    return f"{what} (total effects in {found.n} trials)"
+
+
+def to_map(results: SpaceResults) -> str:
+    """The command that maps a space, to be understood."""
+    plan = results.plan
+    return (
+        f"python -m study.tune --space {results.space.name} --dataset {plan.dataset} "
+        f"--seeds {plan.seeds} --kimg {plan.kimg:g} --map"
+    )
