@@ -120,7 +120,7 @@ def _parallel(space: SpaceResults) -> Iterator[Chart]:
     yield Chart(
         stem("parallel", space.label),
         f"{space.label}: all hyperparameters of each trial",
-        f"A line a trial, of {len(ended):,} that were trained to their budget or diverged{some}; the darker, "
+        f"A line a trial; n = {len(ended):,} trials, which were trained to their budget or diverged{some}; the darker, "
         f"the better its {word(space.metric)} ({_better(space)}). {lane}Those that were stopped early are "
         f"left out. {warning(space)}".strip(),
         f"Parallel coordinates of {', '.join(map(word, names))} and {word(space.metric)}; "
