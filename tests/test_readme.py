@@ -120,9 +120,11 @@ def test_its_sql_counts_the_seeds_of_all_studies(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.usefixtures("two_studies")
-def test_its_pandas_tells_where_runs_diverge(capsys: pytest.CaptureFixture[str]) -> None:
-    exec(python("groupby").replace("<study>", "digits"), {})
-    assert re.search(r"\(0.0001, 0.001\] +0.25 +4$", capsys.readouterr().out, re.MULTILINE)
+def test_its_pandas_tells_how_runs_ended(capsys: pytest.CaptureFixture[str]) -> None:
+    exec(python("crosstab").replace("<study>", "digits"), {})
+    out = capsys.readouterr().out
+    assert re.search(r"^end +diverged +survived", out, re.MULTILINE)
+    assert re.search(r"\(0.0001, 0.001\] +1 +3$", out, re.MULTILINE)
 
 
 def test_its_python_draws_the_best_trials_samples(
