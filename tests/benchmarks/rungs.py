@@ -1,6 +1,6 @@
 """How early does a ranking tell the final one? Rank correlation of a study's evaluations with its last.
 
-python -m study.tune --space wgan_gp --sampler random --scheduler fifo --trials 64 --seeds 2 --name map
+python -m study.tune --space wgan_gp --sampler random --scheduler fifo --trials 64 --name map
 python -m tests.benchmarks.rungs results/map
 
 Of a study without early stopping: its configurations are ranked at each evaluation, all of them, and those
@@ -8,11 +8,12 @@ that had made so many generator updates by then.
 """
 
 import argparse
-import math
 from pathlib import Path
 
 import pandas as pd
 from scipy.stats import spearmanr
+
+from analysis.statistics.budget import rank_interval
 
 UPDATES = (0, 5, 10, 20, 50, 100)
 FEWEST = 10  # configurations of which a correlation is told
@@ -24,8 +25,7 @@ def spearman(early: pd.Series, last: pd.Series) -> str:
     if n < FEWEST:
         return f"({n})"
     found = float(spearmanr(early, last).statistic)
-    half = 1.96 * math.sqrt((1 + found**2 / 2) / (n - 3))
-    low, high = (math.tanh(math.atanh(found) + end) for end in (-half, half))
+    low, high = rank_interval(found, n)
     return f"{found:.2f} [{low:.2f}, {high:.2f}] ({n})"
 
 
