@@ -6,8 +6,7 @@ import numpy as np
 
 from analysis.statistics.tuned import against_default
 from analysis.tables import SpaceResults
-from analysis.verdicts import stability
-from analysis.verdicts_coverage import coverage
+from analysis.verdicts import coverage, stability
 from analysis.words import better, interval, number
 
 SEARCH = "a search score, unconfirmed: the seeds and the data that chose the best flatter it"

@@ -1,9 +1,11 @@
 """Sentences: what a space's tables say, with intervals and n, and no more than they say."""
 
 from analysis import findings
+from analysis.statistics.coverage import all_covered, by_trial, has_modes
 from analysis.statistics.importance import Importance
 from analysis.statistics.region import LEAST, Region
 from analysis.tables import SpaceResults
+from study.data import dataset_named
 from study.metrics.failure import Failure
 
 
@@ -38,6 +40,30 @@ def _rate(found: Failure) -> str:
 def _interval(found: Failure) -> str:
     seen = "" if found.informed == found.configurations else f"{found.informed} of "
     return f"95% {found.low:.0%} to {found.high:.0%}, {seen}{found.configurations} configurations"
+
+
+def coverage(results: SpaceResults) -> str:
+    """How many completed trials reach all modes in all their seeds, and what the best trial reaches."""
+    if not has_modes(results):
+        known = "no evaluation has counted them yet" if _declares_modes(results) else "the data have no modes"
+        return f"{results.label}: mode coverage is unknown: {known}."
+    share = all_covered(results)
+    if share is None:
+        return f"{results.label}: no trial is completed, so none covers all modes to the end."
+    best = by_trial(results).set_index("trial_id").loc[results.best]
+    several = f"{best['seeds']:.0f} seeds, {best['low']:.0%} to {best['high']:.0%}"
+    seeds = several if best["seeds"] > 1 else "one seed"
+    of = "" if results.maps else " (chosen by a search for the best)"
+    interval = f"95% interval {share.low:.0%} to {share.high:.0%}, Wilson"
+    return (
+        f"{results.label}: {share.found} of {share.n} completed trials{of} cover all modes in all of their "
+        f"{results.plan.seeds} seeds ({share.found / share.n:.0%}, {interval}); the best trial, "
+        f"{results.best}, covers {best['mode_coverage']:.0%} ({seeds})."
+    )
+
+
+def _declares_modes(results: SpaceResults) -> bool:
+    return dataset_named(results.plan.dataset).modes is not None
 
 
 def hyperparameters(results: SpaceResults) -> str:

@@ -11,7 +11,7 @@ from analysis.chart import Chart
 from analysis.figures.style import BLUE, ORANGE
 from analysis.sections import coverage as section
 from analysis.tables import SpaceResults
-from analysis.verdicts_coverage import coverage
+from analysis.verdicts import coverage
 from tests.analysis.covered import Trial, changed, covered
 
 GOOD: Trial = ("completed", [[0.0, 0.5, 1.0], [0.0, 1.0, 1.0]])
