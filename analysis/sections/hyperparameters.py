@@ -120,8 +120,8 @@ def _parallel(space: SpaceResults) -> Iterator[Chart]:
     yield Chart(
         stem("parallel", space.label),
         f"{space.label}: all hyperparameters of each trial",
-        f"A line a trial; n = {len(ended):,} trials, which were trained to their budget or diverged{some}; the darker, "
-        f"the better its {word(space.metric)} ({_better(space)}). {lane}Those that were stopped early are "
+        f"A line a trial; n = {len(ended):,} trials, which were trained to their budget or diverged{some}; the "
+        f"darker, the better its {word(space.metric)} ({_better(space)}). {lane}Those that were stopped early are "
         f"left out. {warning(space)}".strip(),
         f"Parallel coordinates of {', '.join(map(word, names))} and {word(space.metric)}; "
         f"{len(drawn)} lines.",
