@@ -120,9 +120,10 @@ def _parallel(space: SpaceResults) -> Iterator[Chart]:
     yield Chart(
         stem("parallel", space.label),
         f"{space.label}: all hyperparameters of each trial",
-        f"A line a trial; n = {len(ended):,} trials, which were trained to their budget or diverged{some}; the "
-        f"darker, the better its {word(space.metric)} ({_better(space)}). {lane}Those that were stopped early are "
-        f"left out. {warning(space)}".strip(),
+        f"A line a trial; n = {len(ended):,} trials, which were trained to their budget or "
+        f"diverged{some}; the darker, the better its {word(space.metric)} ({_better(space)}). {lane}"
+        "Those that were stopped early are left out. "
+        f"{warning(space)}".strip(),
         f"Parallel coordinates of {', '.join(map(word, names))} and {word(space.metric)}; "
         f"{len(drawn)} lines.",
         drawn[["trial_id", *names, "objective", "state"]].reset_index(drop=True),
