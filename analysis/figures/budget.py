@@ -41,7 +41,10 @@ def best_against_budget(curves: Mapping[str, pd.DataFrame], metric: str, real: f
             )
             axes.fill_between(curve[clock], curve["low"], curve["high"], color=colour, alpha=0.2, linewidth=0)
         set_scale(axes, "x", pd.concat([curve[clock] for curve in curves.values()]))
-        set_scale(axes, "y", pd.concat([curve["best"] for curve in curves.values()]))
+        best = pd.concat([curve["best"] for curve in curves.values()])
+        set_scale(axes, "y", best)
+        if axes.get_yscale() == "log":  # where a band would go on to 0
+            axes.set_ylim(bottom=0.7 * min(best.min(), best.min() if real is None or real <= 0 else real))
         if real is not None:
             axes.axhline(real, color=INK, linestyle="--", linewidth=1, label="real data")
         axes.set_xlabel(unit)

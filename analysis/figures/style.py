@@ -68,5 +68,14 @@ def set_scale(axes: Axes, which: str, values: Any) -> None:
     if known.size and known.min() > 0 and known.max() > 10 * known.min():
         axes.set(**{f"{which}scale": "log"})
         axis = axes.xaxis if which == "x" else axes.yaxis
-        axis.set_major_formatter(LogFormatter())  # 20, and not 2 x 10^1
-        axis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
+        axis.set_major_formatter(PlainLog())  # 20, and not 2 x 10^1
+        axis.set_minor_formatter(PlainLog(minor_thresholds=(1.5, 0.5)))
+
+
+class PlainLog(LogFormatter):
+    """Writes 0.1, and not 1e-01; of the ticks between powers of ten those that have room: 2 and 5."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        labelled = super().__call__(x, pos)
+        first = f"{x:e}"[0]
+        return f"{x:g}" if labelled and first in "125" else ""
