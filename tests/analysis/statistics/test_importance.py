@@ -91,11 +91,12 @@ def test_a_hyperparameter_that_hardly_varies_is_left_out() -> None:
 
 def test_what_decides_is_named_and_what_does_nothing_is_not() -> None:
     results = made(np.random.default_rng(0), 64)
-    found = told(results.trials["beta1"].to_numpy() ** 2, results)
+    noise = 0.1 * np.random.default_rng(1).normal(size=64)
+    found = told(results.trials["beta1"].to_numpy() ** 2 + noise, results)
     assert found.matter == ["beta1"]
     first = found.effects[0]
     assert found.threshold is not None
-    assert first.low < first.share <= first.high
+    assert first.low < first.share <= first.high <= 1
     assert found.effects[1].share < found.threshold < first.share
 
 
