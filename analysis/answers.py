@@ -7,7 +7,7 @@ import numpy as np
 from analysis.statistics.tuned import against_default
 from analysis.tables import SpaceResults
 from analysis.verdicts import coverage, stability
-from analysis.words import better, interval, number
+from analysis.words import interval, number
 
 SEARCH = "a search score, unconfirmed: the seeds and the data that chose the best flatter it"
 
@@ -32,7 +32,7 @@ def tuned(results: SpaceResults) -> str:
     early = "" if np.isclose(at, results.plan.kimg) else f" at kimg {at:.4g}, where the default ended"
     shown = "" if gain.is_shown else ", which these seeds do not show"
     return (
-        f"{said}; against the paper's default ({number(default, 4)}{early}) it is {better(gain.mean)} "
+        f"{said}; against the paper's default ({number(default, 4)}{early}) it is {gain.said} "
         f"({gain.words}){shown}; {SEARCH}."
     )
 

@@ -13,7 +13,7 @@ from analysis.statistics.budget import FEWEST, objective_curves, rung_correlatio
 from analysis.statistics.seeds import detectable, seeds_needed
 from analysis.statistics.tuned import against_default
 from analysis.tables import SpaceResults
-from analysis.words import better, number
+from analysis.words import number
 from study.metrics.failure import CENSORED, failure_within
 from study.plan import SAMPLER, STARTUP
 from study.reporting.console import GOOD_ACCURACY
@@ -48,17 +48,18 @@ def seeds(results: SpaceResults) -> Found | None:
             return PASSED, f"{n} seeds; there is no difference to the default to be shown."
         return DOUBTFUL, f"{n} seeds find a difference of one standard deviation in few studies.", more
     gain = found.gain
-    least = detectable(gain.sd or 0.0, n, gain.comparisons)
-    can = f"{n} seeds show a difference of {number(least)} in 8 of 10 studies (best of {gain.comparisons})"
+    least = detectable(gain.sd or 0.0, n, gain.comparisons, gain.prior)
+    of = f"best of {gain.comparisons}"
+    can = f"{n} seeds show a difference of {gain.amount(least)} in 8 of 10 studies ({of})"
     if gain.is_shown or abs(gain.mean) >= least:
-        return PASSED, f"{can}; the best's to the default is {number(gain.mean)}."
-    needed = seeds_needed(gain.mean, gain.sd or 0.0, gain.comparisons)
+        return PASSED, f"{can}; the best's to the default is {gain.amount(gain.mean)}."
+    needed = seeds_needed(gain.mean, gain.sd or 0.0, gain.comparisons, gain.prior)
     if needed is None:
         return (
             DOUBTFUL,
-            f"{can}; the best's to the default is {number(gain.mean)}, which 1000 would not show.",
+            f"{can}; the best's to the default is {gain.amount(gain.mean)}, which 1000 would not show.",
         )
-    sentence = f"{can}; for the best's {number(gain.mean)}, if it is so large, it takes {needed}."
+    sentence = f"{can}; for the best's {gain.amount(gain.mean)}, if it is so large, it takes {needed}."
     return DOUBTFUL, sentence, again(results.record, {"--seeds": (needed,)})
 
 
@@ -94,7 +95,7 @@ def beat_the_default(results: SpaceResults) -> Found | None:
     if found is None:
         return DOUBTFUL, f"The default ({results.default}) was never trained."
     gain = found.gain
-    sentence = f"The best is {better(gain.mean)} ({gain.words}); a search score, unconfirmed."
+    sentence = f"The best is {gain.said} ({gain.words}); a search score, unconfirmed."
     return PASSED if gain.is_shown and gain.mean > 0 else DOUBTFUL, sentence
 
 
@@ -143,7 +144,8 @@ def resolution(results: SpaceResults) -> Found | None:
     found = against_default(results)
     if found is None:
         return PASSED, f"Standard deviation of {metric}: {noise}; from real data the best is further."
-    gain, least = abs(found.gain.mean), APART * math.sqrt(2) * floor["std"]
+    gain = abs(float(np.mean(found.pairs.gains(results.higher_is_better))))
+    least = APART * math.sqrt(2) * floor["std"]
     sentence = (
         f"Standard deviation of {metric}: {noise}; the best differs from the default by {number(gain)}."
     )

@@ -10,7 +10,7 @@ from analysis.figures import comparison as figures
 from analysis.statistics import comparison
 from analysis.statistics.tuned import Tuned, against_default
 from analysis.tables import SpaceResults, by_metric
-from analysis.words import better, number
+from analysis.words import number
 from study.records.comparison import KIMG, SECONDS
 
 RESPECTS = ["objective", "coverage", "failure_rate"]
@@ -86,7 +86,7 @@ def _tuned(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
     if not found:
         return
     said = "; ".join(
-        f"{label}: {tuned.best} against {tuned.default}, {better(tuned.gain.mean)} ({tuned.gain.words})"
+        f"{label}: {tuned.best} against {tuned.default}, {tuned.gain.said} ({tuned.gain.words})"
         for label, tuned in found.items()
     )
     rows = [

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from analysis.statistics.moderated import ALONE, prior
 from analysis.statistics.seeds import Difference, difference
 from analysis.tables import SpaceResults
 from study.records.comparison import Pairs, pair
@@ -14,7 +17,9 @@ class Tuned:
     Attributes:
         best, default: trials.
         pairs: their scores.
-        gain: positive where the best is better; corrected for all candidates that it was chosen among.
+        gain: positive where the best is better; corrected for all candidates that it was chosen among, and
+            moderated by those that were trained as far. Relative where lower is better and all is positive:
+            the spread of a distance grows with it.
     """
 
     best: str
@@ -34,5 +39,23 @@ def against_default(results: SpaceResults) -> Tuned | None:
     found = pair(results.curves_of(best), results.curves_of(default))
     if found is None:
         return None
-    candidates = len(results.trials) - 1
-    return Tuned(best, default, found, difference(found.gains(results.higher_is_better), candidates))
+    as_far = [found, *_as_far(results, found)]
+    relative = not results.higher_is_better and min(min(*p.one, *p.other) for p in as_far) > 0
+    scale = np.log if relative else np.asarray
+    gains = np.array([results.sign * (scale(p.other) - scale(p.one)) for p in as_far])
+    return Tuned(best, default, found, best_gain(gains, len(results.trials) - 1, relative))
+
+
+def _as_far(results: SpaceResults, found: Pairs) -> list[Pairs]:
+    """The default's pairs with all other candidates that have the same seeds, at the same moment."""
+    default = results.curves_of(str(results.default))
+    rest = results.trials.loc[~results.trials["trial_id"].isin([results.best, results.default]), "trial_id"]
+    pairs = [pair(results.curves_of(trial), default) for trial in rest]
+    return [p for p in pairs if p is not None and p.at == found.at and p.seeds == found.seeds]
+
+
+def best_gain(gains: np.ndarray, candidates: int, relative: bool = False) -> Difference:
+    """The gain of the first of several, (n, seeds), that was the best of so many candidates."""
+    seeds = gains.shape[1]
+    own = prior(gains.var(1, ddof=1), seeds - 1) if seeds > 1 else ALONE
+    return difference(gains[0].tolist(), candidates, own, relative)

@@ -2,7 +2,7 @@
 
 python -m tests.benchmarks.seeds [--tables 2000]
 
-Of each planted study the best of 12 candidates is chosen and compared with the default as the report does it
+Of each planted study the best candidate is chosen and compared with the default as the report does it
 (`analysis.statistics`): normal scores whose seeds are correlated 0.5, as common random numbers make them.
 """
 
@@ -13,44 +13,88 @@ import sys
 import numpy as np
 
 from analysis.statistics.comparison import parts
-from analysis.statistics.seeds import MOST_SEEDS, difference, power, seeds_needed
+from analysis.statistics.moderated import Prior
+from analysis.statistics.seeds import Difference, difference, power, seeds_needed
+from analysis.statistics.tuned import best_gain
 from study.metrics.failure import wilson_interval
 
-CANDIDATES, CORRELATION = 12, 0.5
+CANDIDATES, MANY, CORRELATION = 12, 64, 0.5
+RELATIVE_SD, MIXED = 0.15, 0.7  # of a level; of the logarithm of standard deviations that differ
+LIMIT = "at most 10%"
+MOST = 40  # seeds of a planted study
+EQUAL = Prior(math.inf, 1.0, CANDIDATES)  # where all have one standard deviation
 
 
 def studies(
-    generator: np.random.Generator, number: int, trials: int, seeds: int, effect: float = 0.0
+    generator: np.random.Generator,
+    number: int,
+    trials: int,
+    seeds: int,
+    effect: float = 0.0,
+    mixed: float = 0.0,
 ) -> np.ndarray:
-    """Scores (number, trials, seeds), lower is better, of which trial 1 is better by `effect` seed-SDs."""
+    """Scores (number, trials, seeds), lower is better, of which trial 1 is better by `effect` seed-SDs.
+
+    `mixed`: the standard deviation of the logarithm of the trials' own standard deviations.
+    """
     shared = generator.standard_normal((number, 1, seeds))
     own = generator.standard_normal((number, trials, seeds))
     scores = math.sqrt(CORRELATION) * shared + math.sqrt(1 - CORRELATION) * own
+    if mixed:
+        scores *= np.exp(mixed * generator.standard_normal((number, trials, 1)))
     scores[:, 1] -= effect
     return np.asarray(scores)
 
 
+def distances(
+    generator: np.random.Generator,
+    number: int,
+    trials: int,
+    seeds: int,
+    levels: tuple[float, float] = (1.0, 10.0),
+    first: float | None = None,
+    mixed: float = 0.0,
+) -> np.ndarray:
+    """Positive scores whose spread is in proportion to their level: 1 of the default, log-uniform of others.
+
+    `first`: the level of trial 1.
+    """
+    low, high = (math.log(level) for level in levels)
+    level = np.exp(generator.uniform(low, high, (number, trials, 1)))
+    level[:, 0] = 1
+    if first is not None:
+        level[:, 1] = first
+    noise = 1 + RELATIVE_SD * studies(generator, number, trials, seeds, mixed=mixed)
+    return np.asarray(level * np.maximum(noise, 0.01))
+
+
+def gain_of_best(study: np.ndarray) -> Difference | None:
+    """What the report compares, as it does; None where the default is the best."""
+    best = study.mean(1).argmin()
+    if not best:
+        return None
+    relative = bool(study.min() > 0)
+    scores = np.log(study) if relative else study
+    gains = scores[0] - np.vstack([scores[best], np.delete(scores, [0, best], axis=0)])
+    return best_gain(gains, len(study) - 1, relative)
+
+
 def claims(scores: np.ndarray) -> int:
     """Studies (number, trials, seeds) of which the best is claimed to beat trial 0, the default."""
-    found = 0
-    for study in scores:
-        best = study.mean(1).argmin()
-        if best:
-            gain = difference((study[0] - study[best]).tolist(), len(study) - 1)
-            found += gain.is_shown
-    return found
+    return sum(gain.is_shown and gain.mean > 0 for study in scores if (gain := gain_of_best(study)))
 
 
-def named(scores: np.ndarray, effect: float) -> float:
-    """The true power at the number of seeds that a study without a claim names, of what it saw; its mean."""
-    found = []
+def named(scores: np.ndarray, effect: float, generator: np.random.Generator) -> float:
+    """The share of claims at the number of seeds that a study without a claim names; its mean."""
+    numbers: list[int] = []
     for study in scores:
-        best = study.mean(1).argmin()
-        gain = difference((study[0] - study[best]).tolist(), len(study) - 1)
-        if best and gain.sd and not gain.is_shown:
-            needed = seeds_needed(gain.mean, gain.sd, gain.comparisons) or MOST_SEEDS
-            found.append(power(effect, 1.0, needed, CANDIDATES))
-    return float(np.mean(found))
+        gain = gain_of_best(study)
+        if gain and gain.sd and not gain.is_shown:
+            needed = seeds_needed(gain.mean, gain.sd, gain.comparisons, gain.prior) or MOST
+            numbers.append(min(needed, MOST))
+    tables = 200
+    shares = {n: claims(studies(generator, tables, CANDIDATES + 1, n, effect)) / tables for n in {*numbers}}
+    return float(np.mean([shares[n] for n in numbers]))
 
 
 def between_bests(scores: np.ndarray, first: int) -> int:
@@ -65,24 +109,47 @@ def between_bests(scores: np.ndarray, first: int) -> int:
 
 def table(tables: int, generator: np.random.Generator) -> list[str]:
     """Rows of Markdown: what is planted, what is claimed, what the power promises."""
-    lines = ["| planted (seed-SDs) | seeds | claims | promised |", "|---|---|---|---|"]
-    for effect, seeds in ((0, 3), (0, 5), (0, 10), (3, 3), (3, 5), (3, 8), (1, 5)):
-        n = claims(studies(generator, tables, CANDIDATES + 1, seeds, effect))
-        promised = f"{power(effect, 1.0, seeds, CANDIDATES):.1%}" if effect else "at most 5%"
-        lines.append(f"| {effect} | {seeds} | {_share(n, tables)} | {promised} |")
+    lines = ["| planted | candidates | seeds | claims | promised |", "|---|---|---|---|---|"]
+
+    def row(planted: str, candidates: int, scores: np.ndarray, promised: str) -> None:
+        share = _share(claims(scores), tables)
+        lines.append(f"| {planted} | {candidates} | {scores.shape[2]} | {share} | {promised} |")
+
+    for candidates in (CANDIDATES, MANY):
+        for seeds in (2, 3, 5):
+            size = (tables, candidates + 1, seeds)
+            row("nothing, equal SDs", candidates, studies(generator, *size), LIMIT)
+            row("nothing, mixed SDs", candidates, studies(generator, *size, mixed=MIXED), LIMIT)
+            row("nothing, SD of 15% of levels 1 to 10", candidates, distances(generator, *size), LIMIT)
+            tied = distances(generator, *size, levels=(1.0, 1.0), mixed=MIXED)
+            row("nothing, levels 1, mixed SDs around 15%", candidates, tied, LIMIT)
+            wild = studies(generator, *size)
+            wild[:, 0] *= 4
+            row("nothing, default's SD 4 times the others'", candidates, wild, LIMIT)
+    for effect in (1, 3):
+        for seeds in (2, 3, 5):
+            promised = f"{power(effect, 1.0, seeds, CANDIDATES, EQUAL):.0%}"
+            size = (tables, CANDIDATES + 1, seeds)
+            row(f"{effect} seed-SDs", CANDIDATES, studies(generator, *size, effect), promised)
+            row(f"{effect}, mixed SDs", CANDIDATES, studies(generator, *size, effect, MIXED), "")
+    for candidates in (CANDIDATES, MANY):
+        size = (tables, candidates + 1, 2)
+        row("a tenth, others 0.1 to 3", candidates, distances(generator, *size, (0.1, 3.0), 0.1), "")
+        row("half, others 1 to 10", candidates, distances(generator, *size, first=0.5), "")
     for effect in (3, 2, 1):
-        needed = seeds_needed(effect, 1.0, CANDIDATES) or 0
-        n = claims(studies(generator, tables, CANDIDATES + 1, needed, effect))
-        lines.append(f"| {effect} | {needed}, the number named | {_share(n, tables)} | 80% |")
+        needed = seeds_needed(effect, 1.0, CANDIDATES, EQUAL) or 0
+        scores = studies(generator, tables, CANDIDATES + 1, needed, effect)
+        row(f"{effect} seed-SDs, the number named", CANDIDATES, scores, "80%")
     for effect in (3, 2, 1):
         for seeds in (2, 3, 5):
-            share = named(studies(generator, tables // 4, CANDIDATES + 1, seeds, effect), effect)
-            lines.append(f"| {effect} | as many as {seeds} seeds name | {share:.0%} | 80% |")
+            scores = studies(generator, tables // 4, CANDIDATES + 1, seeds, effect)
+            share = named(scores, effect, generator)
+            lines.append(f"| {effect} | {CANDIDATES} | as many as {seeds} seeds name | {share:.0%} | 80% |")
     for one, other in ((12, 12), (24, 6), (60, 2)):
         for seeds in (3, 5):
             n = between_bests(studies(generator, tables, one + other, seeds), one)
             lines.append(
-                f"| 0, best of {one} against best of {other} | {seeds} | {_share(n, tables)} | at most 5% |"
+                f"| nothing, best of both | {one} and {other} | {seeds} | {_share(n, tables)} | {LIMIT} |"
             )
     return lines
 

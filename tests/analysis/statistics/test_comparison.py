@@ -22,8 +22,23 @@ def test_the_best_is_compared_with_the_default_seed_by_seed() -> None:
     found = against_default(results)
     assert found is not None
     assert (found.best, found.default, found.pairs.at) == ("a-00001", "a-00000", 3.0)
-    expected = difference([0.6, 0.4, 0.7], 2)  # chosen among two
-    assert [*vars(found.gain).values()] == pytest.approx([*vars(expected).values()])
+    expected = difference(np.log([9 / 3, 8 / 4, 9 / 2]).tolist(), 2, relative=True)  # chosen among two
+    assert found.gain.said == expected.said
+    assert (found.gain.low, found.gain.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_candidates_that_were_trained_as_far_moderate_the_gain() -> None:
+    scores = [[0.9, 0.8], [0.3, 0.4], [0.6, 0.5], [0.7, 0.8], [0.5, 0.5], [0.4, 0.6]]
+    stopped = ["completed"] * 5 + ["pruned"]
+    found = against_default(made(scores, state=stopped))
+    assert found is not None
+    assert (found.gain.prior.members, found.gain.comparisons) == (4, 5)
+
+
+def test_a_distance_of_zero_has_no_logarithm() -> None:
+    found = against_default(made([[0.9, 0.8], [0.3, 0.4], [0.6, 0.0]]))
+    assert found is not None
+    assert found.gain.said == "0.550 better"  # gains of 0.3 and 0.8
 
 
 def test_where_higher_is_better_so_is_the_gain() -> None:
