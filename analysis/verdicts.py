@@ -1,12 +1,43 @@
 """Sentences: what a space's tables say, with intervals and n, and no more than they say."""
 
+import numpy as np
+
 from analysis import findings
 from analysis.statistics.coverage import all_covered, by_trial, has_modes
 from analysis.statistics.importance import Importance
 from analysis.statistics.region import LEAST, Region
+from analysis.statistics.tuned import against_default
 from analysis.tables import SpaceResults
+from analysis.words import interval, number
 from study.data import dataset_named
 from study.metrics.failure import Failure
+
+SEARCH = "a search score, unconfirmed: the seeds and the data that chose the best flatter it"
+
+
+def tuned(results: SpaceResults) -> str:
+    """The best against the paper's default."""
+    metric, best = results.metric, results.best
+    if best is None:
+        return f"No trial of {results.label} was trained to its end: there is no best yet."
+    row = results.completed.iloc[0]
+    between = interval(row["objective_low"], row["objective_high"])
+    said = (
+        f"The best of {len(results.trials)} trials has {metric} {number(row['objective'], 4)} "
+        f"({between}, n = {row['n_seeds']} seeds)"
+    )
+    found = against_default(results)
+    if found is None:
+        why = "is the paper's default itself" if best == results.default else "has no default to beat"
+        return f"{said} and {why}; {SEARCH}."
+    default, gain = float(np.mean(found.pairs.other)), found.gain
+    at = found.pairs.at
+    early = "" if np.isclose(at, results.plan.kimg) else f" at kimg {at:.4g}, where the default ended"
+    shown = "" if gain.is_shown else ", which these seeds do not show"
+    return (
+        f"{said}; against the paper's default ({number(default, 4)}{early}) it is {gain.said} "
+        f"({gain.words}){shown}; {SEARCH}."
+    )
 
 
 def stability(results: SpaceResults) -> str:

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from analysis import page
-from analysis.answers import answers
+from analysis import page, verdicts
 from analysis.chart import Chart
 from analysis.checks import checks
 from analysis.sections import budget, comparison, coverage, hyperparameters, stability
@@ -37,6 +36,10 @@ SECTIONS: Mapping[str, Section] = {
     "comparison": comparison,
     "budget": budget,
 }
+
+
+# Of the page's first screen.
+ANSWERS = (verdicts.tuned, verdicts.stability, verdicts.coverage)
 
 
 @dataclass
@@ -127,7 +130,7 @@ def _render(several: Sequence[SpaceResults], drawn: Sequence[Drawn]) -> str:
             {
                 "label": results.label,
                 "purpose": purpose(results.plan, results.space.name),
-                "answers": answers(results),
+                "answers": [say(results) for say in ANSWERS],
                 "checks": list(checks(results)),
                 "best": list(page.best_configurations(results)),
                 "facts": list(page.facts(results)),
