@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from study.errors import UserError
 from study.metrics import METRICS
+from study.metrics.failure import DIVERGED
 from study.metrics.judge.floor import Spread, floors
 from study.plan import StudyPlan
 from study.records.schema import TABLES
@@ -89,6 +90,18 @@ class SpaceResults:
     def curves_of(self, trial_id: str) -> pd.DataFrame:
         """The rows of one trial's curves."""
         return self.curves[self.curves["trial_id"] == trial_id]
+
+    def scores(self, kimg: float) -> pd.DataFrame:
+        """The seeds' scores at the evaluation due at `kimg`: (trials, seeds), of trials that all seeds have.
+
+        A seed that diverged before it keeps its price.
+        """
+        curves, runs, columns = self.curves, self.runs, ["trial_id", "seed", "score"]
+        at = curves.loc[np.isclose(curves["kimg_planned"].astype(float), kimg), columns]
+        fallen = runs.loc[runs["end"].eq(DIVERGED) & runs["diverged_at_kimg"].le(kimg), columns]
+        known = pd.concat([at, fallen]).drop_duplicates(["trial_id", "seed"])
+        wide = known.pivot(index="trial_id", columns="seed", values="score").dropna().astype(float)
+        return wide if wide.shape[1] == self.plan.seeds else wide.iloc[:0]
 
     def stream(self, purpose: str) -> np.random.Generator:
         """The random stream of a statistic: the same each time that the same table is looked at."""

@@ -15,7 +15,6 @@ import pandas as pd
 
 from analysis.statistics.axes import unit_scaled
 from analysis.tables import SpaceResults
-from study.metrics.failure import DIVERGED
 from study.metrics.stability import aggregate
 
 LEAST = 32  # trials; with fewer it finds too little of what is there: tests/benchmarks/README.md
@@ -91,12 +90,7 @@ def objectives(results: SpaceResults, kimg: float) -> pd.Series:
 
     A seed that diverged before it keeps its price.
     """
-    curves, runs = results.curves, results.runs
-    at = curves[np.isclose(curves["kimg_planned"].astype(float), kimg)][["trial_id", "seed", "score"]]
-    fallen = runs[runs["end"].eq(DIVERGED) & runs["diverged_at_kimg"].le(kimg)][["trial_id", "seed", "score"]]
-    scores = pd.concat([at, fallen]).drop_duplicates(["trial_id", "seed"])
-    wide = scores.pivot(index="trial_id", columns="seed", values="score").dropna().astype(float)
-    wide = wide if wide.shape[1] == results.plan.seeds else wide.iloc[:0]
+    wide = results.scores(kimg)
     if results.plan.aggregate == "mean":
         return wide.mean(axis=1)
     how, higher = results.plan.aggregate, results.higher_is_better

@@ -39,19 +39,13 @@ def against_default(results: SpaceResults) -> Tuned | None:
     found = pair(results.curves_of(best), results.curves_of(default))
     if found is None:
         return None
-    as_far = [found, *_as_far(results, found)]
-    relative = not results.higher_is_better and min(min(*p.one, *p.other) for p in as_far) > 0
+    others = results.scores(found.at).drop([best, default], errors="ignore")
+    ours = np.array([found.one, *others.reindex(columns=list(found.seeds)).dropna().to_numpy()])
+    theirs = np.array(found.other)
+    relative = not results.higher_is_better and min(ours.min(), theirs.min()) > 0
     scale = np.log if relative else np.asarray
-    gains = np.array([results.sign * (scale(p.other) - scale(p.one)) for p in as_far])
+    gains = results.sign * (scale(theirs) - scale(ours))
     return Tuned(best, default, found, best_gain(gains, len(results.trials) - 1, relative))
-
-
-def _as_far(results: SpaceResults, found: Pairs) -> list[Pairs]:
-    """The default's pairs with all other candidates that have the same seeds, at the same moment."""
-    default = results.curves_of(str(results.default))
-    rest = results.trials.loc[~results.trials["trial_id"].isin([results.best, results.default]), "trial_id"]
-    pairs = [pair(results.curves_of(trial), default) for trial in rest]
-    return [p for p in pairs if p is not None and p.at == found.at and p.seeds == found.seeds]
 
 
 def best_gain(gains: np.ndarray, candidates: int, relative: bool = False) -> Difference:
