@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.style import BLUE, FATE, GREY, INK, KIMG, ORANGE, panels, set_scale, word
+from analysis.figures.style import BLUE, FATE, GREY, INK, KIMG, ORANGE, mark_real, panels, set_scale, word
 from analysis.tables import SpaceResults, load
 from study.errors import UserError
 
@@ -82,12 +82,10 @@ def _draw(axes: Axes, results: SpaceResults, name: str, trials: Sequence[str]) -
     runs = curves.groupby(["trial_id", "seed"])["diverged"].transform("any")
     ends = curves[runs & curves[name].notna()].groupby(["trial_id", "seed"]).tail(1)
     axes.plot(ends["kimg"], ends[name], FATE["diverged"][1], color=ORANGE, markersize=6, linestyle="")
-    if name in results.floor:
-        real = results.floor[name]["mean"]
-        axes.axhline(real, color="black", linestyle="--", linewidth=1)
-        axes.annotate("real data", (1, real), xycoords=("axes fraction", "data"), ha="right", va="bottom")
     if name == results.metric:
         set_scale(axes, "y", curves[name])
+    if name in results.floor:
+        mark_real(axes, results.floor[name]["mean"])
     axes.set(xlabel=KIMG, ylabel=word(name))
 
 

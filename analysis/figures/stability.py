@@ -16,6 +16,7 @@ from analysis.figures.style import (
     KIMG,
     SEQUENTIAL,
     SERIES,
+    mark_real,
     panels,
     set_bins,
     set_scale,
@@ -152,8 +153,9 @@ def seeds_side_by_side(runs: pd.DataFrame, metric: str, floor: float | None) -> 
         axes.scatter(
             rows["rank"], rows["value"], color=colour, marker=marker, s=22, label=label, rasterized=True
         )
-    _real(axes, floor)
     set_scale(axes, "y", runs["value"])
+    if floor is not None:
+        mark_real(axes, floor)
     axes.set(xlabel="configurations, by objective, the best first", ylabel=word(metric))
     axes.legend(fontsize="small", loc="upper left")
     return figure
@@ -191,9 +193,3 @@ def _signal(axes: Axes, curves: pd.DataFrame, name: str, fate: str) -> None:
     if fate != "completed" and lines:
         ends = np.array([line[-1] for line in lines])
         axes.plot(*ends.T, marker, color=colour, markersize=5, linestyle="", rasterized=True)
-
-
-def _real(axes: Axes, floor: float | None) -> None:
-    if floor is not None:
-        axes.axhline(floor, color="black", linestyle="--", linewidth=1)
-        axes.annotate("real data", (1, floor), xycoords=("axes fraction", "data"), ha="right", va="bottom")

@@ -72,6 +72,14 @@ def set_scale(axes: Axes, which: str, values: Any) -> None:
         axis.set_minor_formatter(PlainLog(minor_thresholds=(1.5, 0.5)))
 
 
+def mark_real(axes: Axes, real: float) -> None:
+    """A line at what real data score, once the scale is set; a logarithmic one has no place for 0."""
+    if axes.get_yscale() == "log" and real <= 0:
+        return
+    axes.axhline(real, color=INK, linestyle="--", linewidth=1)
+    axes.annotate("real data", (1, real), xycoords=("axes fraction", "data"), ha="right", va="bottom")
+
+
 class PlainLog(LogFormatter):
     """Writes 0.1, and not 1e-01; of the ticks between powers of ten those that have room: 2 and 5."""
 
