@@ -71,7 +71,8 @@ def early_stopping(results: SpaceResults) -> Found | None:
     rungs = [point for point in rung_correlations(results) if point.is_rung]
     if not rungs:
         n = len(results.completed)
-        return DOUBTFUL, f"{n} trials reached the full budget: at least {FEWEST} tell of its rungs.", without
+        few = f"{n} trials reached the full budget, of which at least {FEWEST} must be told apart"
+        return DOUBTFUL, f"What its rungs are worth can't be told: {few}.", without
     first = rungs[0]
     status = PASSED if first.low > TRUSTED else FAILED if first.high < TRUSTED else DOUBTFUL
     sentence = (
@@ -88,9 +89,12 @@ def beat_the_default(results: SpaceResults) -> Found | None:
         return DOUBTFUL, "No trial has the paper's default: nothing says that tuning was worth it."
     if results.best is None:
         return None
-    more = extend(results, 2 * len(results.trials))
     if results.best == results.default:
-        return FAILED, f"None of n = {len(results.trials)} trials is better than the paper's default.", more
+        n, ended = len(results.completed), int((results.trials["state"] != "interrupted").sum())
+        if n < 2 or ended < results.plan.trials[results.space.name]:
+            return DOUBTFUL, f"Too early to say: of {ended} trials that ended n = {n} were trained whole."
+        sentence = f"None of n = {n} trials that were trained whole is better than the paper's default."
+        return FAILED, sentence, _longer(results)
     found = against_default(results)
     if found is None:
         return DOUBTFUL, f"The default ({results.default}) was never trained."
@@ -108,7 +112,8 @@ def divergence(results: SpaceResults) -> Found | None:
     mapped = "" if results.maps else again(results.record, TO_MAP)
     if found is None or found.rate is None or found.low is None or found.high is None:
         return DOUBTFUL, f"None of n = {len(runs)} seeds was watched to {results.plan.kimg:g} kimg.", mapped
-    status = PASSED if found.rate < OFTEN else DOUBTFUL if found.rate < MOSTLY else FAILED
+    is_rare = found.rate < OFTEN and found.high < MOSTLY
+    status = PASSED if is_rare else DOUBTFUL if found.rate < MOSTLY else FAILED
     sentence = (
         f"{found.rate:.0%} of seeds diverge within {found.kimg:g} kimg (95% interval {found.low:.0%} to "
         f"{found.high:.0%}, n = {found.runs} seeds of {found.configurations} configurations)."
@@ -138,6 +143,11 @@ def resolution(results: SpaceResults) -> Found | None:
     best = float(results.completed["objective"].iloc[0])
     own = results.runs.loc[results.runs["trial_id"] == results.best, "score"].astype(float)
     spread = f", seeds of the best {number(own.std(ddof=1), 2)} (n = {len(own)})" if len(own) > 1 else ""
+    untrained = results.curves.loc[results.curves["evaluation"] == 0, metric].astype(float).mean()
+    if results.sign * (best - untrained) >= 0:
+        longer = again(results.record, {"--kimg": (f"{3 * results.plan.kimg:g}",)})
+        learned = f"no better than the untrained generator's {number(untrained)}"
+        return FAILED, f"Nothing was learned: the best of n = {len(results.completed)} is {learned}.", longer
     noise = f"of one draw of real data {number(floor['std'], 2)} (n = 20 draws){spread}"
     if results.sign * (best - floor["mean"]) < APART * floor["std"]:
         return DOUBTFUL, f"The best {metric} is that of real data: what is better it can't tell ({noise})."
@@ -172,7 +182,7 @@ def proposals(results: SpaceResults) -> Found | None:
     if name != "tpe":
         return PASSED, f"{counted}, which spreads them without regard to what was found."
     if len(own) < len(chance) + 1:
-        return DOUBTFUL, f"{counted}, {len(chance)} by chance.", extend(results, 2 * len(results.trials))
+        return DOUBTFUL, f"{counted}, {len(chance)} by chance.", _longer(results)
     # All have been seen at the first evaluation; later ones are of survivors.
     first = objective_curves(results).get(1, pd.Series(dtype=float))
     mine, theirs = (first[first.index.isin(rows["trial_id"])].dropna() for rows in (own, chance))
@@ -184,7 +194,12 @@ def proposals(results: SpaceResults) -> Found | None:
         f"{number(middle[0])} and {number(middle[1])}."
     )
     learned = results.sign * (middle[0] - middle[1]) < 0
-    return (PASSED, sentence) if learned else (DOUBTFUL, sentence, extend(results, 2 * len(results.trials)))
+    return (PASSED, sentence) if learned else (DOUBTFUL, sentence, _longer(results))
+
+
+def _longer(results: SpaceResults) -> str:
+    """The command that doubles the study."""
+    return extend(results, 2 * max(results.plan.trials.values()))
 
 
 TO_MAP = {"--map": (), "--sampler": None, "--scheduler": None}

@@ -1,5 +1,6 @@
 """What a report's page shows beside answers, checks and figures: facts, failures, limits, all trials."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +10,10 @@ import pandas as pd
 from analysis.commands import train
 from analysis.tables import SpaceResults
 from analysis.words import interval, number
+from study.command import with_plugins
 from study.metrics import METRICS
 from study.metrics.failure import DIVERGED
+from study.records.study_folder import StudyFolder
 from study.reporting.first_words import purpose
 
 COLUMNS = ("trial_id", "state", "ended_by", "kimg", "objective", "objective_low", "objective_high")
@@ -39,6 +42,25 @@ def best_configurations(results: SpaceResults) -> Iterator[Best]:
         value = number(row["objective"], 4)
         score = f"{results.plan.aggregate} {results.metric} {value} ({interval(low, high)}, n = {n} seeds)"
         yield Best(label, row["trial_id"], score, known, train(results, row["trial_id"]))
+
+
+def heading(results: SpaceResults) -> str:
+    """What the study of a space is, and how far it has come."""
+    plan, folder = results.plan, StudyFolder(results.folder)
+    planned, ended = plan.trials[results.space.name], len(results.trials) - unfinished(results)
+    said = (
+        f"{plan.name}: {results.space.name} on {plan.dataset}, {plan.aggregate} {plan.metric}; {planned} "
+        f"trials of {plan.seeds} seeds, {plan.kimg:g} kimg; begun {str(results.record.get('started', ''))[:10]}"
+    )
+    if ended >= planned:
+        return said
+    resume = with_plugins(f"python -m study.tune --resume {shlex.quote(str(results.folder))}", plan.plugins)
+    how = "it runs still" if folder.is_running() else f"it is not running; continue with: {resume}"
+    return f"{said}. NOT FINISHED: {ended} of {planned} trials have ended; {how}"
+
+
+def unfinished(results: SpaceResults) -> int:
+    return int((results.trials["state"] == "interrupted").sum())
 
 
 def facts(results: SpaceResults) -> Iterator[tuple[str, str]]:
@@ -89,9 +111,9 @@ def failures(results: SpaceResults) -> Iterator[tuple[int, str]]:
     states = results.trials["state"]
     for by, rows in results.trials[states == "pruned"].groupby("ended_by", sort=False):
         yield len(rows), f"trials stopped early by {by}: neither failed nor survived"
-    interrupted = int((states == "interrupted").sum())
-    if interrupted:
-        yield interrupted, "trials not finished: the study runs still, or was interrupted"
+    missing = results.plan.trials[results.space.name] - len(results.trials) + unfinished(results)
+    if missing > 0:
+        yield missing, "trials not ended: the study runs still, or was interrupted"
     for error, rows in results.trials[states == "failed"].groupby("error", sort=False, dropna=False):
         last = str(error).strip().splitlines()[-1] if not pd.isna(error) and str(error).strip() else "unknown"
         yield len(rows), f"trials failed by a fault of software: {last[:LONGEST]}"
@@ -112,8 +134,6 @@ def limits(results: SpaceResults) -> Iterator[str]:
         f"One dataset ({plan.dataset}), one budget ({plan.kimg:g} kimg), one architecture per kind of data: "
         "other ones may rank differently."
     )
-    if plan.seeds < 5:
-        yield f"With {plan.seeds} seeds, differences under about two standard deviations of a seed go unseen."
     if results.record.get("classifier_accuracy") is not None:
         yield f"{results.metric} and modes are what one classifier sees: no FID of the Inception network."
     constants = ", ".join(f"{name} {value}" for name, value in results.space.constants.items())

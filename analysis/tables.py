@@ -134,7 +134,12 @@ def load(*folders: Path) -> list[SpaceResults]:
 def _tables(folder: StudyFolder) -> dict[str, pd.DataFrame]:
     try:
         return {name: _read(folder.path / f"{name}.parquet") for name in TABLES}
-    except (OSError, ValueError):  # not there yet, or damaged
+    except (OSError, ValueError) as error:  # not there yet, or damaged
+        if not (folder.path / "trials").is_dir():
+            raise UserError(
+                f"a table of {folder.path} is missing or damaged, and no trials are there to make it of: "
+                f"{error}"
+            ) from error
         results = Results(folder)
         results.add_all(include_unfinished=True)
         return {name: results.table(name) for name in TABLES}

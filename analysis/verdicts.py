@@ -87,7 +87,7 @@ def coverage(results: SpaceResults) -> str:
     of = "" if results.maps else " (chosen by a search for the best)"
     interval = f"95% interval {share.low:.0%} to {share.high:.0%}, Wilson"
     return (
-        f"{results.label}: {share.found} of {share.n} completed trials{of} cover all modes in all of their "
+        f"{results.label}: {share.found} of {share.n} trials{of} cover all modes in all of their "
         f"{results.plan.seeds} seeds ({share.found / share.n:.0%}, {interval}); the best trial, "
         f"{results.best}, covers {best['mode_coverage']:.0%} ({seeds})."
     )

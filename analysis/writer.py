@@ -129,6 +129,7 @@ def _render(several: Sequence[SpaceResults], drawn: Sequence[Drawn]) -> str:
         spaces=[
             {
                 "label": results.label,
+                "heading": page.heading(results),
                 "purpose": purpose(results.plan, results.space.name),
                 "answers": [say(results) for say in ANSWERS],
                 "checks": list(checks(results)),

@@ -25,7 +25,7 @@ def learning_curves(*results: SpaceResults) -> Figure:
     """The metric over kimg: each trial's mean over its seeds, from its worst seed to its best, a row a space.
 
     The best completed trial is blue. Where a seed diverged its trial is orange, up to there, and a cross
-    stands at the seed's last value; a bar ends the curve of a trial that was stopped early.
+    stands where it did, at the seed's last value; a bar ends the curve of a trial that was stopped early.
     """
     shown = [results[0].metric] + [SECOND] * (
         results[0].metric != SECOND
@@ -81,7 +81,9 @@ def _draw(axes: Axes, results: SpaceResults, name: str, trials: Sequence[str]) -
     axes.plot(ends["kimg"], ends["mean"], "|", color=INK, markersize=9, linestyle="")
     runs = curves.groupby(["trial_id", "seed"])["diverged"].transform("any")
     ends = curves[runs & curves[name].notna()].groupby(["trial_id", "seed"]).tail(1)
-    axes.plot(ends["kimg"], ends[name], FATE["diverged"][1], color=ORANGE, markersize=6, linestyle="")
+    at = results.runs.set_index(["trial_id", "seed"])["diverged_at_kimg"]
+    when = at.reindex(pd.MultiIndex.from_frame(ends[["trial_id", "seed"]])).to_numpy(float)
+    axes.plot(when, ends[name], FATE["diverged"][1], color=ORANGE, markersize=6, linestyle="")
     if name == results.metric:
         set_scale(axes, "y", curves[name])
     if name in results.floor:

@@ -75,7 +75,7 @@ def _top(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
     columns = ["trial_id", "objective", "objective_low", "objective_high", "n_seeds", *_searched(group)]
     yield Chart(
         f"top_tenth{suffix}",
-        f"The best tenth of trials: how far their {metric} spreads",
+        f"The best trials: how far their {metric} spreads",
         f"{_sentence(spread)} Bars: Student's 95% interval of the mean over seeds (where that is it). "
         "A narrow spread says that many configurations do as well (Kurach et al. 2019). All are search "
         "scores: the best of many is flattered.",

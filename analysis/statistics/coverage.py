@@ -110,10 +110,11 @@ class Share(NamedTuple):
 
 
 def all_covered(results: SpaceResults) -> Share | None:
-    """Completed trials that reach all modes in all their seeds; None where no trial is completed."""
+    """Of the trials that ended, by their budget or with all seeds diverged, those that reach all modes in all
+    seeds; None where no trial is completed.
+    """
     found = by_trial(results)
-    found = found[found["trial_id"].isin(results.completed["trial_id"])]
-    if found.empty:
+    if results.completed.empty:
         return None
     count = int((found["low"] == 1.0).sum())
     return Share(count, len(found), *wilson_interval(count, len(found)))

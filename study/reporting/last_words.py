@@ -37,7 +37,7 @@ def what_came_of(
         yield f"  {failures(plan, runs, space)}"
         yield f"  {proposals(plan, trials, space)}"
         training, judging = (float(trials[f"{part}_seconds"].sum()) for part in ("train", "eval"))
-        share = f" ({judging / training:.0%} of it)" if training else ""
+        share = f" ({judging / training:.0%} of it)" if judging < training else ""
         yield f"  cost: {training:.0f} s of training, {judging:.0f} s of evaluation{share}"
     yield f"  {purpose(plan, space)}"
 
@@ -75,8 +75,9 @@ def against_default(plan: StudyPlan, results: Results, trials: pd.DataFrame, bes
     if state in ENDED_EARLY:
         how = f" at kimg {pairs.at:.4g}, where the default was {ENDED_EARLY[state]}"
     return (
-        f"best {ours:.4g}, default {theirs:.4g}{how}: {gain:.3g} better "
-        f"({between}, {len(pairs.seeds)} seeds in pairs); both are search scores, unconfirmed"
+        f"best {ours:.4g}, default {theirs:.4g}{how}: {gain or 0.0:.3g} better "
+        f"({between}, {len(pairs.seeds)} seeds in pairs); both are search scores, unconfirmed, and the "
+        "interval leaves out that the best was chosen"
     )
 
 
@@ -100,7 +101,7 @@ def in_words(found: Failure) -> str:
     how = "Kaplan-Meier" if found.method == "kaplan-meier" else "Wilson"
     return (
         f"{found.rate:.0%} diverge within {found.kimg:g} kimg (95% interval {found.low:.0%} to "
-        f"{found.high:.0%}, {how}; {found.informed} of {found.configurations} configurations show it)"
+        f"{found.high:.0%}, {how}; {found.informed} of {found.configurations} configurations seen to the end)"
     )
 
 

@@ -112,9 +112,15 @@ def test_modes_are_drawn_by_seed_with_divergence_apart_from_none() -> None:
 def test_the_sentence_tells_the_share_its_interval_and_the_best_trial() -> None:
     """Wilson's interval of 1 of 2: centre 1/2, half width z / 2 / sqrt(2 + z^2) = 0.4055."""
     assert coverage(covered(GOOD, POOR, PRUNED)) == (
-        "a: 1 of 2 completed trials cover all modes in all of their 2 seeds (50%, 95% interval 9% to 91%, "
+        "a: 1 of 2 trials cover all modes in all of their 2 seeds (50%, 95% interval 9% to 91%, "
         "Wilson); the best trial, a-00000, covers 100% (2 seeds, 100% to 100%)."
     )
+
+
+def test_a_trial_that_diverged_counts_among_those_that_do_not_cover() -> None:
+    whole = covered(GOOD, POOR)
+    trials = whole.trials.assign(state=["completed", "diverged"])
+    assert "1 of 2 trials cover" in coverage(changed(whole, trials=trials))
 
 
 def test_the_sentence_says_that_a_search_chose_the_trials() -> None:

@@ -2,6 +2,7 @@
 
 import math
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -19,8 +20,9 @@ from analysis.tables import SpaceResults, load
 from analysis.writer import SECTIONS, write_report
 from study.errors import UserError
 from study.records.study_folder import StudyFolder
-from tests.analysis.synthetic import made, normal, write
-from tests.records.written import Add
+from tests.analysis.synthetic import SPACE, made, normal, write
+from tests.records.written import Add, ended, rows, tables
+from tests.studies import study_plan
 
 RANDOM = np.random.default_rng(0)
 SCORES = 0.5 + 0.1 * normal(RANDOM, 12, 3, 0.5)
@@ -188,10 +190,6 @@ def test_studies_of_one_metric_are_compared_and_others_are_not() -> None:
 
 def test_a_study_that_was_killed_has_a_report(add: Add, study: StudyFolder, tmp_path: Path) -> None:
     """Without tables, with a trial that has not ended, from the trials' folders."""
-    from tests.analysis.synthetic import SPACE
-    from tests.records.written import ended, rows
-    from tests.studies import study_plan
-
     running = StudyFolder(tmp_path / "killed")
     running.create(study_plan(name="mine", spaces={"a": SPACE}, kimg=2.0, eval_kimg=1.0), ["python"], {})
     add("a-00000", rows([1.0, 0.5, 0.4], [1.0, 0.5, 0.3]), ended("completed"), origin="default")
@@ -202,4 +200,19 @@ def test_a_study_that_was_killed_has_a_report(add: Add, study: StudyFolder, tmp_
     assert results.trials["state"].tolist() == ["completed", "interrupted"]
     page, problems = write_report([running.path], only=["budget"])
     assert problems == []
-    assert "1 trials not finished" in page.read_text()
+    text = page.read_text()
+    assert "2 trials not ended" in text
+    assert (
+        "NOT FINISHED: 1 of 3 trials have ended; it is not running; continue with: python -m study.tune"
+        in text
+    )
+
+
+def test_a_lost_table_is_an_error_where_no_trial_is_left_to_make_it_of(add: Add, study: StudyFolder) -> None:
+    add("a-00000", rows([1.0, 0.5, 0.4], [1.0, 0.5, 0.3]), ended("completed"))
+    tables(study)
+    (study.path / "runs.parquet").unlink()
+    assert load(study.path) == []  # made of the trials; the study names no space
+    shutil.rmtree(study.path / "trials")
+    with pytest.raises(UserError, match="is missing or damaged"):
+        load(study.path)

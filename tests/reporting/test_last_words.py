@@ -39,7 +39,7 @@ def test_the_best_is_compared_with_the_default_seed_by_seed(add: Add, study: Stu
     low, high = student_interval([0.8 - 0.4, 0.9 - 0.3]) or (0.0, 0.0)
     assert said(study)["best"] == (
         f"  best 0.35, default 0.85: 0.5 better (95% interval {low:.3g} to {high:.3g}, 2 seeds in pairs); "
-        "both are search scores, unconfirmed"
+        "both are search scores, unconfirmed, and the interval leaves out that the best was chosen"
     )
 
 
@@ -109,12 +109,12 @@ def test_failures_are_counted_with_their_censoring(add: Add, study: StudyFolder)
     low, high = (f"{end:.0%}" for end in wilson_interval(0, 1))  # one configuration was seen to the end
     assert said(study)["failures"] == (
         "  4 seeds: 0 diverged, 2 stopped early, 2 survived; 0% diverge within 2 kimg "
-        f"(95% interval {low} to {high}, Wilson; 1 of 2 configurations show it)"
+        f"(95% interval {low} to {high}, Wilson; 1 of 2 configurations seen to the end)"
     )
     add("a-00002", rows([1.0, 0.5, 0.4], [1.0, 0.5, None]), ended("completed"))
     # 4 at risk at kimg 1.5: one diverges, so three quarters go on.
     assert "1 diverged, 2 stopped early, 3 survived; 25% diverge within 2 kimg" in said(study)["failures"]
-    assert "Kaplan-Meier; 2 of 3 configurations show it" in said(study)["failures"]
+    assert "Kaplan-Meier; 2 of 3 configurations seen to the end" in said(study)["failures"]
 
 
 def test_where_all_were_stopped_early_nothing_is_claimed(add: Add, study: StudyFolder) -> None:

@@ -43,7 +43,8 @@ def results(**changes: Any) -> SpaceResults:
         ]
     )
     rows = rows.astype({"w1": "float64"}).assign(**changes)
-    return replace(made(np.random.default_rng(0)), trials=trials, curves=rows, floor=FLOOR)
+    runs = pd.DataFrame({"trial_id": ["a-2"], "seed": [0], "diverged_at_kimg": [2.25]})
+    return replace(made(np.random.default_rng(0)), trials=trials, runs=runs, curves=rows, floor=FLOOR)
 
 
 def marks(axes: Axes, marker: str) -> list[list[float]]:
@@ -68,7 +69,7 @@ def test_a_curve_is_the_mean_of_its_seeds_in_the_colour_of_its_fate() -> None:
 
 def test_a_cross_stands_where_a_seed_diverged_and_a_bar_where_a_trial_was_stopped() -> None:
     (axes,) = learning_curves(results()).axes
-    assert marks(axes, "X") == [[1.5, 40.0]]  # the seed's own last value
+    assert marks(axes, "X") == [[2.25, 40.0]]  # when it did, at the seed's own last value
     assert marks(axes, "|") == [[1.5, 40.0]]  # the mean of a-1
     assert INK in {to_hex(line.get_color()) for line in axes.lines if line.get_marker() == "|"}
 
