@@ -50,7 +50,8 @@ def heading(results: SpaceResults) -> str:
     planned, ended = plan.trials[results.space.name], len(results.trials) - unfinished(results)
     said = (
         f"{plan.name}: {results.space.name} on {plan.dataset}, {plan.aggregate} {plan.metric}; {planned} "
-        f"trials of {plan.seeds} seeds, {plan.kimg:g} kimg; begun {str(results.record.get('started', ''))[:10]}"
+        f"trials of {plan.seeds} seeds, {plan.kimg:g} kimg; begun on "
+        f"{str(results.record.get('started', 'an unknown day'))[:10]}"
     )
     if ended >= planned:
         return said
