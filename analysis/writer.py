@@ -39,7 +39,7 @@ SECTIONS: Mapping[str, Section] = {
 
 
 # Of the page's first screen.
-ANSWERS = (verdicts.tuned, verdicts.stability, verdicts.coverage)
+ANSWERS = (verdicts.tuned, verdicts.stability, verdicts.coverage, verdicts.hyperparameters)
 
 
 @dataclass

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from study.space import Space
 
 PROGRAM = "python -m study.tune"
+TRIALS_OF_A_MAP = 64  # which hyperparameters matter is told from 32 on, better of more
 SAMPLER_OF_METHOD = {"bayes": "tpe", "random": "random", "grid": "grid"}
 MAPPED_BY = {"bayes": "qmc", "random": "qmc", "grid": "grid"}
 
@@ -255,7 +256,7 @@ def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: 
     resources = resolve_resources(vars(options), default_resources(used, options.pack))
     resources.check(hardware, is_cluster=bool(options.address))
     bf16 = hardware.bf16(resources.gpus_per_trial)
-    trials = default_trials(hardware)
+    trials = TRIALS_OF_A_MAP if options.map else default_trials(hardware)
     if options.map and (options.sampler or options.scheduler):
         flag = "--sampler" if options.sampler else "--scheduler"
         raise UserError(f"--map chooses sampler and scheduler itself: leave out {flag}")

@@ -28,7 +28,8 @@ def test_on_a_cpu_each_trial_is_a_pack() -> None:
 def test_a_map_spreads_its_trials_and_stops_none() -> None:
     found = plan(LAPTOP, "--map")
     assert (found.samplers, found.schedulers) == ({"wgan_gp": "qmc"}, {"wgan_gp": "fifo"})
-    assert found.maps("wgan_gp")
+    assert (found.maps("wgan_gp"), found.trials) == (True, {"wgan_gp": 64})
+    assert plan(LAPTOP, "--map", "--trials", "8").trials == {"wgan_gp": 8}
     assert not plan(LAPTOP).maps("wgan_gp")
 
 
