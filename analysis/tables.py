@@ -150,22 +150,9 @@ def _read(path: Path) -> pd.DataFrame:
         return pq.read_table(file).to_pandas()
 
 
-def metrics_of(results: Sequence[SpaceResults]) -> list[str]:
-    """Metrics that all of them have, in the order of their tables."""
-    return [name for name in METRICS if all(name in r.curves for r in results)]
-
-
-def check_same_metric(results: Sequence[SpaceResults]) -> bool:
-    """Whether their objectives can be compared: the same metric of the same data."""
-    return len({(r.plan.dataset, r.metric, r.plan.fingerprint.get("sha256")) for r in results}) == 1
-
-
 def by_metric(results: Sequence[SpaceResults]) -> list[tuple[str, list[SpaceResults]]]:
     """Results in groups whose objectives can be compared, each with a suffix for the names of its charts."""
     groups: dict[object, list[SpaceResults]] = {}
     for r in results:
         groups.setdefault((r.plan.dataset, r.metric, r.plan.fingerprint.get("sha256")), []).append(r)
     return [(f"_{number + 1}" if number else "", group) for number, group in enumerate(groups.values())]
-
-
-__all__ = ["SpaceResults", "UserError", "by_metric", "check_same_metric", "load", "metrics_of"]
