@@ -69,8 +69,10 @@ def _rate(found: Failure) -> str:
 
 
 def _interval(found: Failure) -> str:
-    seen = "" if found.informed == found.configurations else f"{found.informed} of "
-    return f"95% {found.low:.0%} to {found.high:.0%}, {seen}{found.configurations} configurations"
+    between, n = f"95% interval {found.low:.0%} to {found.high:.0%}", f"{found.configurations} configurations"
+    if found.informed == found.configurations:
+        return f"{between}, n = {n}"
+    return f"{between}, {found.informed} of {n} seen to the end"
 
 
 def coverage(results: SpaceResults) -> str:

@@ -38,7 +38,7 @@ def test_where_seeds_diverge_is_said_with_the_rates_there_and_elsewhere() -> Non
 
 def test_where_nothing_diverged_no_place_is_looked_for() -> None:
     said = verdicts.stability(made(GENERATOR(0), 8))
-    assert said == "space: 0% of seeds diverge within 20 kimg (95% 0% to 32%, 8 configurations)."  # Wilson's
+    assert said == "space: 0% of seeds diverge within 20 kimg (95% interval 0% to 32%, n = 8 configurations)."  # Wilson's
 
 
 def test_few_trials_say_that_they_are_few() -> None:
