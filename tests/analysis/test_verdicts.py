@@ -33,12 +33,14 @@ def test_where_seeds_diverge_is_said_with_the_rates_there_and_elsewhere() -> Non
     rates = [results.trials[rows]["failure_rate"].mean() for rows in (slice(None), small)]
     assert said.startswith(f"space: {rates[0]:.0%} of seeds diverge within 20 kimg (95% ")
     assert f", mostly where batch_size at most 32 ({rates[1]:.0%}, 95% " in said
-    assert f"{small.sum()} configurations; elsewhere 0%, 95% 0% to " in said
+    assert f"{small.sum()} configurations; elsewhere 0%, 95% interval 0% to " in said
 
 
 def test_where_nothing_diverged_no_place_is_looked_for() -> None:
     said = verdicts.stability(made(GENERATOR(0), 8))
-    assert said == "space: 0% of seeds diverge within 20 kimg (95% interval 0% to 32%, n = 8 configurations)."  # Wilson's
+    assert (
+        said == "space: 0% of seeds diverge within 20 kimg (95% interval 0% to 32%, n = 8 configurations)."
+    )  # Wilson's
 
 
 def test_few_trials_say_that_they_are_few() -> None:
