@@ -38,8 +38,8 @@ def test_the_best_is_compared_with_the_default_seed_by_seed(add: Add, study: Stu
     )
     low, high = student_interval([0.8 - 0.4, 0.9 - 0.3]) or (0.0, 0.0)
     assert said(study)["best"] == (
-        f"  best 0.35, default 0.85: 0.5 better (95% interval {low:.3g} to {high:.3g}, 2 seeds in pairs); "
-        "both are search scores, unconfirmed, and the interval leaves out that the best was chosen"
+        f"  best 0.35, default 0.85: 0.5 better (95% interval {low:.3g} to {high:.3g}, 2 seeds in pairs)\n"
+        "  both are search scores, unconfirmed; the interval leaves out that the best was chosen"
     )
 
 
