@@ -3,21 +3,20 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.commands import again, extend
+from analysis import findings
+from analysis.commands import again, extend, to_map
 from analysis.statistics.budget import FEWEST, objective_curves, rung_correlations
 from analysis.statistics.seeds import detectable, seeds_needed
 from analysis.statistics.tuned import against_default
 from analysis.tables import SpaceResults
 from analysis.words import number
-from study.metrics.failure import CENSORED, failure_within
+from study.metrics.failure import CENSORED
 from study.plan import SAMPLER, STARTUP
 from study.reporting.console import GOOD_ACCURACY
-from study.seeds import derive_seed
 
 PASSED, DOUBTFUL, FAILED = "passed", "doubtful", "failed"
 SEEDS = 5  # that a study without a claim should have: one seed-SD is then found in 4 of 10 cases
@@ -105,18 +104,16 @@ def beat_the_default(results: SpaceResults) -> Found | None:
 
 def divergence(results: SpaceResults) -> Found | None:
     """How many seeds diverge within the budget."""
-    runs = results.runs[results.runs["end"].notna()]
-    stream = np.random.default_rng(derive_seed(results.plan.seed, "failure", results.space.name))
-    rows: list[Any] = runs.to_dict("records")
-    found = failure_within(results.plan.kimg, rows, stream) if rows else None
-    mapped = "" if results.maps else again(results.record, TO_MAP)
-    if found is None or found.rate is None or found.low is None or found.high is None:
-        return DOUBTFUL, f"None of n = {len(runs)} seeds was watched to {results.plan.kimg:g} kimg.", mapped
-    is_rare = found.rate < OFTEN and found.high < MOSTLY
+    found = findings.failure(results)
+    mapped = "" if results.maps else to_map(results.record)
+    if found.rate is None or found.low is None or found.high is None:
+        return DOUBTFUL, f"None of n = {found.runs} seeds was watched to {results.plan.kimg:g} kimg.", mapped
+    is_whole = results.maps or found.informed == found.configurations
+    is_rare = is_whole and found.rate < OFTEN and found.high < MOSTLY
     status = PASSED if is_rare else DOUBTFUL if found.rate < MOSTLY else FAILED
     sentence = (
         f"{found.rate:.0%} of seeds diverge within {found.kimg:g} kimg (95% interval {found.low:.0%} to "
-        f"{found.high:.0%}, n = {found.runs} seeds of {found.configurations} configurations)."
+        f"{found.high:.0%}, n = {found.informed} of {found.configurations} configurations seen to the end)."
     )
     return status, sentence, "" if status == PASSED else mapped
 
@@ -132,7 +129,7 @@ def censoring(results: SpaceResults) -> Found | None:
     )
     if share < OFTEN:
         return PASSED, sentence
-    return DOUBTFUL if share < NEARLY_ALL else FAILED, sentence, again(results.record, TO_MAP)
+    return DOUBTFUL if share < NEARLY_ALL else FAILED, sentence, to_map(results.record)
 
 
 def resolution(results: SpaceResults) -> Found | None:
@@ -202,7 +199,6 @@ def _longer(results: SpaceResults) -> str:
     return extend(results, 2 * max(results.plan.trials.values()))
 
 
-TO_MAP = {"--map": (), "--sampler": None, "--scheduler": None}
 CHECKS: dict[str, Callable[[SpaceResults], Found | None]] = {
     "enough seeds": seeds,
     "better than the default": beat_the_default,

@@ -44,6 +44,11 @@ def _read(command: Sequence[str]) -> tuple[list[str], list[tuple[str, list[str]]
     return head, options
 
 
+def to_map(record: Mapping[str, Any]) -> str:
+    """The command that maps the spaces of a study, to be understood."""
+    return again(record, {"--map": (), "--sampler": None, "--scheduler": None})
+
+
 def extend(results: SpaceResults, trials: int) -> str:
     """The command that goes on with a study, up to so many trials of each space."""
     command = f"python -m study.tune --resume {shlex.quote(str(results.folder))} --trials {trials}"

@@ -25,6 +25,8 @@ from study.records.tables import Results
 from study.seeds import derive_seed
 from study.space import Space, parse_space
 
+FATES = ("completed", "pruned", "diverged")  # of a trial that has runs
+
 
 @dataclass(frozen=True, eq=False)
 class SpaceResults:
@@ -127,6 +129,10 @@ def load(*folders: Path) -> list[SpaceResults]:
             label = name if len(folders) == 1 else f"{plan.name}: {name}"
             space = parse_space(name, document)
             trials, runs, curves = (tables[table][tables[table]["space"] == name] for table in TABLES)
+            # A running study writes one table after the other: of a trial that is not in all yet, nothing.
+            begun = trials["trial_id"].isin(runs["trial_id"]) | ~trials["state"].isin(FATES)
+            trials = trials[begun]
+            runs, curves = (rows[rows["trial_id"].isin(trials["trial_id"])] for rows in (runs, curves))
             found.append(SpaceResults(label, path, record, plan, space, trials, runs, curves, floor))
     return found
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from analysis import findings
+from analysis.commands import to_map
 from analysis.statistics.coverage import all_covered, by_trial, has_modes
 from analysis.statistics.importance import Importance
 from analysis.statistics.region import LEAST, Region
@@ -53,6 +54,8 @@ def stability(results: SpaceResults) -> str:
     said = f"{results.label}: {found.rate:.0%} of seeds diverge within {kimg:g} kimg ({_interval(found)})"
     if not found.diverged:
         return f"{said}."
+    if not results.maps:
+        return f"{said}; where they do more than elsewhere is for a study that maps to say."
     return f"{said}, {_where(findings.region(results), found)}."
 
 
@@ -83,7 +86,7 @@ def coverage(results: SpaceResults) -> str:
     share = all_covered(results)
     if share is None:
         return f"{results.label}: no trial is completed, so none covers all modes to the end."
-    best = by_trial(results).set_index("trial_id").loc[results.best]
+    best = by_trial(results).set_index("trial_id").reindex([results.best]).iloc[0]
     several = f"{best['seeds']:.0f} seeds, {best['low']:.0%} to {best['high']:.0%}"
     seeds = several if best["seeds"] > 1 else "one seed"
     of = "" if results.maps else " (chosen by a search for the best)"
@@ -104,7 +107,7 @@ def hyperparameters(results: SpaceResults) -> str:
     if not results.maps:
         return (
             f"{results.label}: which hyperparameters matter can't be told from a study that looks for the "
-            f"best; one that maps: {to_map(results)}"
+            f"best; one that maps: {to_map(results.record)}"
         )
     objective = findings.objective(results, results.plan.kimg)
     return (
@@ -119,12 +122,3 @@ def _effects(found: Importance) -> str:
     told = [f"{e.name} ({e.share:.0%}, 95% {e.low:.0%} to {e.high:.0%})" for e in found.effects if e.matters]
     what = " and ".join(told) or "nothing that chance might not show"
     return f"{what} (total effects in {found.n} trials)"
-
-
-def to_map(results: SpaceResults) -> str:
-    """The command that maps a space, to be understood."""
-    plan = results.plan
-    return (
-        f"python -m study.tune --space {results.space.name} --dataset {plan.dataset} "
-        f"--seeds {plan.seeds} --kimg {plan.kimg:g} --map"
-    )

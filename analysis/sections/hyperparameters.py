@@ -6,6 +6,7 @@ import pandas as pd
 
 from analysis import findings
 from analysis.chart import Chart, stem
+from analysis.commands import to_map
 from analysis.figures import hyperparameters as figures
 from analysis.figures.style import FATE, word
 from analysis.statistics.axes import unit_scaled
@@ -16,7 +17,6 @@ from analysis.statistics.importance import (
     rungs,
 )
 from analysis.tables import SpaceResults
-from analysis.verdicts import to_map
 
 POINTS, LINES = 2000, 200  # that are drawn
 
@@ -37,7 +37,7 @@ def warning(space: SpaceResults) -> str:
     return (
         "This study was made to find the best, not to map: its sampler avoids what it doesn't like and early "
         "stopping cuts the rest short, so importances and maps from it are mostly noise. One that maps: "
-        f"{to_map(space)}"
+        f"{to_map(space.record)}"
     )
 
 

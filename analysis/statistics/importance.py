@@ -102,7 +102,7 @@ def importance(
 ) -> Importance:
     """Total effects on `y`, which has a value for each trial that informs."""
     axes = unit_scaled(results.space, results.trials.set_index("trial_id").loc[y.index])
-    axes = axes.dropna(axis=1, how="all").dropna()
+    axes = axes.dropna(axis=1)  # what some of the space's models don't have is left out
     if len(axes) > MOST:
         axes = axes.sample(MOST, random_state=generator)
     y = y[axes.index]

@@ -76,8 +76,8 @@ def against_default(plan: StudyPlan, results: Results, trials: pd.DataFrame, bes
         how = f" at kimg {pairs.at:.4g}, where the default was {ENDED_EARLY[state]}"
     return (
         f"best {ours:.4g}, default {theirs:.4g}{how}: {gain or 0.0:.3g} better "
-        f"({between}, {len(pairs.seeds)} seeds in pairs)\n  both are search scores, unconfirmed; the interval "
-        "leaves out that the best was chosen"
+        f"({between}, {len(pairs.seeds)} seeds in pairs)\n  both are search scores, unconfirmed; the "
+        "interval leaves out that the best was chosen"
     )
 
 

@@ -25,6 +25,8 @@ FIVE: dict[str, Any] = {
 FLOOR: dict[str, Spread] = {"w1": {"mean": 0.1, "std": 0.01}, "modes_covered": {"mean": 8.0, "std": 0.0}}
 UNTRAINED, KIMG = 10.0, 20.0
 
+COMMAND = ["python", "-m", "study.tune", "--space", "space", "--dataset", "ring8", "--seeds", "2"]
+
 
 def made(
     generator: np.random.Generator,
@@ -117,7 +119,9 @@ def made(
         spaces={"space": document}, metric=metric, trials=trials, seeds=seeds, kimg=KIMG,
         eval_kimg=step, **plan,
     )  # fmt: skip
-    return SpaceResults("space", Path("made"), {}, made_plan, space, table, runs, curves, FLOOR)
+    return SpaceResults(
+        "space", Path("made"), {"command": COMMAND}, made_plan, space, table, runs, curves, FLOOR
+    )
 
 
 def _values(searched: Any, u: np.ndarray) -> Any:

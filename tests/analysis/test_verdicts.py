@@ -61,4 +61,4 @@ def test_a_study_without_a_run_says_so() -> None:
 
 def test_a_study_that_looks_for_the_best_gives_the_command_that_maps() -> None:
     said = verdicts.hyperparameters(made(GENERATOR(0), samplers="tpe", schedulers="asha"))
-    assert said.endswith("python -m study.tune --space space --dataset ring8 --seeds 2 --kimg 20 --map")
+    assert said.endswith("python -m study.tune --space space --dataset ring8 --seeds 2 --map")
