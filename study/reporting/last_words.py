@@ -92,7 +92,7 @@ def failures(plan: StudyPlan, runs: pd.DataFrame, space: str) -> str:
     stream = np.random.default_rng(derive_seed(plan.seed, "failure", space))
     rows: list[Any] = known.to_dict("records")
     found = failure_within(plan.kimg, rows, stream)
-    return f"{counted}; {in_words(found)}"
+    return f"{counted}\n  {in_words(found)}"
 
 
 def in_words(found: Failure) -> str:
