@@ -86,7 +86,7 @@ def test_failure_has_its_interval_and_its_n(study: StudyFolder, add: Add) -> Non
         "6 seeds: 2 diverged, 2 stopped early, 2 survived\n  33% diverge within 2 kimg (95%"
     )
     assert a.failure.endswith("2 of 3 configurations seen to the end)")
-    assert b.failure == "2 seeds: 0 diverged, 2 stopped early, 0 survived; nobody was seen to last 2 kimg"
+    assert b.failure == "2 seeds: 0 diverged, 2 stopped early, 0 survived\n  nobody was seen to last 2 kimg"
 
 
 def test_looking_leaves_nothing_behind(study: StudyFolder, add: Add) -> None:
