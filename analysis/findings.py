@@ -2,15 +2,12 @@
 
 from functools import lru_cache
 
-import numpy as np
-
 from analysis.statistics import importance
 from analysis.statistics.importance import Importance
 from analysis.statistics.region import Region, riskiest
 from analysis.statistics.stability import known
 from analysis.tables import SpaceResults
 from study.metrics.failure import Failure, failure_within
-from study.seeds import derive_seed
 
 once = lru_cache(maxsize=32)
 
@@ -18,9 +15,8 @@ once = lru_cache(maxsize=32)
 @once
 def failure(results: SpaceResults) -> Failure:
     """How many of a space's seeds diverge within the budget: the figure of the study's last words."""
-    generator = np.random.default_rng(derive_seed(results.plan.seed, "failure", results.space.name))
     rows = known(results.runs)[["study", "trial_id", "end", "kimg_at_risk"]].to_dict("records")
-    return failure_within(results.plan.kimg, rows, generator)  # type: ignore[arg-type]
+    return failure_within(results.plan.kimg, rows, results.stream("failure"))  # type: ignore[arg-type]
 
 
 @once

@@ -4,6 +4,7 @@ for results in load(Path("results/mine")):
     results.trials  # its rows of trials.parquet
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from analysis.statistics.axes import ordered
 from study.errors import UserError
 from study.metrics import METRICS
 from study.metrics.failure import DIVERGED
@@ -120,14 +122,17 @@ def load(*folders: Path) -> list[SpaceResults]:
         UserError: a folder is not that of a study, or of one of another version.
     """
     found: list[SpaceResults] = []
-    for path in dict.fromkeys(path.resolve() for path in folders):
+    paths = list(dict.fromkeys(path.resolve() for path in folders))
+    known = [(StudyFolder(path).read(), StudyFolder(path).plan()) for path in paths]
+    names = Counter(plan.name for _, plan in known)
+    for path, (record, plan) in zip(paths, known, strict=True):
         folder = StudyFolder(path)
-        record, plan = folder.read(), folder.plan()
+        study = plan.name if names[plan.name] == 1 else str(path)  # copies of a study, or namesakes
         tables = _tables(folder)
         floor = floors(folder.judges, plan.dataset, plan.fingerprint.get("sha256", ""))
         for name, document in plan.spaces.items():
-            label = name if len(folders) == 1 else f"{plan.name}: {name}"
-            space = parse_space(name, document)
+            label = name if len(paths) == 1 else f"{study}: {name}"
+            space = ordered(parse_space(name, document))
             trials, runs, curves = (tables[table][tables[table]["space"] == name] for table in TABLES)
             # A running study writes one table after the other: of a trial that is not in all yet, nothing.
             begun = trials["trial_id"].isin(runs["trial_id"]) | ~trials["state"].isin(FATES)
@@ -160,5 +165,6 @@ def by_metric(results: Sequence[SpaceResults]) -> list[tuple[str, list[SpaceResu
     """Results in groups whose objectives can be compared, each with a suffix for the names of its charts."""
     groups: dict[object, list[SpaceResults]] = {}
     for r in results:
-        groups.setdefault((r.plan.dataset, r.metric, r.plan.fingerprint.get("sha256")), []).append(r)
+        key = r.plan.dataset, r.metric, r.plan.aggregate, r.plan.fingerprint.get("sha256")
+        groups.setdefault(key, []).append(r)
     return [(f"_{number + 1}" if number else "", group) for number, group in enumerate(groups.values())]

@@ -12,6 +12,7 @@ from analysis.tables import SpaceResults
 from analysis.words import interval, number
 from study.data import dataset_named
 from study.metrics.failure import Failure
+from study.metrics.stability import aggregate
 
 SEARCH = "a search score, unconfirmed: the seeds and the data that chose the best flatter it"
 
@@ -31,7 +32,8 @@ def tuned(results: SpaceResults) -> str:
     if found is None:
         why = "is the paper's default itself" if best == results.default else "has no default to beat"
         return f"{said} and {why}; {SEARCH}."
-    default, gain = float(np.mean(found.pairs.other)), found.gain
+    default = aggregate(found.pairs.other, results.plan.aggregate, results.higher_is_better)
+    gain = found.gain
     at = found.pairs.at
     early = "" if np.isclose(at, results.plan.kimg) else f" at kimg {at:.4g}, where the default ended"
     shown = "" if gain.is_shown else ", which these seeds do not show"

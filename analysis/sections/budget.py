@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import pandas as pd
 
 from analysis.chart import Chart
@@ -10,7 +9,6 @@ from analysis.figures import budget as figures
 from analysis.statistics import budget
 from analysis.tables import SpaceResults, by_metric
 from analysis.words import number
-from study.seeds import derive_seed
 
 
 def charts(several: Sequence[SpaceResults]) -> Iterator[Chart]:
@@ -28,9 +26,7 @@ def charts(several: Sequence[SpaceResults]) -> Iterator[Chart]:
 def _best(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
     curves, words = {}, []
     for results in group:
-        name = results.space.name
-        stream = np.random.default_rng(derive_seed(results.plan.seed, "budget", name))
-        curve = budget.best_against_budget(results, stream)
+        curve = budget.best_against_budget(results, results.stream("budget"))
         if len(curve) < 2:
             continue
         curves[results.label], last = curve, curve.iloc[-1]

@@ -11,7 +11,6 @@ from analysis.sections.samples import samples, stem
 from analysis.statistics import coverage as statistics
 from analysis.statistics.coverage import COVERAGE
 from analysis.tables import SpaceResults
-from study.seeds import derive_seed
 
 MOST_TRIALS = 1000  # that are drawn one by one
 MOST_SEEDS = 6  # of a trial, side by side
@@ -73,7 +72,7 @@ def _by_hyperparameter(results: SpaceResults) -> Iterator[Chart]:
         return
     shown, drawn = trials, f"{len(trials):,} trials"
     if len(trials) > MOST_TRIALS:
-        stream = np.random.default_rng(derive_seed(results.plan.seed, "coverage", results.space.name))
+        stream = results.stream("coverage")
         shown, drawn = (
             trials.sample(MOST_TRIALS, random_state=stream),
             f"{MOST_TRIALS:,} of {drawn}, at random,",

@@ -1,7 +1,7 @@
 """The searched hyperparameters of a space as axes: on a unit scale, and in bins."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,7 +9,24 @@ import pandas as pd
 
 from study.space import Choice, Range, Space
 
+FEW = 12  # values that are told one by one
 BINS = 4  # of a range, each as wide as the others on its own scale
+
+
+def ordered(space: Space) -> Space:
+    """A space whose axes are in order: numbers of a choice by size; whole numbers, where few, are a choice.
+
+    So "at least 64" is what it says, in whatever order the space's file lists them.
+    """
+    return replace(space, searched={name: _ordered(searched) for name, searched in space.searched.items()})
+
+
+def _ordered(searched: Choice | Range) -> Choice | Range:
+    if isinstance(searched, Range):
+        few = searched.whole and searched.values is not None and len(searched.values) <= FEW
+        return Choice(tuple(searched.values or ())) if few else searched
+    numbers = all(isinstance(value, int | float) for value in searched.values)
+    return Choice(tuple(sorted(searched.values))) if numbers else searched
 
 
 def unit_scaled(space: Space, trials: pd.DataFrame) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.statistics.axes import unit_scaled
+from analysis.statistics.axes import FEW, unit_scaled
 from analysis.tables import SpaceResults
 from study.metrics.stability import aggregate
 
@@ -25,7 +25,6 @@ COPIES = FITS * COPIES_PER_FIT  # of each hyperparameter: 250 shadows in all whe
 HALVES = 10
 TREES, POINTS, MOST_SAMPLES = 50, 300, 200
 LEAF = 5  # trials in a leaf; fewer, or fewer columns at a split, lose effects among the shadows
-FEW = 12  # values that an axis may have and still be drawn from them alone
 OBJECTIVE, DIVERGENCE = "objective", "divergence"
 
 

@@ -11,7 +11,14 @@ import pandas as pd
 
 from analysis.statistics.axes import Bin, binned, bins
 from analysis.tables import SpaceResults
-from study.metrics.failure import COVERAGE, DIVERGED, Failure, failure_within, wilson_interval
+from study.metrics.failure import (
+    COVERAGE,
+    DIVERGED,
+    Failure,
+    failure_within,
+    weighted_survival,
+    wilson_interval,
+)
 
 RESAMPLES = 500
 MOMENTS = 200  # at which a survival curve is read, where there are more
@@ -80,7 +87,7 @@ def survival(
     drawn = generator.multinomial(len(names), share, size=resamples)
     places = np.searchsorted(time, moments, side="right")
     low, high = np.quantile(
-        [_weighted(weights[group], diverged)[places] for weights in drawn],
+        [weighted_survival(weights[group], diverged)[places] for weights in drawn],
         [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2],
         axis=0,
     )
@@ -91,12 +98,6 @@ def survival(
     at_risk = len(time) - np.searchsorted(time, moments, side="left")
     low, high = np.minimum(low, alive), np.maximum(high, alive)
     return Survival(moments, alive, low, high, at_risk, len(names), len(rows), int(diverged.sum()))
-
-
-def _weighted(weights: np.ndarray, diverged: np.ndarray) -> np.ndarray:
-    """Kaplan and Meier's curve with a run counted so many times: before the first run, and after each."""
-    at_risk = weights[::-1].cumsum()[::-1].clip(1)
-    return np.concatenate([[1.0], np.cumprod(1 - np.where(diverged, weights / at_risk, 0.0))])
 
 
 def failure_by(

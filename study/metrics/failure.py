@@ -106,7 +106,7 @@ def failure_within(
     survival = ecdf(CensoredData(uncensored=time[diverged], right=time[~diverged])).sf
     drawn = generator.multinomial(len(places), [1 / len(places)] * len(places), size=resamples)
     order = np.lexsort((~diverged, time))  # of those at one moment, first those that diverged
-    rates = [_weighted(weights[group[order]], failed[order]) for weights in drawn]
+    rates = [1 - weighted_survival(weights[group[order]], failed[order])[-1] for weights in drawn]
     low, high = np.quantile(rates, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2]).tolist()
     rate = 1 - float(survival.evaluate(kimg))
     if math.isclose(low, high, abs_tol=1e-9):
@@ -114,14 +114,16 @@ def failure_within(
     return Failure(kimg, rate, low, high, "kaplan-meier", *counts)
 
 
-def _weighted(weights: "np.ndarray", failed: "np.ndarray") -> float:
-    """Kaplan and Meier's estimate with a run counted so many times (scipy's takes no weights).
+def weighted_survival(weights: "np.ndarray", diverged: "np.ndarray") -> "np.ndarray":
+    """Kaplan and Meier's curve with a run counted so many times (scipy's takes no weights).
 
-    Both (runs,), in order of time. At one moment (1 - 1/n)(1 - 1/(n-1)) = 1 - 2/n, so ties need no care.
+    Both (runs,), in order of time; (runs + 1,): the share that goes on before the first run ends, and after
+    each. At one moment (1 - 1/n)(1 - 1/(n-1)) = 1 - 2/n, so ties need no care.
     """
-    at_risk = weights[::-1].cumsum()[::-1]
-    factors = 1 - weights[failed] / at_risk[failed].clip(1)
-    return 1 - float(factors.prod())
+    import numpy as np
+
+    at_risk = weights[::-1].cumsum()[::-1].clip(1)
+    return np.concatenate([[1.0], np.cumprod(1 - np.where(diverged, weights / at_risk, 0.0))])
 
 
 def wilson_interval(failures: float, n: int, z: float = 1.959964) -> tuple[float, float]:

@@ -216,3 +216,13 @@ def test_a_lost_table_is_an_error_where_no_trial_is_left_to_make_it_of(add: Add,
     shutil.rmtree(study.path / "trials")
     with pytest.raises(UserError, match="is missing or damaged"):
         load(study.path)
+
+
+def test_studies_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    copies = []
+    for place in ("one", "other"):
+        copy = StudyFolder(tmp_path / place / "mine")
+        copy.create(study_plan(name="mine", spaces={"a": SPACE}), ["python"], {})
+        copies.append(copy.path)
+    assert [results.label for results in load(*copies)] == [f"{path}: a" for path in copies]
+    assert [results.label for results in load(copies[0], copies[0])] == ["a"]
