@@ -30,7 +30,6 @@ def test_whole_numbers_are_told_one_by_one_where_they_are_few() -> None:
     space = ordered(SPACE)
     assert [part.label for part in bins(space.searched["n_critic"])] == ["1", "2", "3", "4", "5"]
     assert len(bins(space.searched["latent_dim"])) == 4
-    trials = pd.DataFrame({name: [value] for name, value in
-                           {"batch_size": 64, "n_critic": 2, "init": "he", "latent_dim": 51}.items()})  # fmt: skip
+    trials = pd.DataFrame({"batch_size": [64], "n_critic": [2], "init": ["he"], "latent_dim": [51]})
     assert binned(space, "n_critic", trials).tolist() == [1]
     assert unit_scaled(space, trials).iloc[0].tolist() == [0.5, 0.25, 1.0, 0.5]
