@@ -11,7 +11,6 @@ from analysis import findings
 from analysis.commands import again, extend, to_map
 from analysis.statistics.budget import FEWEST, objective_curves, rung_correlations
 from analysis.statistics.seeds import detectable, seeds_needed
-from analysis.statistics.tuned import against_default
 from analysis.tables import SpaceResults
 from analysis.words import number
 from study.metrics.failure import CENSORED
@@ -38,7 +37,7 @@ class Check:
 
 def seeds(results: SpaceResults) -> Found | None:
     """Whether the seeds can show what the best seems to gain, and how many would."""
-    n, found = results.plan.seeds, against_default(results)
+    n, found = results.plan.seeds, findings.tuned(results)
     more = again(results.record, {"--seeds": (max(n + 1, SEEDS),)})
     if n < 2:
         return FAILED, "One seed: no interval, hence no claim.", more
@@ -94,7 +93,7 @@ def beat_the_default(results: SpaceResults) -> Found | None:
             return DOUBTFUL, f"Too early to say: of {ended} trials that ended n = {n} were trained whole."
         sentence = f"None of n = {n} trials that were trained whole is better than the paper's default."
         return FAILED, sentence, _longer(results)
-    found = against_default(results)
+    found = findings.tuned(results)
     if found is None:
         return DOUBTFUL, f"The default ({results.default}) was never trained."
     gain = found.gain
@@ -148,7 +147,7 @@ def resolution(results: SpaceResults) -> Found | None:
     noise = f"of one draw of real data {number(floor['std'], 2)} (n = 20 draws){spread}"
     if results.sign * (best - floor["mean"]) < APART * floor["std"]:
         return DOUBTFUL, f"The best {metric} is that of real data: what is better it can't tell ({noise})."
-    found = against_default(results)
+    found = findings.tuned(results)
     if found is None:
         return PASSED, f"Standard deviation of {metric}: {noise}; from real data the best is further."
     gain = abs(float(np.mean(found.pairs.gains(results.higher_is_better))))

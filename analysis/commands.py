@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pandas as pd
 from analysis.tables import SpaceResults
 from study.command import with_plugins
 from study.models import hyperparameters
+from study.plan import StudyPlan
 
 OF_DATA = ("--side", "--data-dir")
 ONCE = ("--name", "--resume", "--report")  # of one study and no other
@@ -51,8 +53,12 @@ def to_map(record: Mapping[str, Any]) -> str:
 
 def extend(results: SpaceResults, trials: int) -> str:
     """The command that goes on with a study, up to so many trials of each space."""
-    command = f"python -m study.tune --resume {shlex.quote(str(results.folder))} --trials {trials}"
-    return with_plugins(command, results.plan.plugins)
+    return resume(results.folder, results.plan, f" --trials {trials}")
+
+
+def resume(folder: Path, plan: StudyPlan, more: str = "") -> str:
+    """The command that goes on with a study, with `more` options."""
+    return with_plugins(f"python -m study.tune --resume {shlex.quote(str(folder))}{more}", plan.plugins)
 
 
 def train(results: SpaceResults, trial_id: str) -> str:

@@ -6,6 +6,7 @@ from analysis.statistics import importance
 from analysis.statistics.importance import Importance
 from analysis.statistics.region import Region, riskiest
 from analysis.statistics.stability import known
+from analysis.statistics.tuned import Tuned, against_default
 from analysis.tables import SpaceResults
 from study.metrics.failure import Failure, failure_within
 
@@ -17,6 +18,12 @@ def failure(results: SpaceResults) -> Failure:
     """How many of a space's seeds diverge within the budget: the figure of the study's last words."""
     rows = known(results.runs)[["study", "trial_id", "end", "kimg_at_risk"]].to_dict("records")
     return failure_within(results.plan.kimg, rows, results.stream("failure"))  # type: ignore[arg-type]
+
+
+@once
+def tuned(results: SpaceResults) -> Tuned | None:
+    """What the best is worth beside the paper's default."""
+    return against_default(results)
 
 
 @once

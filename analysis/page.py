@@ -1,16 +1,14 @@
 """What a report's page shows beside answers, checks and figures: facts, failures, limits, all trials."""
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from analysis.commands import train
+from analysis.commands import resume, train
 from analysis.tables import SpaceResults
 from analysis.words import interval, number
-from study.command import with_plugins
 from study.metrics import METRICS
 from study.metrics.failure import DIVERGED
 from study.records.study_folder import StudyFolder
@@ -55,8 +53,8 @@ def heading(results: SpaceResults) -> str:
     )
     if ended >= planned:
         return said
-    resume = with_plugins(f"python -m study.tune --resume {shlex.quote(str(results.folder))}", plan.plugins)
-    how = "it runs still" if folder.is_running() else f"it is not running; continue with: {resume}"
+    stopped = f"it is not running; continue with: {resume(results.folder, plan)}"
+    how = "it runs still" if folder.is_running() else stopped
     return f"{said}. NOT FINISHED: {ended} of {planned} trials have ended; {how}"
 
 

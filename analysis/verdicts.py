@@ -7,7 +7,6 @@ from analysis.commands import to_map
 from analysis.statistics.coverage import all_covered, by_trial, has_modes
 from analysis.statistics.importance import Importance
 from analysis.statistics.region import LEAST, Region
-from analysis.statistics.tuned import against_default
 from analysis.tables import SpaceResults
 from analysis.words import interval, number
 from study.data import dataset_named
@@ -28,7 +27,7 @@ def tuned(results: SpaceResults) -> str:
         f"The best of {len(results.trials)} trials has {metric} {number(row['objective'], 4)} "
         f"({between}, n = {row['n_seeds']} seeds)"
     )
-    found = against_default(results)
+    found = findings.tuned(results)
     if found is None:
         why = "is the paper's default itself" if best == results.default else "has no default to beat"
         return f"{said} and {why}; {SEARCH}."

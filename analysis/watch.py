@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from study.command import OK, Parser, run_command, terminate_as_interrupt, with_plugins
+from study.command import OK, Parser, run_command, terminate_as_interrupt
 from study.records.study_folder import StudyFolder
 
 if TYPE_CHECKING:
@@ -82,8 +82,9 @@ def lines(seen: "Progress") -> Iterator[str]:
     elif seen.ended >= plan.total_trials:
         yield f"{status}; it has ended"
     else:
-        resume = with_plugins(f"python -m study.tune --resume {seen.folder}", plan.plugins)
-        yield f"{status}; it is not running; continue with: {resume}"
+        from analysis.commands import resume  # not above: it would be slow to say --help
+
+        yield f"{status}; it is not running; continue with: {resume(seen.folder, plan)}"
 
 
 def _lines_of(space: "SpaceProgress") -> Iterator[str]:

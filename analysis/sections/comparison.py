@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
+from analysis import findings
 from analysis.chart import Chart
 from analysis.figures import comparison as figures
 from analysis.statistics import comparison
-from analysis.statistics.tuned import Tuned, against_default
+from analysis.statistics.tuned import Tuned
 from analysis.tables import SpaceResults, by_metric
 from analysis.words import number
 from study.records.comparison import KIMG, SECONDS
@@ -82,7 +83,7 @@ def _spaces(group: Sequence[SpaceResults], suffix: str, left_out: str) -> Iterat
 
 
 def _tuned(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
-    found: dict[str, Tuned] = {r.label: t for r in group if (t := against_default(r)) is not None}
+    found: dict[str, Tuned] = {r.label: t for r in group if (t := findings.tuned(r)) is not None}
     if not found:
         return
     said = "; ".join(
