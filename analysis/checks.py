@@ -1,15 +1,14 @@
 """Health checks: what of a study can be trusted, and the command that mends what can't."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from analysis import findings
 from analysis.commands import again, extend, to_map
-from analysis.statistics.budget import FEWEST, objective_curves, rung_correlations
+from analysis.statistics.budget import FEWEST, rung_correlations
 from analysis.statistics.seeds import detectable, seeds_needed
 from analysis.tables import SpaceResults
 from analysis.words import number
@@ -22,6 +21,7 @@ SEEDS = 5  # that a study without a claim should have: one seed-SD is then found
 TRUSTED = 0.5  # rank correlation of a rung with the full budget, at least, by its interval
 OFTEN, MOSTLY, NEARLY_ALL = 0.1, 0.5, 0.9  # shares of seeds
 APART = 2.0  # standard deviations of the floor
+LEARNED = 0.05  # p value: what chance alone would show of a sampler in so many studies
 Found = tuple[str, str, str] | tuple[str, str]
 
 
@@ -63,7 +63,7 @@ def seeds(results: SpaceResults) -> Found | None:
 
 def early_stopping(results: SpaceResults) -> Found | None:
     """Whether rungs rank trials as the full budget does."""
-    if results.plan.schedulers[results.space.name] == "fifo":
+    if results.scheduler == "fifo":
         return PASSED, f"No trial was stopped early (n = {len(results.trials)})."
     without = again(results.record, {"--scheduler": ("fifo",)})
     rungs = [point for point in rung_correlations(results) if point.is_rung]
@@ -74,9 +74,9 @@ def early_stopping(results: SpaceResults) -> Found | None:
     first = rungs[0]
     status = PASSED if first.low > TRUSTED else FAILED if first.high < TRUSTED else DOUBTFUL
     sentence = (
-        f"Ranks at the first rung (kimg {first.kimg:.3g}) agree with the final ones by {first.rho:.2f} "
-        f"(95% interval {first.low:.2f} to {first.high:.2f}, n = {first.n} survivors; of the others nobody "
-        "knows)."
+        f"Where {results.scheduler} judges first (kimg {first.kimg:.3g}) ranks agree with the final ones by "
+        f"{first.rho:.2f} (95% interval {first.low:.2f} to {first.high:.2f}, n = {first.n} trials that were "
+        "not stopped; of the others nobody knows)."
     )
     return status, sentence, "" if status == PASSED else without
 
@@ -170,7 +170,9 @@ def judge(results: SpaceResults) -> Found | None:
 
 def proposals(results: SpaceResults) -> Found | None:
     """Whether the sampler had something to learn from, and learned."""
-    name, origins = results.plan.samplers[results.space.name], results.trials["origin"]
+    from scipy.stats import mannwhitneyu
+
+    name, origins = results.sampler, results.trials["origin"]
     own, chance = results.trials[origins == SAMPLER], results.trials[origins == STARTUP]
     if not len(own) + len(chance):
         return None
@@ -179,18 +181,18 @@ def proposals(results: SpaceResults) -> Found | None:
         return PASSED, f"{counted}, which spreads them without regard to what was found."
     if len(own) < len(chance) + 1:
         return DOUBTFUL, f"{counted}, {len(chance)} by chance.", _longer(results)
-    # All have been seen at the first evaluation; later ones are of survivors.
-    first = objective_curves(results).get(1, pd.Series(dtype=float))
-    mine, theirs = (first[first.index.isin(rows["trial_id"])].dropna() for rows in (own, chance))
+    # All have been seen at the first evaluation; later ones are of those that were not stopped.
+    first = results.sign * results.objectives(results.plan.eval_kimg)
+    mine, theirs = (first[first.index.isin(rows["trial_id"])] for rows in (own, chance))
     if mine.empty or theirs.empty:
         return DOUBTFUL, f"{counted}, {len(chance)} by chance: nothing says that it learned."
-    middle = float(mine.median()), float(theirs.median())
+    found = mannwhitneyu(mine, theirs, alternative="less")
+    wins = 1 - found.statistic / (len(mine) * len(theirs))
     sentence = (
-        f"{counted}, {len(chance)} by chance; median {results.metric} at the first evaluation "
-        f"{number(middle[0])} and {number(middle[1])}."
+        f"{counted}, {len(chance)} by chance. At the first evaluation a proposal of its own is better than "
+        f"one by chance in {wins:.0%} of pairs (p = {found.pvalue:.2g}, Mann and Whitney's test)."
     )
-    learned = results.sign * (middle[0] - middle[1]) < 0
-    return (PASSED, sentence) if learned else (DOUBTFUL, sentence, _longer(results))
+    return (PASSED, sentence) if found.pvalue < LEARNED else (DOUBTFUL, sentence, _longer(results))
 
 
 def _longer(results: SpaceResults) -> str:
@@ -210,9 +212,7 @@ CHECKS: dict[str, Callable[[SpaceResults], Found | None]] = {
 }
 
 
-def checks(results: SpaceResults) -> Iterator[Check]:
-    """Those that the study has something for."""
-    for name, check in CHECKS.items():
-        found = check(results)
-        if found is not None:
-            yield Check(name, *found)
+def check(name: str, results: SpaceResults) -> Check | None:
+    """One of CHECKS; None where the study has nothing for it."""
+    found = CHECKS[name](results)
+    return None if found is None else Check(name, *found)

@@ -20,6 +20,7 @@ from study.errors import UserError
 from study.metrics import METRICS
 from study.metrics.failure import DIVERGED
 from study.metrics.judge.floor import Spread, floors
+from study.metrics.stability import aggregate
 from study.plan import StudyPlan
 from study.records.schema import TABLES
 from study.records.study_folder import StudyFolder
@@ -70,6 +71,16 @@ class SpaceResults:
         return self.floor[self.metric]["mean"] if self.metric in self.floor else None
 
     @property
+    def scheduler(self) -> str:
+        """What stops its trials early; 'fifo' where nothing does."""
+        return self.plan.schedulers[self.space.name]
+
+    @property
+    def sampler(self) -> str:
+        """What proposes its trials; 'tpe' alone learns from those before."""
+        return self.plan.samplers[self.space.name]
+
+    @property
     def maps(self) -> bool:
         """Whether the study was made to map the space, and not to find its best (`StudyPlan.maps`)."""
         return self.plan.maps(self.space.name)
@@ -106,6 +117,14 @@ class SpaceResults:
         known = pd.concat([at, fallen]).drop_duplicates(["trial_id", "seed"])
         wide = known.pivot(index="trial_id", columns="seed", values="score").dropna().astype(float)
         return wide if wide.shape[1] == self.plan.seeds else wide.iloc[:0]
+
+    def objectives(self, kimg: float) -> pd.Series:
+        """Each trial's objective at the evaluation due at `kimg`; none of those stopped before."""
+        wide = self.scores(kimg)
+        if self.plan.aggregate == "mean":
+            return wide.mean(axis=1)
+        how, higher = self.plan.aggregate, self.higher_is_better
+        return wide.apply(lambda row: aggregate(row.tolist(), how, higher), axis=1)
 
     def stream(self, purpose: str) -> np.random.Generator:
         """The random stream of a statistic: the same each time that the same table is looked at."""
@@ -161,10 +180,15 @@ def _read(path: Path) -> pd.DataFrame:
         return pq.read_table(file).to_pandas()
 
 
-def by_metric(results: Sequence[SpaceResults]) -> list[tuple[str, list[SpaceResults]]]:
-    """Results in groups whose objectives can be compared, each with a suffix for the names of its charts."""
+def comparable(
+    results: Sequence[SpaceResults], at_the_end: bool = False
+) -> list[tuple[str, list[SpaceResults]]]:
+    """Results in groups whose objectives can be compared, each with a suffix for the names of its charts.
+
+    `at_the_end`: by what trials scored at the end of their budget, which must be the same.
+    """
     groups: dict[object, list[SpaceResults]] = {}
     for r in results:
         key = r.plan.dataset, r.metric, r.plan.aggregate, r.plan.fingerprint.get("sha256")
-        groups.setdefault(key, []).append(r)
+        groups.setdefault((*key, r.plan.kimg * at_the_end), []).append(r)
     return [(f"_{number + 1}" if number else "", group) for number, group in enumerate(groups.values())]

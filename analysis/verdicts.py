@@ -29,8 +29,7 @@ def tuned(results: SpaceResults) -> str:
     )
     found = findings.tuned(results)
     if found is None:
-        why = "is the paper's default itself" if best == results.default else "has no default to beat"
-        return f"{said} and {why}; {SEARCH}."
+        return f"{said}; {_no_default(results)}; {SEARCH}."
     default = aggregate(found.pairs.other, results.plan.aggregate, results.higher_is_better)
     gain = found.gain
     at = found.pairs.at
@@ -40,6 +39,14 @@ def tuned(results: SpaceResults) -> str:
         f"{said}; against the paper's default ({number(default, 4)}{early}) it is {gain.said} "
         f"({gain.words}){shown}; {SEARCH}."
     )
+
+
+def _no_default(results: SpaceResults) -> str:
+    if results.best == results.default:
+        return "it is the paper's default itself"
+    if results.default is None:
+        return "no trial has the paper's default to compare it with"
+    return f"the paper's default ({results.default}) was not trained to any evaluation to compare it with"
 
 
 def stability(results: SpaceResults) -> str:
@@ -88,7 +95,7 @@ def coverage(results: SpaceResults) -> str:
     if share is None:
         return f"{results.label}: no trial is completed, so none covers all modes to the end."
     best = by_trial(results).set_index("trial_id").reindex([results.best]).iloc[0]
-    several = f"{best['seeds']:.0f} seeds, {best['low']:.0%} to {best['high']:.0%}"
+    several = f"mean of {best['seeds']:.0f} seeds, the worst {best['low']:.0%}, the best {best['high']:.0%}"
     seeds = several if best["seeds"] > 1 else "one seed"
     of = "" if results.maps else " (chosen by a search for the best)"
     interval = f"95% interval {share.low:.0%} to {share.high:.0%}, Wilson"
@@ -120,6 +127,4 @@ def hyperparameters(results: SpaceResults) -> str:
 def _effects(found: Importance) -> str:
     if found.cannot_tell:
         return f"what can't be told ({found.cannot_tell})"
-    told = [f"{e.name} ({e.share:.0%}, 95% {e.low:.0%} to {e.high:.0%})" for e in found.effects if e.matters]
-    what = " and ".join(told) or "nothing that chance might not show"
-    return f"{what} (total effects in {found.n} trials)"
+    return f"{found.words} (total effects in {found.n} trials)"

@@ -11,6 +11,16 @@ def number(value: float, digits: int = 3) -> str:
     return f"{value:,.{decimals}f}"
 
 
+def counted(n: int, noun: str) -> str:
+    """'1 trial', '2,000 trials'."""
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
+def sentences(*parts: str) -> str:
+    """Those that say something, as one text."""
+    return " ".join(part for part in parts if part)
+
+
 def interval(low: float | None, high: float | None, level: str = "95%") -> str:
     """'95% interval 1.2 to 3.4', or that there is none."""
     if low is None or high is None or math.isnan(low) or math.isnan(high):

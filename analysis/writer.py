@@ -2,15 +2,17 @@
 
 import base64
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeVar
 
 from analysis import page, verdicts
 from analysis.chart import Chart
-from analysis.checks import checks
+from analysis.checks import CHECKS, check
 from analysis.sections import budget, comparison, coverage, hyperparameters, stability
+from analysis.sections.parts import Section, parts
 from analysis.tables import SpaceResults, load
 from study.errors import UserError
 from study.machine.clock import now
@@ -21,12 +23,6 @@ QUESTION = (
 )
 DPI = 150
 MOST_MARKS = 3000  # of one kind in an SVG: more are a picture in it
-
-
-class Section(Protocol):
-    """A module of analysis/sections."""
-
-    def charts(self, several: Sequence[SpaceResults], /) -> Iterator[Chart]: ...
 
 
 SECTIONS: Mapping[str, Section] = {
@@ -42,13 +38,33 @@ SECTIONS: Mapping[str, Section] = {
 ANSWERS = (verdicts.tuned, verdicts.stability, verdicts.coverage, verdicts.hyperparameters)
 
 
-@dataclass
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
 class Drawn:
     """A section of the page: its figures as PNG, and what could not be drawn."""
 
     name: str
-    charts: list[tuple[Chart, str]] = field(default_factory=list)
-    problem: str = ""
+    charts: Sequence[tuple[Chart, str]]
+    problems: Sequence[str]
+
+
+class Attempts:
+    """Makes the parts of a report. One that fails must not take the others along, nor go unsaid."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+
+    def make(self, what: str, make: Callable[[], T], instead: T) -> T:
+        """What is made, or what stands in its place; a disk that can't be written ends it all."""
+        try:
+            return make()
+        except OSError:
+            raise
+        except Exception as error:
+            self.problems.append(f"{what} ({type(error).__name__}: {error})")
+            return instead
 
 
 def write_report(
@@ -70,23 +86,52 @@ def write_report(
     try:
         figures.mkdir(parents=True, exist_ok=True)
         drawn = [_draw(name, SECTIONS[name], several, figures) for name in only or SECTIONS]
-        page_file.write_text(_render(several, drawn), encoding="utf-8")
+        attempts = Attempts()
+        spaces = [_told(results, attempts) for results in several]
+        problems = [f"{section.name}: {problem}" for section in drawn for problem in section.problems]
+        problems += attempts.problems
+        page_file.write_text(_render(several, spaces, drawn, problems), encoding="utf-8")
     except OSError as error:
         raise UserError(f"{out} can't be written: {error.strerror}") from error
-    return page_file, [f"{section.name}: {section.problem}" for section in drawn if section.problem]
+    return page_file, problems
 
 
 def _draw(name: str, section: Section, several: Sequence[SpaceResults], folder: Path) -> Drawn:
-    """A section's figures. One that fails must not take the rest of the report along, nor go unsaid."""
-    drawn = Drawn(name)
-    try:
-        for chart in section.charts(several):
-            drawn.charts.append((chart, _save(chart, folder)))
-    except OSError:
-        raise
-    except Exception as error:
-        drawn.problem = f"a figure could not be drawn ({type(error).__name__}: {error})"
-    return drawn
+    """A section's figures."""
+    attempts, charts = Attempts(), []
+
+    def draw(part: Iterator[Chart]) -> None:
+        for chart in part:
+            charts.append((chart, _save(chart, folder)))
+
+    for part in parts(section, several):
+        attempts.make("a figure could not be drawn", partial(draw, part), None)
+    return Drawn(name, charts, attempts.problems)
+
+
+def _told(results: SpaceResults, attempts: Attempts) -> dict[str, Any]:
+    """What the page says of a space, beside figures."""
+    label = results.label
+
+    def listed(what: str, say: Callable[[SpaceResults], Iterator[Any]]) -> list[Any]:
+        return attempts.make(f"{label}: {what} could not be told", lambda: [*say(results)], [])
+
+    def said(say: Callable[[SpaceResults], str]) -> str:
+        what = f"{label}: the sentence on {say.__name__}"
+        return attempts.make(f"{what} could not be made", lambda: say(results), f"{what} is missing.")
+
+    made = [attempts.make(f"{label}: no check of {n}", partial(check, n, results), None) for n in CHECKS]
+    return {
+        "label": label,
+        "heading": said(page.heading),
+        "purpose": purpose(results.plan, results.space.name),
+        "answers": [said(say) for say in ANSWERS],
+        "checks": [one for one in made if one],
+        "best": listed("the best configuration", page.best_configurations),
+        "facts": listed("what was run", page.facts),
+        "failures": listed("what failed", page.failures),
+        "limits": listed("what it can't tell", page.limits),
+    }
 
 
 def _save(chart: Chart, folder: Path) -> str:
@@ -112,7 +157,12 @@ def _marks(artist: Any) -> int:
     return len(artist.get_xdata()) if hasattr(artist, "get_xdata") else 0
 
 
-def _render(several: Sequence[SpaceResults], drawn: Sequence[Drawn]) -> str:
+def _render(
+    several: Sequence[SpaceResults],
+    spaces: Sequence[Mapping[str, Any]],
+    drawn: Sequence[Drawn],
+    problems: Sequence[str],
+) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -126,21 +176,9 @@ def _render(several: Sequence[SpaceResults], drawn: Sequence[Drawn]) -> str:
     return environment.get_template("report.html.j2").render(
         question=QUESTION,
         made=now()[:16].replace("T", " "),
-        spaces=[
-            {
-                "label": results.label,
-                "heading": page.heading(results),
-                "purpose": purpose(results.plan, results.space.name),
-                "answers": [say(results) for say in ANSWERS],
-                "checks": list(checks(results)),
-                "best": list(page.best_configurations(results)),
-                "facts": list(page.facts(results)),
-                "failures": list(page.failures(results)),
-                "limits": list(page.limits(results)),
-            }
-            for results in several
-        ],
+        spaces=spaces,
         sections=drawn,
+        problems=problems,
         head=head,
         rows=rows,
     )

@@ -194,8 +194,10 @@ def test_nor_does_what_it_calls(study: StudyFolder, add: Add) -> None:
     tables(study)
     program = (
         "import sys; from pathlib import Path; from analysis import watch; from analysis.tables import load; "
-        "from analysis.sections.coverage import charts; from analysis.verdicts import coverage; "
+        "from analysis.sections import coverage as c; from analysis.sections.parts import charts; "
+        "from analysis.verdicts import coverage; "
         f"folder = {str(study.path)!r}; spaces = load(Path(folder)); assert watch.main([folder]) == 0; "
-        "assert [len(coverage(space)) > 0 for space in spaces] == [True, True]; assert list(charts(spaces))"
+        "assert [len(coverage(space)) > 0 for space in spaces] == [True, True]; "
+        "assert list(charts(c, spaces))"
     )
     assert loaded(program) == set()

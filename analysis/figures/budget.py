@@ -5,7 +5,19 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.style import BLUE, GREY, INK, MARKERS, ORANGE, SERIES, panels, set_scale, word, wrapped
+from analysis.figures.style import (
+    BLUE,
+    GREY,
+    INK,
+    MARKERS,
+    ORANGE,
+    SERIES,
+    legend_above,
+    panels,
+    set_scale,
+    word,
+    wrapped,
+)
 from analysis.statistics.budget import Correlation
 
 PARTS = {  # of a slot's time in study.json, in words
@@ -49,7 +61,7 @@ def best_against_budget(curves: Mapping[str, pd.DataFrame], metric: str, real: f
             axes.axhline(real, color=INK, linestyle="--", linewidth=1, label="real data")
         axes.set_xlabel(unit)
         axes.set_ylabel(f"best {word(metric)}")
-    grid[0][0].legend(fontsize="small")
+    legend_above(figure, grid[0][0])
     return figure
 
 
@@ -74,7 +86,7 @@ def top_tenth(tables: Mapping[str, pd.DataFrame], metric: str, real: float | Non
         axes.axvline(real, color=INK, linestyle="--", linewidth=1, label="real data")
     axes.invert_yaxis()
     axes.set_xlabel(f"{word(metric)} (mean of seeds and its 95% interval)")
-    axes.legend(fontsize="small")
+    legend_above(figure, axes)
     return figure
 
 
@@ -95,14 +107,14 @@ def rung_correlations(found: Mapping[str, Sequence[Correlation]]) -> Figure:
                     marker="o",
                     color=colour,
                     markerfacecolor=colour if is_rung else "white",
-                    label="early stopping judges here" if is_rung else "another evaluation",
+                    label="early stopping judges here" if is_rung else "no early stopping here",
                 )
         axes.axhline(0, color=GREY, linewidth=1)
         axes.set_ylim(-1.05, 1.05)
         axes.set_title(label, fontsize="medium")
         axes.set_xlabel("kimg at which trials are ranked")
         axes.set_ylabel("rank correlation with the full budget")
-        axes.legend(fontsize="small", loc="lower right")
+    legend_above(figure, max(grid, key=lambda axes: len(axes.get_legend_handles_labels()[1])))
     return figure
 
 

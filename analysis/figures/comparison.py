@@ -13,6 +13,7 @@ from analysis.figures.style import (
     MARKERS,
     ORANGE,
     SERIES,
+    legend_above,
     panels,
     set_scale,
     word,
@@ -41,7 +42,7 @@ def curves_of_the_best(
             axes.axhline(real, color=INK, linestyle="--", linewidth=1, label="real data")
         axes.set_xlabel(CLOCKS[clock])
         axes.set_ylabel(word(metric))
-    grid[0][0].legend(fontsize="small")
+    legend_above(figure, grid[0][0])
     return figure
 
 
@@ -122,5 +123,5 @@ def pareto(table: pd.DataFrame, metric: str, coverage: str | None) -> Figure:
     set_scale(axes, "x", table["objective"])
     axes.set_xlabel(f"{word(metric)} (objective)")
     axes.set_ylabel(f"{word(coverage)} (mean of seeds)" if coverage else "share of seeds that diverged")
-    axes.legend(fontsize="small")
+    legend_above(figure, axes, columns=3)
     return figure

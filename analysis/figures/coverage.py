@@ -9,7 +9,19 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.style import BLUE, GREY, INK, KIMG, MARKERS, ORANGE, SEQUENTIAL, SERIES, panels, word
+from analysis.figures.style import (
+    BLUE,
+    GREY,
+    INK,
+    KIMG,
+    MARKERS,
+    ORANGE,
+    SEQUENTIAL,
+    SERIES,
+    legend_above,
+    panels,
+    word,
+)
 from analysis.statistics.axes import bins
 from study.space import Choice, Range, Space
 
@@ -28,7 +40,7 @@ def over_kimg(tables: Mapping[str, pd.DataFrame]) -> Figure:
         axes.plot(kimg, table["mode_coverage"], color=colour, marker=marker, label=f"{label} (n = {n:,})")
         axes.fill_between(kimg, table["low"], table["high"], color=colour, alpha=0.2, linewidth=0)
     axes.set(xlabel=KIMG, ylabel=LABEL, ylim=(-0.03, 1.03))
-    axes.legend(loc="best", fontsize="small")
+    legend_above(figure, axes)
     return figure
 
 

@@ -10,7 +10,18 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from analysis.figures.style import BLUE, FATE, GREY, INK, ORANGE, SEQUENTIAL, panels, set_scale, word
+from analysis.figures.style import (
+    BLUE,
+    FATE,
+    GREY,
+    INK,
+    ORANGE,
+    SEQUENTIAL,
+    legend_above,
+    panels,
+    set_scale,
+    word,
+)
 from analysis.statistics.axes import short
 from analysis.statistics.importance import Importance
 from study.space import Choice, Range
@@ -40,7 +51,7 @@ def slices(trials: pd.DataFrame, searched: Mapping[str, Choice | Range], objecti
         panel.set_ylabel(objective)
     for panel in axes.flat[len(searched) :]:
         panel.remove()
-    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=5)
+    legend_above(figure, axes.flat[0], columns=5)
     return figure
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
 from analysis.figures.style import BLUE, GREY, INK, ORANGE, panels
-from analysis.samples import Frame
+from analysis.frames import Frame
 
 TILES = 4  # images on a side of a grid
 REACH = 1.5  # of the outermost mode: what lies beyond is not shown

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from analysis.figures.style import (
     FATE,
@@ -16,6 +16,7 @@ from analysis.figures.style import (
     KIMG,
     SEQUENTIAL,
     SERIES,
+    legend_above,
     mark_real,
     panels,
     set_bins,
@@ -52,7 +53,7 @@ def survival_curves(curves: Mapping[str, Survival]) -> Figure:
             table.text(moment, -row, f"{curve.at_risk[place]:,}", ha="center", va="center", fontsize="small")
     axes.set(ylim=(-0.02, 1.02), ylabel="seeds not yet diverged", xlim=(-0.04 * end, 1.04 * end))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.legend(loc="lower left", fontsize="small")
+    legend_above(figure, axes)
     table.set(ylim=(0.6 - len(curves), 0.6), xlabel=KIMG)
     table.set_yticks([-row for row in range(len(curves))], list(curves), fontsize="small")
     table.set_title("seeds at risk", fontsize="small", loc="left")
@@ -157,7 +158,8 @@ def seeds_side_by_side(runs: pd.DataFrame, metric: str, floor: float | None) -> 
     if floor is not None:
         mark_real(axes, floor)
     axes.set(xlabel="configurations, by objective, the best first", ylabel=word(metric))
-    axes.legend(fontsize="small", loc="upper left")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    legend_above(figure, axes)
     return figure
 
 
@@ -172,10 +174,12 @@ def training_signals(curves: pd.DataFrame) -> Figure:
         values = curves[name]
         scale = "log" if (values.dropna() > 0).all() else "symlog"
         panel.set(yscale=scale, xlabel=KIMG, ylabel=word(name))
+        if scale == "symlog" and values.min() >= 0:
+            panel.set_ylim(bottom=0)
         panel.xaxis.label.set_fontsize("small")
     for panel in axes.flat[len(shown) :]:
         panel.remove()
-    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=5)
+    legend_above(figure, axes.flat[0], columns=5)
     return figure
 
 

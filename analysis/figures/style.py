@@ -25,7 +25,7 @@ FATE: Mapping[str, tuple[str, str]] = {
     "interrupted": (SKY, "2"),
 }
 SEQUENTIAL = "cividis"  # a map of colours that is the same for the colour-blind
-KIMG = "kimg (thousands of real images shown to each critic)"
+KIMG = "kimg (thousands of real samples shown to each critic)"
 PANEL = (5.2, 3.6)  # inches
 
 
@@ -42,6 +42,13 @@ def wrapped(number: int, size: tuple[float, float] = PANEL, columns: int = 4) ->
     for spare in grid.flat[number:]:
         spare.remove()
     return figure, list(grid.flat[:number])
+
+
+def legend_above(figure: Figure, axes: Axes, columns: int = 4) -> None:
+    """What the marks of a figure mean, over it, where it hides none."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside upper center", ncols=columns, fontsize="small")
 
 
 def word(column: str) -> str:

@@ -6,21 +6,10 @@ import pandas as pd
 
 from analysis.chart import Chart
 from analysis.figures import budget as figures
+from analysis.sections.parts import by_group
 from analysis.statistics import budget
-from analysis.tables import SpaceResults, by_metric
-from analysis.words import number
-
-
-def charts(several: Sequence[SpaceResults]) -> Iterator[Chart]:
-    """One chart for all spaces of one metric and data; one a study of where its seconds went."""
-    for suffix, group in by_metric(several):
-        yield from _best(group, suffix)
-        yield from _top(group, suffix)
-        yield from _rungs(group, suffix)
-    for place, folder in enumerate(dict.fromkeys(results.folder for results in several)):
-        yield from _seconds(
-            [results for results in several if results.folder == folder], f"_{place + 1}" if place else ""
-        )
+from analysis.tables import SpaceResults
+from analysis.words import counted, number, sentences
 
 
 def _best(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
@@ -37,7 +26,10 @@ def _best(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
                 "the expected best of so many trials drawn from the n; band: 95% interval from random "
                 "halves of the trials, up to a quarter of n"
             )
-        words.append(f"{results.label}: {how}; n = {n} trials of {results.plan.seeds} seeds")
+        words.append(
+            f"{results.label}: {how}; n = {counted(n, 'trial')} of "
+            f"{counted(results.plan.seeds, 'seed')} and {results.plan.kimg:g} kimg"
+        )
     if not curves:
         return
     metric, real = group[0].metric, group[0].real
@@ -63,7 +55,8 @@ def _top(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
     metric = group[0].metric
     spread = [
         f"{label}: {number(table['objective'].iloc[0])} to {number(table['objective'].iloc[-1])} "
-        f"(the best {len(table)} of n = {len(r.completed)} completed, {r.plan.seeds} seeds)"
+        f"(the best {len(table)} of n = {len(r.completed)} "
+        f"completed trials of {counted(r.plan.seeds, 'seed')} and {r.plan.kimg:g} kimg)"
         for r in group
         if (label := r.label) in tables
         for table in (tables[label],)
@@ -85,30 +78,45 @@ def _rungs(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
     found = {r.label: points for r in group if (points := budget.rung_correlations(r))}
     if not found:
         return
-    stopped = [r.label for r in group if r.label in found and r.plan.schedulers[r.space.name] != "fifo"]
+    stopped = [r for r in group if r.label in found and r.scheduler != "fifo"]
     only = (
-        f" Of {', '.join(stopped)} these are the survivors of early stopping alone: of those that it ended "
-        "nobody knows the full budget."
-        if stopped
-        else ""
+        f"Of {', '.join(r.label for r in stopped)} these are the trials that early stopping let live: what "
+        "the "
+        "others would have come to nobody knows."
+    )
+    asha = [r for r in stopped if r.scheduler == "asha"]
+    judged = (
+        f"asha judges no trial of fewer than {asha[0].plan.min_updates} generator updates." if asha else ""
     )
     first = ", ".join(
         f"{label} {points[0].rho:.2f} at kimg {number(points[0].kimg)} (95% interval {points[0].low:.2f} to "
-        f"{points[0].high:.2f}, n = {points[0].n} trials)"
+        f"{points[0].high:.2f}, n = {counted(points[0].n, 'trial')})"
         for label, points in found.items()
     )
     yield Chart(
         f"rung_correlation{suffix}",
         "How early the ranking of trials is the final one",
-        f"Spearman's rank correlation of each evaluation's objective with that at the full budget: {first}. "
-        f"Bars: 95% interval of Bonett and Wright (2000).{only}",
+        sentences(
+            "Spearman's rank correlation of each evaluation's objective with that at the full budget: "
+            f"{first}. "
+            f"Bars: 95% interval of Bonett and Wright (2000).",
+            only * bool(stopped),
+            judged,
+        ),
         f"Line chart of rank correlation over kimg. First evaluation: {first}.",
         pd.DataFrame([{"space": label, **vars(p)} for label, points in found.items() for p in points]),
         figures.rung_correlations(found),
     )
 
 
-def _seconds(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
+def _seconds(several: Sequence[SpaceResults]) -> Iterator[Chart]:
+    """One chart a study."""
+    for place, folder in enumerate(dict.fromkeys(results.folder for results in several)):
+        group = [results for results in several if results.folder == folder]
+        yield from _seconds_of(group, f"_{place + 1}" if place else "")
+
+
+def _seconds_of(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
     tables = [budget.seconds_by_state(results).assign(space=results.label) for results in group]
     by_state = pd.concat(tables)
     by_state = by_state[by_state["train"] + by_state["evaluate"] > 0]
@@ -119,7 +127,7 @@ def _seconds(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
     slots = (group[0].record.get("cost") or {}).get("slot_seconds", {})
     train, judge = by_state["train"].sum(), by_state["evaluate"].sum()
     n = int(by_state["trials"].sum())
-    said = f"{train:,.0f} s of training and {judge:,.0f} s of evaluation in n = {n} trials"
+    said = f"{train:,.0f} s of training and {judge:,.0f} s of evaluation in n = {counted(n, 'trial')}"
     idle = (
         f" Right: what the study's {group[0].record['cost']['slots']} slots did from start to end, "
         f"{sum(slots.values()):,.0f} s in all; parts under 0.5% are left out."
@@ -144,3 +152,7 @@ def _searched(group: Sequence[SpaceResults]) -> list[str]:
 
 def _sentence(parts: Sequence[str]) -> str:
     return "; ".join(parts) + "."
+
+
+TOGETHER = (by_group(_best), by_group(_top, at_the_end=True), by_group(_rungs), _seconds)
+EACH = ()

@@ -8,9 +8,10 @@ import pandas as pd
 from analysis import findings
 from analysis.chart import Chart
 from analysis.figures import comparison as figures
+from analysis.sections.parts import by_group
 from analysis.statistics import comparison
 from analysis.statistics.tuned import Tuned
-from analysis.tables import SpaceResults, by_metric
+from analysis.tables import SpaceResults, comparable
 from analysis.words import number
 from study.records.comparison import KIMG, SECONDS
 
@@ -18,18 +19,16 @@ RESPECTS = ["objective", "coverage", "failure_rate"]
 UNCONFIRMED = "Search scores, unconfirmed: each best was chosen by the seeds and data that compare it here."
 
 
-def charts(several: Sequence[SpaceResults]) -> Iterator[Chart]:
+def _spaces(several: Sequence[SpaceResults]) -> Iterator[Chart]:
     """Of spaces that share metric and data; those that don't are compared with none of the others."""
-    groups = by_metric(several)
-    for suffix, group in groups:
+    for suffix, group in comparable(several):
         others = len(several) - len(group)
         left_out = f" Not compared: {others} more, of another metric or other data." if others else ""
-        yield from _spaces(group, suffix, left_out)
-        yield from _tuned(group, suffix)
-        yield from _pareto(group, suffix)
+        yield from _bests(group, suffix, left_out)
+        yield from _apart(group, suffix, left_out)
 
 
-def _spaces(group: Sequence[SpaceResults], suffix: str, left_out: str) -> Iterator[Chart]:
+def _bests(group: Sequence[SpaceResults], suffix: str, left_out: str) -> Iterator[Chart]:
     bests = {
         results.label: (results, comparison.seed_curves(results, best))
         for results in group
@@ -39,7 +38,6 @@ def _spaces(group: Sequence[SpaceResults], suffix: str, left_out: str) -> Iterat
         return
     metric = group[0].metric
     clocks = [KIMG, SECONDS] if comparison.on_one_machine(group) else [KIMG]
-    apart = "" if SECONDS in clocks else " Seconds are left out: the studies ran on different hardware."
     curves = {label: rows for label, (_, rows) in bests.items()}
     of = "; ".join(
         f"{label}: {results.best}, best of n = {len(results.trials)} trials, {rows['seed'].nunique()} seeds"
@@ -52,7 +50,7 @@ def _spaces(group: Sequence[SpaceResults], suffix: str, left_out: str) -> Iterat
     yield Chart(
         f"spaces{suffix}",
         f"The best of each space, by {metric}",
-        f"{of}. Line: mean of seeds; band: worst to best seed.{apart}{left_out} {UNCONFIRMED}",
+        f"{of}. Line: mean of seeds; band: worst to best seed.{_hardware(group)}{left_out} {UNCONFIRMED}",
         f"Line charts of {metric} over {' and over '.join(figures.CLOCKS[clock] for clock in clocks)}. "
         f"At the end: {ends}.",
         pd.concat(
@@ -63,6 +61,15 @@ def _spaces(group: Sequence[SpaceResults], suffix: str, left_out: str) -> Iterat
         ),
         figures.curves_of_the_best(curves, clocks, metric, group[0].real),
     )
+
+
+def _hardware(group: Sequence[SpaceResults]) -> str:
+    if comparison.on_one_machine(group):
+        return ""
+    return " Seconds are left out: the studies ran on different hardware."
+
+
+def _apart(group: Sequence[SpaceResults], suffix: str, left_out: str) -> Iterator[Chart]:
     found = comparison.against_each_other(group)
     if not found:
         return
@@ -74,11 +81,11 @@ def _spaces(group: Sequence[SpaceResults], suffix: str, left_out: str) -> Iterat
         f"spaces_apart{suffix}",
         "Spaces against each other, at equal kimg and at equal training time",
         f"How much better the best of the one space is, at the last moment that both reached; intervals are "
-        f"corrected for all comparisons shown, and for bests of unequally many trials. {said}.{apart}"
-        f"{left_out} {UNCONFIRMED}",
-        f"Intervals of differences in {metric}, with a line at 0. {said}.",
+        f"corrected for all comparisons shown, and for bests of unequally many trials. {said}."
+        f"{_hardware(group)}{left_out} {UNCONFIRMED}",
+        f"Intervals of differences in {group[0].metric}, with a line at 0. {said}.",
         pd.DataFrame([{**vars(f), **vars(f.gain)} for f in found]).drop(columns="gain"),
-        figures.differences(found, metric),
+        figures.differences(found, group[0].metric),
     )
 
 
@@ -122,7 +129,8 @@ def _pareto(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
     yield Chart(
         f"pareto{suffix}",
         f"Who is beaten by nobody in {respects}",
-        f"n = {len(table)} trials whose seeds were all seen to their end, {group[0].plan.seeds} seeds each; "
+        f"n = {len(table)} trials of {group[0].plan.kimg:g} kimg whose seeds were all seen to their end, "
+        f"{group[0].plan.seeds} seeds each; "
         f"ringed: the {len(front)} that no other trial equals or beats in every respect ({told}{more}). "
         f"Hollow: at least one seed diverged.{covers} No intervals: see the trials' own.",
         f"Scatter chart of {coverage or 'the share of seeds that diverged'} over {group[0].metric}; "
@@ -130,3 +138,7 @@ def _pareto(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
         table,
         figures.pareto(table, group[0].metric, coverage),
     )
+
+
+TOGETHER = (_spaces, by_group(_tuned), by_group(_pareto, at_the_end=True))
+EACH = ()

@@ -5,31 +5,21 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.chart import Chart
+from analysis.chart import Chart, stem
 from analysis.figures import coverage as figures
-from analysis.sections.samples import samples, stem
+from analysis.sections.samples import samples
 from analysis.statistics import coverage as statistics
 from analysis.statistics.coverage import COVERAGE
 from analysis.tables import SpaceResults
+from analysis.words import counted, sentences
 
 MOST_TRIALS = 1000  # that are drawn one by one
 MOST_SEEDS = 6  # of a trial, side by side
 RULE = "A seed that diverged reaches no mode from then on."
 
 
-def charts(results: Sequence[SpaceResults]) -> Iterator[Chart]:
-    """Charts of mode coverage, of the spaces whose data have modes, and of samples."""
-    known = [space for space in results if statistics.has_modes(space)]
-    yield from _over_kimg(known)
-    for space in known:
-        yield from _by_hyperparameter(space)
-        yield from _mode_counts(space)
-    for space in results:
-        yield from samples(space)
-
-
 def _over_kimg(results: Sequence[SpaceResults]) -> Iterator[Chart]:
-    tables = {space.label: statistics.over_kimg(space) for space in results}
+    tables = {space.label: statistics.over_kimg(space) for space in results if statistics.has_modes(space)}
     tables = {label: table for label, table in tables.items() if len(table)}
     if not tables:
         return
@@ -49,7 +39,7 @@ def _over_kimg(results: Sequence[SpaceResults]) -> Iterator[Chart]:
 
 def _at_the_end(row: pd.Series) -> str:
     interval = "" if np.isnan(row["low"]) else f", 95% interval {row['low']:.0%} to {row['high']:.0%}"
-    n = f"n = {int(row['trials']):,} trials"
+    n = f"n = {counted(int(row['trials']), 'trial')}"
     return f"{row[COVERAGE]:.0%} at kimg {row['kimg_planned']:.4g} ({n}{interval})"
 
 
@@ -65,12 +55,14 @@ def _left_out(results: SpaceResults) -> str:
 
 
 def _by_hyperparameter(results: SpaceResults) -> Iterator[Chart]:
+    if not statistics.has_modes(results):
+        return
     trials = statistics.by_trial(results)
     means = {name: statistics.in_bins(results, trials, name) for name in results.space.searched}
     means = {name: table for name, table in means.items() if table["trials"].any()}
     if not means:
         return
-    shown, drawn = trials, f"{len(trials):,} trials"
+    shown, drawn = trials, counted(len(trials), "trial")
     if len(trials) > MOST_TRIALS:
         stream = results.stream("coverage")
         shown, drawn = (
@@ -80,13 +72,22 @@ def _by_hyperparameter(results: SpaceResults) -> Iterator[Chart]:
     along = max(means, key=lambda name: np.ptp(means[name][COVERAGE]))
     low, high = means[along][COVERAGE].min(), means[along][COVERAGE].max()
     yield Chart(
-        name=f"coverage_by_hyperparameter_{stem(results)}",
+        name=stem("coverage_by_hyperparameter", results.label),
         title=f"Which values of {results.label}'s hyperparameters reach the modes",
-        caption=f"Share of modes at the end of {drawn} of {results.plan.seeds} seeds: the mean of the seeds, "
-        f"and a line from the worst to the best; crosses: a seed diverged. {RULE} Black: mean of the n "
-        "trials in that part of the axis, with Student's 95% interval. The other hyperparameters vary along "
-        f"with each: a pattern to test, not a result. {_left_out(results)}",
-        alt=f"Scatter plots of mode coverage against {', '.join(means)}, {len(trials)} trials. The means "
+        caption=sentences(
+            f"Share of modes at the end of {drawn} of {counted(results.plan.seeds, 'seed')}: the mean of "
+            "the seeds, "
+            "and a line from the worst to the best.",
+            f"Crosses: a seed diverged. {RULE}" * bool(trials["diverged"].any()),
+            "Black: mean of the n "
+            "trials in that part of the axis, with Student's 95% interval; among the marks of one value, "
+            "left and "
+            "right mean nothing. The other hyperparameters vary along with each: a pattern to test, not a "
+            "result. "
+            f"{_left_out(results)}",
+        ),
+        alt=f"Scatter plots of mode coverage against {', '.join(means)}, {counted(len(trials), 'trial')}. "
+        "The means "
         f"differ most along {along}: from {low:.0%} to {high:.0%}.",
         numbers=shown,
         figure=figures.by_hyperparameter(results.space, shown, means),
@@ -95,6 +96,8 @@ def _by_hyperparameter(results: SpaceResults) -> Iterator[Chart]:
 
 def _mode_counts(results: SpaceResults) -> Iterator[Chart]:
     """Of the best completed trial."""
+    if not statistics.has_modes(results):
+        return
     counts = statistics.counts_of(results, results.best or "")
     seeds = list(dict.fromkeys(counts["seed"]))
     shown = counts[counts["seed"].isin(seeds[:MOST_SEEDS])]
@@ -104,13 +107,20 @@ def _mode_counts(results: SpaceResults) -> Iterator[Chart]:
     empty, modes = int((last["samples"] == 0).sum()), shown["mode"].nunique()
     of = f"{shown['seed'].nunique()} of its {len(seeds)} seeds"
     yield Chart(
-        name=f"mode_counts_{stem(results)}",
+        name=stem("mode_counts", results.label),
         title=f"On which modes the samples of {results.best} lie",
-        caption=f"{results.best}, the best completed trial of {results.label}: samples on each of {modes} "
-        f"modes at {shown['kimg'].nunique()} evaluations, {of}. White: none; hatched: the seed had diverged. "
-        "What lies on no mode is not counted.",
+        caption=sentences(
+            f"{results.best}, the best completed trial of {results.label}: samples on each of {modes} "
+            f"modes at {shown['kimg'].nunique()} evaluations, {of}. White: none.",
+            "Hatched: the seed had diverged." * bool(shown["samples"].isna().any()),
+            "What lies on no mode is not counted.",
+        ),
         alt=f"Heat maps of modes over kimg, one a seed. At the end {empty} of {len(last)} modes of these "
         "seeds have no sample.",
         numbers=shown,
         figure=figures.mode_counts(shown),
     )
+
+
+TOGETHER = (_over_kimg,)
+EACH = (_by_hyperparameter, _mode_counts, samples)

@@ -1,6 +1,6 @@
 """Hyperparameters: the objective against each, which of them matter, and all of them at once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pandas as pd
 
@@ -17,33 +17,27 @@ from analysis.statistics.importance import (
     rungs,
 )
 from analysis.tables import SpaceResults
+from analysis.words import counted, sentences
+from study.space import Choice
 
 POINTS, LINES = 2000, 200  # that are drawn
-
-
-def charts(results: Sequence[SpaceResults]) -> Iterator[Chart]:
-    """Space by space."""
-    for space in results:
-        if space.space.searched:
-            yield from _slices(space)
-            yield from _importance(space)
-            yield from _parallel(space)
 
 
 def warning(space: SpaceResults) -> str:
     """What a study that looks for the best doesn't allow; '' of one that maps."""
     if space.maps:
         return ""
+    why = ["its sampler avoids what it doesn't like"] * (space.sampler == "tpe")
+    why += ["early stopping cuts the rest short"] * (space.scheduler != "fifo")
     return (
-        "This study was made to find the best, not to map: its sampler avoids what it doesn't like and early "
-        "stopping cuts the rest short, so importances and maps from it are mostly noise. One that maps: "
-        f"{to_map(space.record)}"
+        f"This study was made to find the best, not to map: {' and '.join(why)}, so importances and maps "
+        f"from it are mostly noise. One that maps: {to_map(space.record)}"
     )
 
 
 def _slices(space: SpaceResults) -> Iterator[Chart]:
     trials = space.trials[space.trials["objective"].notna() & space.trials["state"].isin(list(FATE))]
-    if trials.empty:
+    if trials.empty or not space.space.searched:
         return
     generator = space.stream("slices")
     drawn = trials.sample(POINTS, random_state=generator) if len(trials) > POINTS else trials
@@ -51,13 +45,21 @@ def _slices(space: SpaceResults) -> Iterator[Chart]:
     some = f" ({len(drawn):,} of them drawn, at random)" if len(drawn) < len(trials) else ""
     states = ", ".join(f"{n:,} {state}" for state, n in trials["state"].value_counts().items())
     names = list(space.space.searched)
+    has_choices = any(isinstance(known, Choice) for known in space.space.searched.values())
     yield Chart(
         stem("slices", space.label),
         f"{space.label}: {word(space.metric)} against each hyperparameter",
-        f"A mark a trial, of {len(trials):,} with an objective: {states}{some}; the objective is the "
-        f"{space.plan.aggregate} over {space.plan.seeds} seeds, {_better(space)} is better. A diverged seed "
-        "counts as its price; a pruned trial stands at its last evaluation, at a smaller budget than others. "
-        f"{warning(space)}".strip(),
+        sentences(
+            f"A mark a trial, of {counted(len(trials), 'trial')} with an objective: {states}{some}; the "
+            "objective "
+            f"is the {space.plan.aggregate} over {counted(space.plan.seeds, 'seed')}, {_better(space)} is "
+            "better.",
+            "Among the marks of one value, left and right mean nothing." * has_choices,
+            "A diverged seed counts as its price." * bool(trials["n_diverged"].gt(0).any()),
+            "A pruned trial stands at its last evaluation, at a smaller budget than others."
+            * bool(trials["state"].eq("pruned").any()),
+            warning(space),
+        ),
         f"Scatter plots of {word(space.metric)}, a panel each for {', '.join(map(word, names))}. "
         f"Objectives go from {trials['objective'].min():.3g} to {trials['objective'].max():.3g}.",
         drawn[["trial_id", *names, "objective", "state"]].reset_index(drop=True),
@@ -71,16 +73,22 @@ def _importance(space: SpaceResults) -> Iterator[Chart]:
     shown = [(_title(space, i), i) for i in found if not i.cannot_tell]
     if not shown:  # the sentence says why
         return
-    blank = "".join(f" Can't tell of {_title(space, i)}: {i.cannot_tell}." for i in found if i.cannot_tell)
+    blank = [f"Can't tell of {_title(space, i)}: {i.cannot_tell}." for i in found if i.cannot_tell]
     n = ", ".join(f"{title} {importance.n:,} trials" for title, importance in shown)
     yield Chart(
         stem("importance", space.label),
         f"{space.label}: which hyperparameters matter",
-        f"Total effect: the share of a random forest's variance in which a hyperparameter takes part, over "
-        f"axes drawn evenly ({n}), with a 95% interval over random halves of the trials. Filled: above the "
-        f"dashed line, the largest of {COPIES} shadows per hyperparameter, which can't matter; chance "
-        f"brings any above it in 1 of {COPIES + 1} tables a panel.{blank} {warning(space)}".strip(),
-        "Points with intervals. " + " ".join(f"{title}: {in_words(i)}." for title, i in shown),
+        sentences(
+            "Total effect: the share of a random forest's variance in which a hyperparameter takes part, "
+            "over "
+            f"axes drawn evenly ({n}), with a 95% interval over random halves of the trials. Filled: above "
+            "the "
+            f"dashed line, the largest of {COPIES} shadows per hyperparameter, which can't matter; chance "
+            f"brings any above it in 1 of {COPIES + 1} tables a panel.",
+            *blank,
+            warning(space),
+        ),
+        "Points with intervals. " + " ".join(f"{title}: {i.words}." for title, i in shown),
         pd.DataFrame(
             [
                 {"of": i.of, "kimg": i.kimg, "n": i.n, "threshold": i.threshold, **vars(effect)}
@@ -97,12 +105,6 @@ def _title(space: SpaceResults, importance: Importance) -> str:
     return f"{what} at {importance.kimg:.4g} kimg"
 
 
-def in_words(importance: Importance) -> str:
-    """Which hyperparameters matter, with their total effects and intervals."""
-    told = [f"{e.name} {e.share:.0%} ({e.low:.0%} to {e.high:.0%})" for e in importance.effects if e.matters]
-    return " and ".join(told) or "none can be told from chance"
-
-
 def _parallel(space: SpaceResults) -> Iterator[Chart]:
     ended = space.trials[space.trials["state"].isin(["completed", "diverged"])]
     ended = ended[ended["objective"].notna()]
@@ -112,7 +114,7 @@ def _parallel(space: SpaceResults) -> Iterator[Chart]:
     places = unit_scaled(space.space, drawn)
     fallen = int((ended["state"] == "diverged").sum())
     lane = (
-        f"The {fallen:,} of which every seed diverged go, dashed, to a lane of their own. " if fallen else ""
+        f"The {fallen:,} of which every seed diverged go, dashed, to a lane of their own." if fallen else ""
     )
     some = f" ({LINES} of them drawn, at random)" if len(drawn) < len(ended) else ""
     objective = drawn["objective"].where(drawn["state"] == "completed")
@@ -120,10 +122,13 @@ def _parallel(space: SpaceResults) -> Iterator[Chart]:
     yield Chart(
         stem("parallel", space.label),
         f"{space.label}: all hyperparameters of each trial",
-        f"A line a trial; n = {len(ended):,} trials, which were trained to their budget or "
-        f"diverged{some}; the darker, the better its {word(space.metric)} ({_better(space)}). {lane}"
-        "Those that were stopped early are left out. "
-        f"{warning(space)}".strip(),
+        sentences(
+            f"A line a trial; n = {len(ended):,} trials, which were trained to their budget or "
+            f"diverged{some}; the darker, the better its {word(space.metric)} ({_better(space)}).",
+            lane,
+            "Those that were stopped early are left out." * (space.scheduler != "fifo"),
+            warning(space),
+        ),
         f"Parallel coordinates of {', '.join(map(word, names))} and {word(space.metric)}; "
         f"{len(drawn)} lines.",
         drawn[["trial_id", *names, "objective", "state"]].reset_index(drop=True),
@@ -135,3 +140,7 @@ def _parallel(space: SpaceResults) -> Iterator[Chart]:
 
 def _better(space: SpaceResults) -> str:
     return "higher" if space.higher_is_better else "lower"
+
+
+TOGETHER = ()
+EACH = (_slices, _importance, _parallel)

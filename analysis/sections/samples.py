@@ -1,13 +1,12 @@
 """The samples that the best trial, and the paper's default, drew as they trained: a part of mode coverage."""
 
-import re
 from collections.abc import Iterator
 
 import pandas as pd
 
-from analysis.chart import Chart
+from analysis.chart import Chart, stem
 from analysis.figures.samples import over_kimg
-from analysis.samples import Frame, frames, moments
+from analysis.frames import Frame, frames, moments
 from analysis.statistics.coverage import extreme_seeds
 from analysis.tables import SpaceResults
 
@@ -24,7 +23,7 @@ def samples(results: SpaceResults) -> Iterator[Chart]:
         default = ", which is the paper's default"
     kind = "Grids of images" if every[0].are_images else "Maps of points"
     yield Chart(
-        name=f"samples_{stem(results)}",
+        name=stem("samples", results.label),
         title=f"What {results.label}'s best trial draws as it trains",
         caption=f"{results.best}, the best completed trial of {results.label}{default}: of "
         f"{results.plan.seeds} seeds the one with the best score and the one with the worst. "
@@ -75,8 +74,3 @@ def _squares(frame: Frame) -> str:
 
 def _covered(frame: Frame) -> str:
     return "modes unknown" if frame.coverage is None else f"{frame.coverage:.0%} of modes"
-
-
-def stem(results: SpaceResults) -> str:
-    """A space's label as part of a file's name."""
-    return re.sub(r"\W+", "_", results.label)

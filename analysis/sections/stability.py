@@ -20,6 +20,7 @@ from analysis.statistics.stability import (
     survival,
 )
 from analysis.tables import SpaceResults
+from analysis.words import counted, sentences
 from study.metrics.failure import DIVERGED, Failure
 
 PAIRS = (("lr_g", "lr_d"), ("n_critic", "clip_value"), ("n_critic", "lambda_gp"))
@@ -32,16 +33,6 @@ INTERVALS = (
 )
 
 
-def charts(results: Sequence[SpaceResults]) -> Iterator[Chart]:
-    """Survival of all spaces; then space by space failures, seeds, learning curves, losses and gradients."""
-    yield from _survival(results)
-    for space in results:
-        if len(known(space.runs)):
-            yield from _failures(space)
-            yield from _failings(space)
-        yield from training.charts(space)
-
-
 def _survival(results: Sequence[SpaceResults]) -> Iterator[Chart]:
     found: dict[str, Survival] = {}
     for space in results:
@@ -51,19 +42,24 @@ def _survival(results: Sequence[SpaceResults]) -> Iterator[Chart]:
     if not found:
         return
     sizes = "; ".join(
-        f"{label}: {c.configurations:,} configurations, {c.runs:,} seeds, {c.diverged:,} diverged"
+        f"{label}: {counted(c.configurations, 'configuration')}, {counted(c.runs, 'seed')}, {c.diverged:,} "
+        "diverged"
         for label, c in found.items()
     )
     ends = "; ".join(
         f"{label} {c.alive[-1]:.0%} (95% {c.low[-1]:.0%} to {c.high[-1]:.0%}) after {c.kimg[-1]:g} kimg"
         for label, c in found.items()
     )
-    censored = any(not space.maps for space in results if space.label in found)
+    censored = any(space.scheduler != "fifo" for space in results if space.label in found)
     yield Chart(
         "survival",
         "How many seeds have not diverged, over training",
-        f"Kaplan and Meier's estimate, in which a seed that was stopped counts for as long as it was seen "
-        f"({sizes}). {INTERVALS} {CENSORING if censored else ''}".strip(),
+        sentences(
+            "Kaplan and Meier's estimate, in which a seed that was stopped counts for as long as it was "
+            "seen "
+            f"({sizes}). {INTERVALS}",
+            CENSORING * censored,
+        ),
         f"Step curves of the share of seeds that have not diverged over kimg. At the end: {ends}.",
         pd.concat(
             [
@@ -90,11 +86,13 @@ def _failures(space: SpaceResults) -> Iterator[Chart]:
     fallen = int((runs["end"] == DIVERGED).sum())
     if not fallen:  # the curve of survival and the sentence say so
         return
-    n = f"{runs['trial_id'].nunique():,} configurations, {len(runs):,} seeds, {fallen:,} diverged"
-    words = (
+    configurations = counted(runs["trial_id"].nunique(), "configuration")
+    n = f"{configurations}, {counted(len(runs), 'seed')}, {fallen:,} diverged"
+    words = sentences(
         f"Share of seeds that diverge within {space.plan.kimg:g} kimg, with its 95% interval; n counts "
-        f"configurations ({space.label}: {n}). {INTERVALS} {'' if space.maps else CENSORING}"
-    ).strip()
+        f"configurations ({space.label}: {n}). {INTERVALS}",
+        CENSORING * (space.scheduler != "fifo"),
+    )
     found = {
         name: failure_by(space, name, space.stream(f"failure by {name}")) for name in space.space.searched
     }
@@ -168,3 +166,7 @@ def _extreme(cells: Sequence[tuple[str, Failure | None]]) -> str:
     label, worst = max(known_, key=lambda cell: cell[1].rate or 0.0)
     between = f"{worst.low:.0%} to {worst.high:.0%}"
     return f"Most diverge at {label}: {worst.rate:.0%} ({between}, n {worst.configurations})."
+
+
+TOGETHER = (_survival,)
+EACH = (_failures, _failings, *training.EACH)

@@ -10,17 +10,8 @@ from analysis.figures import stability as figures
 from analysis.figures.curves import MOST, drawn, learning_curves
 from analysis.figures.style import word
 from analysis.tables import SpaceResults
+from analysis.words import counted, sentences
 from study.metrics.failure import DIVERGED
-
-
-def charts(space: SpaceResults) -> Iterator[Chart]:
-    """Of one space: a part of the section on stability."""
-    yield from _seeds(space)
-    names = drawn(space)
-    if names:
-        curves = space.curves[space.curves["trial_id"].isin(names)]
-        yield from _learning(space, names, curves)
-        yield from _signals(space, names, curves)
 
 
 def _seeds(space: SpaceResults) -> Iterator[Chart]:
@@ -47,10 +38,15 @@ def _seeds(space: SpaceResults) -> Iterator[Chart]:
     yield Chart(
         stem("seeds", space.label),
         f"{space.label}: the seeds of each configuration side by side",
-        f"Final {word(space.metric)} of every seed of {len(ended):,} configurations that were trained to "
-        f"their budget or diverged{some}, {space.plan.seeds} seeds each; a line joins the seeds of one. "
-        f"A diverged seed stands at what it is counted as. Those that were stopped early ended at other "
-        f"budgets and are left out.",
+        sentences(
+            f"Final {word(space.metric)} of every seed of {counted(len(ended), 'configuration')} trained "
+            "to the "
+            f"budget or diverged{some}, {counted(space.plan.seeds, 'seed')} each; a line joins the seeds "
+            "of one.",
+            "A diverged seed stands at what it is counted as." * (fallen > 0),
+            "Those that were stopped early ended at other budgets and are left out."
+            * (space.scheduler != "fifo"),
+        ),
         f"Dots by rank. Seeds of one configuration differ by {spread.median():.3g} in the median and by "
         f"{spread.max():.3g} at most; {fallen} of {len(rows)} seeds diverged.",
         rows,
@@ -58,7 +54,11 @@ def _seeds(space: SpaceResults) -> Iterator[Chart]:
     )
 
 
-def _learning(space: SpaceResults, names: list[str], curves: pd.DataFrame) -> Iterator[Chart]:
+def _learning(space: SpaceResults) -> Iterator[Chart]:
+    names = drawn(space)
+    if not names:
+        return
+    curves = space.curves[space.curves["trial_id"].isin(names)]
     states = space.trials.set_index("trial_id")["state"]
     n = ", ".join(f"{count} {state}" for state, count in Counter(states[names]).items())
     some = (
@@ -71,15 +71,21 @@ def _learning(space: SpaceResults, names: list[str], curves: pd.DataFrame) -> It
     yield Chart(
         stem("learning_curves", space.label),
         f"{space.label}: {word(space.metric)} over training",
-        f"Mean of each trial's {space.plan.seeds} seeds, band from its worst to its best ({n}{some}); "
-        f"{best}. Orange, dashed: a seed diverged, with a cross where it ended; a bar: stopped early.",
+        sentences(
+            f"Mean of each trial's {counted(space.plan.seeds, 'seed')}, band from its worst to its best "
+            f"({counted(len(names), 'trial')}: {n}{some}); {best}.",
+            "Orange, dashed: a seed diverged, with a cross where it ended." * bool(curves["diverged"].any()),
+            "A bar: stopped early." * bool(states[names].eq("pruned").any()),
+        ),
         f"Learning curves of {len(names)} trials; {best}.",
         curves[columns].reset_index(drop=True),
         learning_curves(space),
     )
 
 
-def _signals(space: SpaceResults, names: list[str], curves: pd.DataFrame) -> Iterator[Chart]:
+def _signals(space: SpaceResults) -> Iterator[Chart]:
+    names = drawn(space)
+    curves = space.curves[space.curves["trial_id"].isin(names)]
     states = space.trials.set_index("trial_id")["state"]
     meters = [name for name in figures.METER_NAMES if curves[name].notna().any()]
     if not meters:
@@ -92,10 +98,16 @@ def _signals(space: SpaceResults, names: list[str], curves: pd.DataFrame) -> Ite
     yield Chart(
         stem("losses", space.label),
         f"{space.label}: losses and gradient norms over training",
-        f"A line a seed ({len(few)} trials{some}), each the mean since the last evaluation. "
-        "The critic loss is not a distance. Dashed, with a cross: it diverged; dotted: its trial was stopped "
-        "early.",
+        sentences(
+            f"A line a seed ({counted(len(few), 'trial')}{some}), each the mean since the last evaluation. "
+            "The critic loss is not a distance.",
+            "Dashed, with a cross: it diverged." * bool(fallen.any()),
+            "Dotted: its trial was stopped early." * bool(rows["fate"].eq("pruned").any()),
+        ),
         f"Lines over kimg, a panel each for {', '.join(map(word, meters))}.",
         rows[["trial_id", "seed", "kimg", "fate", *meters]].reset_index(drop=True),
         figures.training_signals(rows),
     )
+
+
+EACH = (_seeds, _learning, _signals)  # a part of the section on stability

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from analysis.tables import SpaceResults
-from study.metrics.stability import CVAR_SHARE
 from study.plan import SAMPLER, STARTUP
 
 POINTS = 60  # of a curve
@@ -114,7 +113,7 @@ class Correlation:
 
     Attributes:
         low, high: Bonett and Wright's 95% interval.
-        is_rung: whether early stopping judges there.
+        is_rung: whether early stopping judges there (Hyperband does at any, by bracket).
     """
 
     kimg: float
@@ -136,24 +135,6 @@ def rank_interval(rho: float, n: int) -> tuple[float, float]:
     return math.tanh(math.atanh(rho) - half), math.tanh(math.atanh(rho) + half)
 
 
-def objective_curves(results: SpaceResults) -> pd.DataFrame:
-    """Each trial's objective at each evaluation: trials x evaluations, NaN after its end.
-
-    A trial that has diverged with all its seeds keeps its objective for ever.
-    """
-    curves, how = results.curves[["trial_id", "evaluation", "score"]], results.plan.aggregate
-    by = ["trial_id", "evaluation"]
-    if how == "cvar":  # study.metrics.stability.cvar: the mean of the worst quarter
-        worst_first = curves.sort_values("score", ascending=results.higher_is_better)
-        curves, how = worst_first.groupby(by).head(math.ceil(CVAR_SHARE * results.plan.seeds)), "mean"
-    wide = curves.groupby(by)["score"].agg(how).unstack()
-    wide = wide.reindex(columns=range(results.plan.evaluations + 1)).astype(float)
-    diverged = results.trials.loc[results.trials["state"] == "diverged", "trial_id"]
-    gone = wide.index.isin(diverged)
-    wide.loc[gone] = wide.loc[gone].ffill(axis=1)
-    return wide
-
-
 def rung_correlations(results: SpaceResults) -> list[Correlation]:
     """Of each evaluation before the last, over the trials that are known at the full budget.
 
@@ -162,20 +143,19 @@ def rung_correlations(results: SpaceResults) -> list[Correlation]:
     from scipy.stats import spearmanr
 
     plan = results.plan
-    wide = objective_curves(results)
-    known = results.trials.loc[results.trials["state"].isin(["completed", "diverged"]), "trial_id"]
-    whole = wide[wide.index.isin(known)].dropna()
-    rungs = [] if plan.schedulers[results.space.name] == "fifo" else results.space.rungs(plan.evaluations)
-    if len(whole) < FEWEST:
+    rungs = {"asha": results.space.rungs(plan.evaluations), "hyperband": range(1, plan.evaluations)}
+    final = results.objectives(plan.kimg)
+    if final.nunique() < 2:
         return []
     found = []
-    final = whole[plan.evaluations]
     for evaluation in range(1, plan.evaluations):
-        if whole[evaluation].nunique() > 1 and final.nunique() > 1:
-            rho, n = float(spearmanr(whole[evaluation], final).statistic), len(whole)
-            low, high = rank_interval(rho, n)
-            kimg = evaluation * plan.eval_kimg
-            found.append(Correlation(kimg, rho, low, high, n, evaluation in rungs))
+        kimg = evaluation * plan.eval_kimg
+        early = results.objectives(kimg).reindex(final.index).dropna()
+        n = len(early)
+        if n >= FEWEST and early.nunique() > 1 and final[early.index].nunique() > 1:
+            rho = float(spearmanr(early, final[early.index]).statistic)
+            is_rung = evaluation in rungs.get(results.scheduler, ())
+            found.append(Correlation(kimg, rho, *rank_interval(rho, n), n, is_rung))
     return found
 
 

@@ -15,7 +15,6 @@ import pandas as pd
 
 from analysis.statistics.axes import FEW, unit_scaled
 from analysis.tables import SpaceResults
-from study.metrics.stability import aggregate
 
 LEAST = 32  # trials; with fewer it finds too little of what is there: tests/benchmarks/README.md
 MOST = 2000  # of more, so many inform, drawn at random
@@ -62,10 +61,20 @@ class Importance:
     def matter(self) -> list[str]:
         return [effect.name for effect in self.effects if effect.matters]
 
+    @property
+    def words(self) -> str:
+        """'lr_d (62%, 95% interval 50% to 74%) and lr_g (...)', or that none can be told from chance."""
+        told = [
+            f"{e.name} ({e.share:.0%}, 95% interval {e.low:.0%} to {e.high:.0%})"
+            for e in self.effects
+            if e.matters
+        ]
+        return " and ".join(told) or "nothing that can be told from chance"
+
 
 def of_objective(results: SpaceResults, kimg: float, generator: np.random.Generator) -> Importance:
     """What decides the objective at one evaluation, of the trials that have it."""
-    return importance(results, objectives(results, kimg), OBJECTIVE, kimg, generator)
+    return importance(results, results.objectives(kimg), OBJECTIVE, kimg, generator)
 
 
 def of_divergence(results: SpaceResults, generator: np.random.Generator) -> Importance:
@@ -82,18 +91,6 @@ def rungs(results: SpaceResults) -> list[float]:
     plan = results.plan
     numbers = {max(1, round(plan.evaluations / part)) for part in (9, 3, 1)}
     return [min(plan.kimg, number * plan.eval_kimg) for number in sorted(numbers)]
-
-
-def objectives(results: SpaceResults, kimg: float) -> pd.Series:
-    """Each trial's objective at the evaluation that was due at `kimg`; none of those stopped before.
-
-    A seed that diverged before it keeps its price.
-    """
-    wide = results.scores(kimg)
-    if results.plan.aggregate == "mean":
-        return wide.mean(axis=1)
-    how, higher = results.plan.aggregate, results.higher_is_better
-    return wide.apply(lambda row: aggregate(row.tolist(), how, higher), axis=1)
 
 
 def importance(

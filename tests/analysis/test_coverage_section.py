@@ -10,6 +10,7 @@ from matplotlib.colors import to_hex
 from analysis.chart import Chart
 from analysis.figures.style import BLUE, ORANGE
 from analysis.sections import coverage as section
+from analysis.sections.parts import charts as charts_of
 from analysis.tables import SpaceResults
 from analysis.verdicts import coverage
 from tests.analysis.covered import Trial, changed, covered
@@ -21,7 +22,7 @@ DEAD: Trial = ("diverged", [[0.0, None], [0.0, None]])
 
 
 def drawn(*trials: Trial, **plan: Any) -> dict[str, Chart]:
-    charts = list(section.charts([covered(*trials, **plan)]))
+    charts = list(charts_of(section, [covered(*trials, **plan)]))
     assert len({chart.name for chart in charts}) == len(charts)
     return {chart.name: chart for chart in charts}
 
@@ -52,7 +53,7 @@ def test_one_trial_of_one_seed_is_drawn() -> None:
 def test_data_without_modes_have_no_chart() -> None:
     results = covered(GOOD)
     curves, runs = (table.drop(columns="mode_coverage") for table in (results.curves, results.runs))
-    assert list(section.charts([changed(results, curves=curves, runs=runs)])) == []
+    assert list(charts_of(section, [changed(results, curves=curves, runs=runs)])) == []
 
 
 def test_the_line_is_the_mean_and_the_caption_tells_n_and_who_is_left_out() -> None:
@@ -67,9 +68,9 @@ def test_the_line_is_the_mean_and_the_caption_tells_n_and_who_is_left_out() -> N
 def test_two_spaces_share_an_axis() -> None:
     results = covered(GOOD)
     other = changed(covered(POOR), label="other: a")
-    chart = next(section.charts([results, other]))
+    chart = next(charts_of(section, [results, other]))
     assert [line.get_label() for line in chart.figure.axes[0].lines] == ["a (n = 1)", "other: a (n = 1)"]
-    names = [chart.name for chart in section.charts([results, other])]
+    names = [chart.name for chart in charts_of(section, [results, other])]
     assert len(set(names)) == len(names)
 
 
@@ -113,7 +114,7 @@ def test_the_sentence_tells_the_share_its_interval_and_the_best_trial() -> None:
     """Wilson's interval of 1 of 2: centre 1/2, half width z / 2 / sqrt(2 + z^2) = 0.4055."""
     assert coverage(covered(GOOD, POOR, PRUNED)) == (
         "a: 1 of 2 trials cover all modes in all of their 2 seeds (50%, 95% interval 9% to 91%, "
-        "Wilson); the best trial, a-00000, covers 100% (2 seeds, 100% to 100%)."
+        "Wilson); the best trial, a-00000, covers 100% (mean of 2 seeds, the worst 100%, the best 100%)."
     )
 
 

@@ -3,7 +3,7 @@
 import math
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import writer
+from analysis import checks, verdicts, writer
 from analysis.chart import Chart
 from analysis.report import main
 from analysis.sections import NAMES
+from analysis.sections.parts import charts as charts_of
 from analysis.tables import SpaceResults, load
 from analysis.writer import SECTIONS, write_report
 from study.errors import UserError
@@ -112,12 +113,19 @@ def test_a_report_has_the_sections_asked_for(whole: Path, tmp_path: Path) -> Non
 def test_a_section_that_fails_is_told_and_takes_no_other_along(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class Broken:
-        @staticmethod
-        def charts(_: Sequence[SpaceResults]) -> Iterator[Chart]:
-            raise ZeroDivisionError("nothing <there>")
-            yield
+    def broken(_: Any) -> Iterator[Chart]:
+        raise ZeroDivisionError("nothing <there>")
+        yield
 
+    class Broken:
+        TOGETHER = (broken, *SECTIONS["stability"].TOGETHER)
+        EACH = (broken,)
+
+    def stability(_: SpaceResults) -> str:
+        raise KeyError("end")
+
+    monkeypatch.setattr(writer, "ANSWERS", (stability, verdicts.tuned))
+    monkeypatch.setitem(checks.CHECKS, "the judge", stability)
     monkeypatch.setattr(writer, "SECTIONS", {"broken": Broken, "comparison": SECTIONS["comparison"]})
     assert main([str(whole), "--out", str(tmp_path)]) == 1
     text = (tmp_path / "report.html").read_text()
@@ -126,7 +134,13 @@ def test_a_section_that_fails_is_told_and_takes_no_other_along(
         in text
     )
     assert "Tuned against the paper" in text
-    assert "warning: broken: a figure could not be drawn" in capsys.readouterr().err
+    assert "How many seeds have not diverged" in text
+    assert "<p>a: the sentence on stability is missing.</p>" in text
+    assert "The best of 12 trials" in text
+    told = capsys.readouterr().err
+    assert told.count("warning: broken: a figure could not be drawn") == 2
+    assert "warning: a: the sentence on stability could not be made (KeyError: 'end')" in told
+    assert "warning: a: no check of the judge (KeyError: 'end')" in told
 
 
 def test_a_wrong_folder_is_one_sentence(tmp_path: Path) -> None:
@@ -136,7 +150,7 @@ def test_a_wrong_folder_is_one_sentence(tmp_path: Path) -> None:
 
 def drawn(*several: SpaceResults) -> dict[str, Chart]:
     """The charts of all sections, with what every one must have."""
-    charts = [chart for section in SECTIONS.values() for chart in section.charts(several)]
+    charts = [chart for section in SECTIONS.values() for chart in charts_of(section, several)]
     for chart in charts:
         assert len(chart.numbers), chart.name
         assert re.search(r"\d+ (\w+ )?(trial|seed|evaluation)", chart.caption), (chart.name, chart.caption)

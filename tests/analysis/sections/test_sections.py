@@ -10,6 +10,7 @@ import pytest
 
 from analysis.chart import Chart
 from analysis.sections import hyperparameters, stability
+from analysis.sections.parts import charts
 from analysis.tables import SpaceResults
 from tests.analysis.made import FIVE, made
 
@@ -75,14 +76,14 @@ KINDS: dict[str, tuple[Callable[[], SpaceResults], set[str]]] = {
 }
 
 
-def charts(results: SpaceResults) -> list[Chart]:
-    return [*stability.charts([results]), *hyperparameters.charts([results])]
+def both(results: SpaceResults) -> list[Chart]:
+    return [*charts(stability, [results]), *charts(hyperparameters, [results])]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_section_has_the_charts_that_its_tables_allow(kind: str) -> None:
     make, names = KINDS[kind]
-    found = charts(make())
+    found = both(make())
     assert {chart.name for chart in found} == names
     assert len(found) == len(names)
     for chart in found:
@@ -92,14 +93,14 @@ def test_a_section_has_the_charts_that_its_tables_allow(kind: str) -> None:
 
 
 def test_a_mapped_space_has_importances() -> None:
-    (found,) = (chart for chart in charts(of(trials=32, risk=half)) if chart.name == "importance_space")
+    (found,) = (chart for chart in both(of(trials=32, risk=half)) if chart.name == "importance_space")
     assert set(found.numbers["of"]) == {"divergence", "objective"}
     assert set(found.numbers["n"]) == {32}
     assert "mostly noise" not in found.caption
 
 
 def test_a_study_that_looks_for_the_best_says_what_it_does_not_allow() -> None:
-    found = {chart.name: chart.caption for chart in charts(of(samplers="tpe", schedulers="asha"))}
+    found = {chart.name: chart.caption for chart in both(of(samplers="tpe", schedulers="asha"))}
     assert "early stopping ends the worst trials" in found["survival"]
     for name in ("slices_space", "parallel_space"):
         assert "mostly noise" in found[name]
@@ -108,6 +109,6 @@ def test_a_study_that_looks_for_the_best_says_what_it_does_not_allow() -> None:
 
 def test_spaces_of_several_studies_have_charts_of_their_own() -> None:
     two = [replace(of(), label=f"{study}: space") for study in ("mine", "other")]
-    names = [chart.name for chart in stability.charts(two)]
+    names = [chart.name for chart in charts(stability, two)]
     assert len(set(names)) == len(names)
     assert {"survival", "losses_mine_space", "losses_other_space"} <= set(names)

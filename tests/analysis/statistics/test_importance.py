@@ -10,7 +10,6 @@ from analysis.statistics.importance import (
     LEAST,
     Importance,
     importance,
-    objectives,
     of_divergence,
     rungs,
     total_effects,
@@ -44,21 +43,21 @@ def small() -> SpaceResults:
 def test_an_objective_at_an_evaluation_is_that_of_the_seeds_then() -> None:
     results = small()
     at = results.curves[results.curves["evaluation"] == 1]
-    assert objectives(results, 5.0).to_dict() == at.groupby("trial_id")["score"].mean().to_dict()
+    assert results.objectives(5.0).to_dict() == at.groupby("trial_id")["score"].mean().to_dict()
 
 
 def test_trials_that_were_stopped_before_an_evaluation_have_no_objective_there() -> None:
     results = made(np.random.default_rng(0), trials=6, pruned=lambda u: np.where(u["lr_g"] > 0.5, 1.1, 0.0))
     completed = results.trials[results.trials["state"] == "completed"]
     assert 0 < len(completed) < 6
-    assert objectives(results, KIMG).index.tolist() == completed["trial_id"].tolist()
-    assert len(objectives(results, KIMG / 2)) == 6
+    assert results.objectives(KIMG).index.tolist() == completed["trial_id"].tolist()
+    assert len(results.objectives(KIMG / 2)) == 6
 
 
 def test_a_seed_that_diverged_keeps_its_price() -> None:
     results = made(np.random.default_rng(0), trials=2, seeds=1, risk=lambda u: np.arange(len(u)) < 1)
     assert results.trials["state"].tolist() == ["diverged", "completed"]
-    assert objectives(results, KIMG).iloc[0] == UNTRAINED
+    assert results.objectives(KIMG).iloc[0] == UNTRAINED
 
 
 def test_rungs_are_evaluations_that_were_made() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from analysis.chart import Chart
 from analysis.figures.samples import TILES
-from analysis.samples import frames, moments
+from analysis.frames import frames, moments
 from analysis.sections.samples import samples
 from analysis.tables import SpaceResults
 from tests.analysis.covered import Trial, changed, covered
