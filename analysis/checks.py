@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis import findings
-from analysis.commands import again, extend, to_map
+from analysis.commands import Command, again, extend, to_map
 from analysis.statistics.budget import FEWEST, rung_correlations
 from analysis.statistics.seeds import detectable, seeds_needed
 from analysis.tables import SpaceResults
@@ -22,23 +22,23 @@ TRUSTED = 0.5  # rank correlation of a rung with the full budget, at least, by i
 OFTEN, MOSTLY, NEARLY_ALL = 0.1, 0.5, 0.9  # shares of seeds
 APART = 2.0  # standard deviations of the floor
 LEARNED = 0.05  # p value: what chance alone would show of a sampler in so many studies
-Found = tuple[str, str, str] | tuple[str, str]
+Found = tuple[str, str, Command | None] | tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Check:
-    """One question, how it went, why in numbers, and a command line; '' where none mends it."""
+    """One question, how it went, why in numbers, and a command; None where none mends it."""
 
     name: str
     status: str
     sentence: str
-    command: str = ""
+    command: Command | None = None
 
 
 def seeds(results: SpaceResults) -> Found | None:
     """Whether the seeds can show what the best seems to gain, and how many would."""
     n, found = results.plan.seeds, findings.tuned(results)
-    more = again(results.record, {"--seeds": (max(n + 1, SEEDS),)})
+    more = again(results, {"--seeds": (max(n + 1, SEEDS),)})
     if n < 2:
         return FAILED, "One seed: no interval, hence no claim.", more
     if found is None or found.gain.sd is None:
@@ -58,14 +58,14 @@ def seeds(results: SpaceResults) -> Found | None:
             f"{can}; the best's to the default is {gain.amount(gain.mean)}, which 1000 would not show.",
         )
     sentence = f"{can}; for the best's {gain.amount(gain.mean)}, if it is so large, it takes {needed}."
-    return DOUBTFUL, sentence, again(results.record, {"--seeds": (needed,)})
+    return DOUBTFUL, sentence, again(results, {"--seeds": (needed,)})
 
 
 def early_stopping(results: SpaceResults) -> Found | None:
     """Whether rungs rank trials as the full budget does."""
     if results.scheduler == "fifo":
         return PASSED, f"No trial was stopped early (n = {len(results.trials)})."
-    without = again(results.record, {"--scheduler": ("fifo",)})
+    without = again(results, {"--scheduler": ("fifo",)})
     rungs = [point for point in rung_correlations(results) if point.is_rung]
     if not rungs:
         n = len(results.completed)
@@ -78,7 +78,7 @@ def early_stopping(results: SpaceResults) -> Found | None:
         f"{first.rho:.2f} (95% interval {first.low:.2f} to {first.high:.2f}, n = {first.n} trials that were "
         "not stopped; of the others nobody knows)."
     )
-    return status, sentence, "" if status == PASSED else without
+    return status, sentence, None if status == PASSED else without
 
 
 def beat_the_default(results: SpaceResults) -> Found | None:
@@ -104,7 +104,7 @@ def beat_the_default(results: SpaceResults) -> Found | None:
 def divergence(results: SpaceResults) -> Found | None:
     """How many seeds diverge within the budget."""
     found = findings.failure(results)
-    mapped = "" if results.maps else to_map(results.record)
+    mapped = None if results.maps else to_map(results)
     if found.rate is None or found.low is None or found.high is None:
         return DOUBTFUL, f"None of n = {found.runs} seeds was watched to {results.plan.kimg:g} kimg.", mapped
     is_whole = results.maps or found.informed == found.configurations
@@ -114,7 +114,7 @@ def divergence(results: SpaceResults) -> Found | None:
         f"{found.rate:.0%} of seeds diverge within {found.kimg:g} kimg (95% interval {found.low:.0%} to "
         f"{found.high:.0%}, n = {found.informed} of {found.configurations} configurations seen to the end)."
     )
-    return status, sentence, "" if status == PASSED else mapped
+    return status, sentence, None if status == PASSED else mapped
 
 
 def censoring(results: SpaceResults) -> Found | None:
@@ -128,7 +128,7 @@ def censoring(results: SpaceResults) -> Found | None:
     )
     if share < OFTEN:
         return PASSED, sentence
-    return DOUBTFUL if share < NEARLY_ALL else FAILED, sentence, to_map(results.record)
+    return DOUBTFUL if share < NEARLY_ALL else FAILED, sentence, to_map(results)
 
 
 def resolution(results: SpaceResults) -> Found | None:
@@ -141,7 +141,7 @@ def resolution(results: SpaceResults) -> Found | None:
     spread = f", seeds of the best {number(own.std(ddof=1), 2)} (n = {len(own)})" if len(own) > 1 else ""
     untrained = results.curves.loc[results.curves["evaluation"] == 0, metric].astype(float).mean()
     if results.sign * (best - untrained) >= 0:
-        longer = again(results.record, {"--kimg": (f"{3 * results.plan.kimg:g}",)})
+        longer = again(results, {"--kimg": (f"{3 * results.plan.kimg:g}",)})
         learned = f"no better than the untrained generator's {number(untrained)}"
         return FAILED, f"Nothing was learned: the best of n = {len(results.completed)} is {learned}.", longer
     noise = f"of one draw of real data {number(floor['std'], 2)} (n = 20 draws){spread}"
@@ -195,7 +195,7 @@ def proposals(results: SpaceResults) -> Found | None:
     return (PASSED, sentence) if found.pvalue < LEARNED else (DOUBTFUL, sentence, _longer(results))
 
 
-def _longer(results: SpaceResults) -> str:
+def _longer(results: SpaceResults) -> Command:
     """The command that doubles the study."""
     return extend(results, 2 * max(results.plan.trials.values()))
 

@@ -1,36 +1,63 @@
-"""Command lines to run next, as a shell takes them."""
+"""Command lines to run next, as a shell takes them, and what they cost."""
 
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import pandas as pd
 
 from analysis.tables import SpaceResults
 from study.command import with_plugins
 from study.models import hyperparameters
-from study.plan import StudyPlan
+from study.plan import TRIALS_OF_A_MAP, StudyPlan
+from study.reporting.console import clock
 
 OF_DATA = ("--side", "--data-dir")
 ONCE = ("--name", "--resume", "--report")  # of one study and no other
 
 
-def again(record: Mapping[str, Any], changes: Mapping[str, Sequence[object] | None] | None = None) -> str:
-    """The command that made a study, with other options.
+class Command(NamedTuple):
+    """A command line, and its price in words; '' where nothing was trained yet that tells it."""
+
+    line: str
+    price: str
+
+
+def again(results: SpaceResults, changes: Mapping[str, Sequence[object] | None]) -> Command:
+    """The command that made a study, of this space alone, with other options.
 
     Args:
-        record: study.json.
         changes: the new values of options by their flag, () for one without a value; None: not given.
     """
-    head, options = _read(record["command"])
-    new = dict(changes or {})
-    kept = [(flag, values) for flag, values in options if flag not in (*ONCE, *new)]
+    head, options = _read(results.record["command"])
     words = [*head]
-    for flag, values in (*kept, *new.items()):
-        if values is not None:
-            words += [flag, *(str(value) for value in values)]
-    return shlex.join(words)
+    for flag, values in options:
+        if flag == "--space":
+            values = [value for value in values if Path(value).stem == results.space.name]
+        if flag not in (*ONCE, *changes):
+            words += [flag, *values]
+    for flag, given in changes.items():
+        if given is not None:
+            words += [flag, *(str(value) for value in given)]
+    new = {flag: given[0] for flag, given in changes.items() if given}
+    is_whole = "--map" in changes or new.get("--scheduler") == "fifo"
+    trials = results.plan.trials[results.space.name]
+    if "--map" in changes and not any(flag == "--trials" for flag, _ in options):
+        trials = TRIALS_OF_A_MAP
+    kimg, seeds = (float(str(new.get(f"--{of}", getattr(results.plan, of)))) for of in ("kimg", "seeds"))
+    return Command(shlex.join(words), _price(results, trials, seeds, kimg, is_whole))
+
+
+def _price(results: SpaceResults, trials: int, seeds: float, kimg: float, is_whole: bool) -> str:
+    """Of so many trials, each whole or as far as this study's went, at this study's seconds a kimg."""
+    plan, rows = results.plan, results.trials
+    spent, trained = float(rows[["train_seconds", "eval_seconds"]].sum().sum()), float(rows["kimg"].sum())
+    if not (spent > 0 and trained > 0):
+        return ""
+    share = 1.0 if is_whole else trained / (len(rows) * plan.kimg)
+    seconds = spent / trained * share * kimg * trials * seeds / plan.seeds
+    return f"about {clock(round(seconds / plan.concurrency))} here, {plan.concurrency} at a time"
 
 
 def _read(command: Sequence[str]) -> tuple[list[str], list[tuple[str, list[str]]]]:
@@ -46,14 +73,17 @@ def _read(command: Sequence[str]) -> tuple[list[str], list[tuple[str, list[str]]
     return head, options
 
 
-def to_map(record: Mapping[str, Any]) -> str:
-    """The command that maps the spaces of a study, to be understood."""
-    return again(record, {"--map": (), "--sampler": None, "--scheduler": None})
+def to_map(results: SpaceResults) -> Command:
+    """The command that maps a space, to be understood."""
+    return again(results, {"--map": (), "--sampler": None, "--scheduler": None})
 
 
-def extend(results: SpaceResults, trials: int) -> str:
+def extend(results: SpaceResults, trials: int) -> Command:
     """The command that goes on with a study, up to so many trials of each space."""
-    return resume(results.folder, results.plan, f" --trials {trials}")
+    plan = results.plan
+    more = sum(trials - number for number in plan.trials.values())
+    line = resume(results.folder, plan, f" --trials {trials}")
+    return Command(line, _price(results, more, plan.seeds, plan.kimg, is_whole=False))
 
 
 def resume(folder: Path, plan: StudyPlan, more: str = "") -> str:

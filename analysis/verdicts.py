@@ -115,7 +115,7 @@ def hyperparameters(results: SpaceResults) -> str:
     if not results.maps:
         return (
             f"{results.label}: which hyperparameters matter can't be told from a study that looks for the "
-            f"best; one that maps: {to_map(results.record)}"
+            f"best; one that maps: {to_map(results).line}"
         )
     objective = findings.objective(results, results.plan.kimg)
     return (

@@ -17,6 +17,7 @@ from study.resources import Resources
 
 # Generator updates before which no trial is stopped: tests/benchmarks/README.md, "How early a rung tells".
 MIN_UPDATES = 10
+TRIALS_OF_A_MAP = 64  # which hyperparameters matter is told from 32 on, better of more
 EVALUATIONS = 9  # after the one at kimg 0, where the user does not say
 AGGREGATES = ("mean", "median", "cvar")
 NAME_BYTES = 255

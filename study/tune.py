@@ -36,7 +36,16 @@ from study.machine.hardware import Hardware, detect
 from study.machine.precision import resolve
 from study.metrics import METRICS, check_metric, default_metric
 from study.models import MODELS
-from study.plan import EVALUATIONS, MIN_UPDATES, PACKS, SAMPLERS, SCHEDULERS, StudyPlan, check_study_name
+from study.plan import (
+    EVALUATIONS,
+    MIN_UPDATES,
+    PACKS,
+    SAMPLERS,
+    SCHEDULERS,
+    TRIALS_OF_A_MAP,
+    StudyPlan,
+    check_study_name,
+)
 from study.plugins import check_same
 from study.records.study_folder import StudyFolder, command_line
 from study.reporting.timing import StudyCost, Timing
@@ -47,7 +56,6 @@ if TYPE_CHECKING:
     from study.space import Space
 
 PROGRAM = "python -m study.tune"
-TRIALS_OF_A_MAP = 64  # which hyperparameters matter is told from 32 on, better of more
 SAMPLER_OF_METHOD = {"bayes": "tpe", "random": "random", "grid": "grid"}
 MAPPED_BY = {"bayes": "qmc", "random": "qmc", "grid": "grid"}
 

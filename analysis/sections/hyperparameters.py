@@ -31,7 +31,7 @@ def warning(space: SpaceResults) -> str:
     why += ["early stopping cuts the rest short"] * (space.scheduler != "fifo")
     return (
         f"This study was made to find the best, not to map: {' and '.join(why)}, so importances and maps "
-        f"from it are mostly noise. One that maps: {to_map(space.record)}"
+        f"from it are mostly noise. One that maps: {to_map(space).line}"
     )
 
 

@@ -15,15 +15,15 @@ Together = Callable[[Sequence[SpaceResults]], Iterator[Chart]]
 
 
 class Section(Protocol):
-    """A module of this folder.
+    """A module of this folder."""
 
-    Attributes:
-        TOGETHER: charts of all spaces side by side.
-        EACH: charts of one space.
-    """
+    @property
+    def TOGETHER(self) -> Sequence[Together]:  # noqa: N802
+        """Charts of all spaces side by side."""
 
-    TOGETHER: Sequence[Together]
-    EACH: Sequence[Callable[[SpaceResults], Iterator[Chart]]]
+    @property
+    def EACH(self) -> Sequence[Callable[[SpaceResults], Iterator[Chart]]]:  # noqa: N802
+        """Charts of one space."""
 
 
 def parts(section: Section, several: Sequence[SpaceResults]) -> Iterator[Iterator[Chart]]:

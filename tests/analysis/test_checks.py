@@ -20,6 +20,11 @@ def said(results: SpaceResults) -> dict[str, Check]:
     return {name: found for name in CHECKS if (found := check(name, results)) is not None}
 
 
+def line(found: Check) -> str:
+    assert found.command is not None
+    return found.command.line
+
+
 def test_seeds_that_show_the_difference_are_enough() -> None:
     found = said(made(CLEAR))
     assert found["enough seeds"].status == PASSED
@@ -32,18 +37,21 @@ def test_too_few_seeds_name_how_many_it_takes() -> None:
     assert found.status == DOUBTFUL
     # Logarithms gain 0.223, 0.087, 0.051: 1.33 of their spread; power 0.8 at the level of 5% from 7.
     assert "it takes 7." in found.sentence
-    assert found.command == "python -m study.tune --space a --seeds 7"
+    assert line(found) == "python -m study.tune --space a --seeds 7"
 
 
 def test_one_seed_shows_nothing() -> None:
     found = said(made([[0.9], [0.3]]))["enough seeds"]
-    assert (found.status, found.command) == (FAILED, "python -m study.tune --space a --seeds 5")
+    assert (found.status, line(found)) == (
+        FAILED,
+        "python -m study.tune --space a --seeds 5",
+    )
 
 
 def test_a_default_that_nobody_beats_is_a_failed_search() -> None:
     found = said(made(CLEAR[::-1]))["better than the default"]
     assert found.status == FAILED
-    assert found.command.endswith("results/mine --trials 4")
+    assert line(found).endswith("results/mine --trials 4")
 
 
 def test_without_a_default_nothing_says_that_tuning_was_worth_it() -> None:
@@ -67,7 +75,7 @@ def test_rungs_that_rank_as_the_full_budget_does_can_be_trusted(early: np.ndarra
 def test_few_survivors_say_little_of_early_stopping() -> None:
     results = made(CLEAR, **ASHA)
     found = said(results)["early stopping"]
-    assert (found.status, found.command) == (
+    assert (found.status, line(found)) == (
         DOUBTFUL,
         "python -m study.tune --space a --seeds 2 --scheduler fifo",
     )
@@ -87,7 +95,7 @@ def test_censored_seeds_want_a_map() -> None:
     found = said(made(CLEAR, state=["completed", "pruned"], **ASHA))["censoring"]
     assert found.status == DOUBTFUL
     assert found.sentence.startswith("50% of n = 10 seeds")
-    assert found.command == "python -m study.tune --space a --seeds 2 --map"
+    assert line(found) == "python -m study.tune --space a --seeds 2 --map"
     assert said(made(CLEAR))["censoring"].status == PASSED
 
 
@@ -113,7 +121,10 @@ def test_a_sampler_that_had_nothing_to_learn_from_wants_more_trials() -> None:
         **ASHA,
     )
     found = said(few)["the sampler's proposals"]
-    assert (found.status, found.command.endswith("--trials 12")) == (DOUBTFUL, True)
+    assert (found.status, line(found).endswith("--trials 12")) == (
+        DOUBTFUL,
+        True,
+    )
     assert "1 of n = 6 trials were proposed by tpe, 4 by chance" in found.sentence
 
 

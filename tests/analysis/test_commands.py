@@ -4,7 +4,8 @@ import shlex
 from dataclasses import replace
 from typing import Any
 
-from analysis.commands import again, extend, train
+from analysis.commands import again, extend, to_map, train
+from analysis.tables import SpaceResults
 from study import train as study_train
 from study import tune
 from study.config import TrialConfig
@@ -24,22 +25,43 @@ def record(*options: str) -> dict[str, Any]:
     return {"command": ["python", "-m", "study.tune", *options]}
 
 
+def of(*options: str) -> SpaceResults:
+    return replace(RESULTS, record=record(*options))
+
+
 def test_options_are_kept_replaced_dropped_and_quoted() -> None:
-    of = record("--space", "a", "my space.yaml", "--seeds=2", "--no-keep-best", "--name", "mine", "--report")
-    command = again(of, {"--seeds": (7,), "--map": ()})
-    assert command == "python -m study.tune --space a 'my space.yaml' --no-keep-best --seeds 7 --map"
-    assert "--seeds" not in again(of, {"--seeds": None})
+    mine = of("--space", "my own/a.yaml", "--seeds=2", "--no-keep-best", "--name", "mine", "--report")
+    command = again(mine, {"--seeds": (7,), "--map": ()}).line
+    assert command == "python -m study.tune --space 'my own/a.yaml' --no-keep-best --seeds 7 --map"
+    assert "--seeds" not in again(mine, {"--seeds": None}).line
+
+
+def test_of_several_spaces_the_one_is_run_again() -> None:
+    assert again(of("--space", "b", "spaces/a.yaml", "c"), {}).line.endswith("--space spaces/a.yaml")
 
 
 def test_an_option_that_is_repeated_stays_so() -> None:
-    assert again(record("--plugin", "a.py", "--plugin", "b.py")).endswith("--plugin a.py --plugin b.py")
+    line = again(of("--plugin", "a.py", "--plugin", "b.py"), {}).line
+    assert line.endswith("--plugin a.py --plugin b.py")
 
 
 def test_the_command_is_one_that_study_tune_takes() -> None:
-    options = tune.parser().parse_args(words(again(RESULTS.record, {"--seeds": (9,)}), "study.tune"))
+    options = tune.parser().parse_args(words(again(RESULTS, {"--seeds": (9,)}).line, "study.tune"))
     assert (options.space, options.seeds, options.name) == (["a"], 9, None)
-    options = tune.parser().parse_args(words(extend(RESULTS, 40), "study.tune"))
+    options = tune.parser().parse_args(words(extend(RESULTS, 40).line, "study.tune"))
     assert (options.resume, options.trials) == (RESULTS.folder, 40)
+
+
+def test_a_price_is_that_of_what_the_study_took() -> None:
+    """Two trials of two seeds at a time, of which one went to kimg 3 and one to kimg 1: 20 s a kimg."""
+    trials = RESULTS.trials.assign(kimg=[3.0, 1.0], train_seconds=[50.0, 20.0], eval_seconds=[6.0, 4.0])
+    results = replace(RESULTS, trials=trials, plan=replace(RESULTS.plan, concurrency=2))
+    assert again(results, {"--seeds": (4,)}).price == "about 1:20 here, 2 at a time"
+    assert again(results, {"--kimg": ("9",)}).price.startswith("about 2:00 here")
+    assert again(results, {"--scheduler": ("fifo",)}).price.startswith("about 1:00 here")
+    assert extend(results, 4).price.startswith("about 0:40 here")
+    assert to_map(results).price.startswith("about 32:00 here")  # of 64 trials
+    assert again(replace(results, trials=trials.iloc[:0]), {}).price == ""
 
 
 def test_the_best_is_trained_again_with_every_hyperparameter_in_full() -> None:
