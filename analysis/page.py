@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.commands import resume, train
 from analysis.tables import SpaceResults
-from analysis.words import interval, number
+from analysis.words import counted, interval, number
 from study.metrics import METRICS
 from study.metrics.failure import DIVERGED
 from study.records.study_folder import StudyFolder
@@ -37,18 +37,18 @@ def best_configurations(results: SpaceResults) -> Iterator[Best]:
         label = results.label if model == results.space.name else f"{results.label}, {model}"
         known = {name: cell(row[name]) for name in results.space.searched if not pd.isna(row[name])}
         low, high, n = row["objective_low"], row["objective_high"], int(row["n_seeds"])
-        value = number(row["objective"], 4)
-        score = f"{results.plan.aggregate} {results.metric} {value} ({interval(low, high)}, n = {n} seeds)"
+        what = f"{results.plan.aggregate} {results.metric} {number(row['objective'], 4)}"
+        score = f"{what} ({interval(low, high)}, n = {counted(n, 'seed')})"
         yield Best(label, row["trial_id"], score, known, train(results, row["trial_id"]))
 
 
 def heading(results: SpaceResults) -> str:
     """What the study of a space is, and how far it has come."""
     plan, folder = results.plan, StudyFolder(results.folder)
-    planned, ended = plan.trials[results.space.name], len(results.trials) - unfinished(results)
+    planned, ended = plan.trials[results.space.name], _ended(results)
     said = (
-        f"{plan.name}: {results.space.name} on {plan.dataset}, {plan.aggregate} {plan.metric}; {planned} "
-        f"trials of {plan.seeds} seeds, {plan.kimg:g} kimg; begun on "
+        f"{plan.name}: {results.space.name} on {plan.dataset}, {plan.aggregate} {plan.metric}; "
+        f"{counted(planned, 'trial')} of {counted(plan.seeds, 'seed')}, {plan.kimg:g} kimg; begun on "
         f"{str(results.record.get('started', 'an unknown day'))[:10]}"
     )
     if ended >= planned:
@@ -58,24 +58,25 @@ def heading(results: SpaceResults) -> str:
     return f"{said}. NOT FINISHED: {ended} of {planned} trials have ended; {how}"
 
 
-def unfinished(results: SpaceResults) -> int:
-    return int((results.trials["state"] == "interrupted").sum())
+def _ended(results: SpaceResults) -> int:
+    return int((results.trials["state"] != "interrupted").sum())
 
 
 def facts(results: SpaceResults) -> Iterator[tuple[str, str]]:
     """What was run, on what."""
     plan, record, name = results.plan, results.record, results.space.name
     yield "study", f"{plan.name}, {purpose(plan, name)}"
-    stopped = plan.schedulers[name].replace("fifo", "nothing")
-    yield "search", f"proposed by {plan.samplers[name]}, stopped early by {stopped}"
+    stopped = results.scheduler.replace("fifo", "nothing")
+    yield "search", f"proposed by {results.sampler}, stopped early by {stopped}"
     yield "command", " ".join(record["command"])
     prints = plan.fingerprint.get("number", {})
     parts = ", ".join(f"{number:,} {part.replace('_', ' ')}" for part, number in prints.items())
     yield "data", f"{plan.dataset} ({parts or 'drawn'}), SHA-256 {plan.fingerprint.get('sha256', 'unknown')}"
     yield (
         "trials",
-        f"{len(results.trials)} of {plan.trials[name]} begun, {plan.seeds} seeds each, {plan.kimg:g} kimg, "
-        f"evaluated every {plan.eval_kimg:.4g} kimg; study seed {plan.seed}",
+        f"{plan.trials[name]} planned, {len(results.trials)} begun, {_ended(results)} ended; "
+        f"{counted(plan.seeds, 'seed')} each, {plan.kimg:g} kimg, evaluated every {plan.eval_kimg:.4g} kimg; "
+        f"study seed {plan.seed}",
     )
     yield "objective", f"{plan.aggregate} {plan.metric}: {METRICS[plan.metric].meaning}"
     hardware = record.get("hardware") or {}
@@ -110,7 +111,7 @@ def failures(results: SpaceResults) -> Iterator[tuple[int, str]]:
     states = results.trials["state"]
     for by, rows in results.trials[states == "pruned"].groupby("ended_by", sort=False):
         yield len(rows), f"trials stopped early by {by}: neither failed nor survived"
-    missing = results.plan.trials[results.space.name] - len(results.trials) + unfinished(results)
+    missing = results.plan.trials[results.space.name] - _ended(results)
     if missing > 0:
         yield missing, "trials not ended: the study runs still, or was interrupted"
     for error, rows in results.trials[states == "failed"].groupby("error", sort=False, dropna=False):
@@ -120,14 +121,14 @@ def failures(results: SpaceResults) -> Iterator[tuple[int, str]]:
 
 def limits(results: SpaceResults) -> Iterator[str]:
     """What the study can't tell."""
-    plan, name = results.plan, results.space.name
+    plan = results.plan
     yield "Scores are those that the search chose by: fresh seeds and unseen data may say otherwise."
-    if not plan.maps(name):
+    if not results.maps:
         yield (
             "It looked for the best, so which hyperparameters matter, and which region is stable, is "
             "for a study with --map to say."
         )
-    if plan.schedulers[name] != "fifo":
+    if results.scheduler != "fifo":
         yield ("Trials that were stopped early say nothing of their end: they might have diverged, or won.")
     yield (
         f"One dataset ({plan.dataset}), one budget ({plan.kimg:g} kimg), one architecture per kind of data: "
@@ -137,6 +138,17 @@ def limits(results: SpaceResults) -> Iterator[str]:
         yield f"{results.metric} and modes are what one classifier sees: no FID of the Inception network."
     constants = ", ".join(f"{name} {value}" for name, value in results.space.constants.items())
     yield f"What the space fixes was not studied: {constants}, and what it leaves at its default."
+
+
+def reading(several: Sequence[SpaceResults]) -> str:
+    """How to read the table of all trials."""
+    how = ", ".join(dict.fromkeys(f"{results.plan.aggregate} {results.metric}" for results in several))
+    return (
+        f"The objective ({how}) is of what the seeds score, where one that diverged has its price; the other "
+        "columns of metrics are means at the end, empty where a seed diverged; a trial that was stopped "
+        "early "
+        "stands where it was stopped"
+    )
 
 
 def trial_table(several: Sequence[SpaceResults]) -> tuple[list[str], list[list[str]]]:

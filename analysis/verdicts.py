@@ -1,18 +1,18 @@
 """Sentences: what a space's tables say, with intervals and n, and no more than they say."""
 
-import numpy as np
-
 from analysis import findings
 from analysis.commands import to_map
 from analysis.statistics.coverage import all_covered, by_trial, has_modes
 from analysis.statistics.importance import Importance
 from analysis.statistics.region import LEAST, Region
+from analysis.statistics.tuned import Tuned
 from analysis.tables import SpaceResults
 from analysis.words import interval, number
 from study.data import dataset_named
 from study.metrics.failure import Failure
 from study.metrics.stability import aggregate
 
+ENDED_EARLY = {"pruned": "stopped", "failed": "lost to a fault", "interrupted": "interrupted"}
 SEARCH = "a search score, unconfirmed: the seeds and the data that chose the best flatter it"
 
 
@@ -30,15 +30,29 @@ def tuned(results: SpaceResults) -> str:
     found = findings.tuned(results)
     if found is None:
         return f"{said}; {_no_default(results)}; {SEARCH}."
-    default = aggregate(found.pairs.other, results.plan.aggregate, results.higher_is_better)
-    gain = found.gain
-    at = found.pairs.at
-    early = "" if np.isclose(at, results.plan.kimg) else f" at kimg {at:.4g}, where the default ended"
+    gain, how = found.gain, results.plan.aggregate
     shown = "" if gain.is_shown else ", which these seeds do not show"
+    of = "" if how == "mean" else f", as the mean of seeds and not their {how}"
     return (
-        f"{said}; against the paper's default ({number(default, 4)}{early}) it is {gain.said} "
+        f"{said}; against the paper's default ({_default(results, found)}) it is {gain.said}{of} "
         f"({gain.words}){shown}; {SEARCH}."
     )
+
+
+def _default(results: SpaceResults, found: Tuned) -> str:
+    """What the default scored and, where it did not go to the end, how it ended and what the best had."""
+    one, other = (
+        number(aggregate(scores, results.plan.aggregate, results.higher_is_better), 4)
+        for scores in (found.pairs.one, found.pairs.other)
+    )
+    state = str(results.trials.loc[results.trials["trial_id"] == found.default, "state"].iloc[0])
+    if state == "diverged":
+        return f"{other}, diverged"
+    if state in ENDED_EARLY:
+        return (
+            f"{other} at kimg {found.pairs.at:.4g}, where it was {ENDED_EARLY[state]}, and the best had {one}"
+        )
+    return other
 
 
 def _no_default(results: SpaceResults) -> str:
@@ -46,7 +60,7 @@ def _no_default(results: SpaceResults) -> str:
         return "it is the paper's default itself"
     if results.default is None:
         return "no trial has the paper's default to compare it with"
-    return f"the paper's default ({results.default}) was not trained to any evaluation to compare it with"
+    return f"the paper's default ({results.default}) was not trained to any evaluation to compare with"
 
 
 def stability(results: SpaceResults) -> str:

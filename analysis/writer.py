@@ -179,6 +179,7 @@ def _render(
         spaces=spaces,
         sections=drawn,
         problems=problems,
+        reading=page.reading(several),
         head=head,
         rows=rows,
     )

@@ -207,7 +207,8 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
         raise UserError(f"{folder.path} names no search space")
     spaces = [parse_space(name, document) for name, document in plan.spaces.items()]
     fixed = ("space", "dataset", "side", "metric", "aggregate", "seeds", "kimg", "eval_kimg", "seed",
-             "map", "sampler", "scheduler", "min_updates", "precision", "keep_best", "name")  # fmt: skip
+             "map", "sampler", "scheduler", "min_updates", "precision", "keep_best", "wandb_project",
+             "name")  # fmt: skip
     changed = [name for name in fixed if getattr(options, name) != p.get_default(name)]
     if changed:
         flags = ", ".join("--" + name.replace("_", "-") for name in changed)
@@ -381,7 +382,7 @@ def _run(
         except KeyboardInterrupt:
             results, finished = None, False
         if results is not None:
-            console.results(results, spaces)
+            console.results(results, spaces, _tuned(folder))
     console.say(f"results: {folder.path}")
     if finished:
         console.say(_report(folder, make=report))
@@ -395,6 +396,14 @@ def _run(
         print(f"error: no trial completed (they ended as: {states})", file=sys.stderr)
         return NOTHING_COMPLETED
     return OK
+
+
+def _tuned(folder: StudyFolder) -> dict[str, str]:
+    """What tuning brought in each space, as the report will say it."""
+    from analysis import verdicts
+    from analysis.tables import load
+
+    return {found.space.name: verdicts.tuned(found) for found in load(folder.path)}
 
 
 def _report(folder: StudyFolder, *, make: bool) -> str:

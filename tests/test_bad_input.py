@@ -232,7 +232,8 @@ def test_a_temporary_folder_too_long_for_sockets(
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("results/absent", ""), ("folder", ": it has no study.json"), ("file", "")]
+    ("name", "words"),
+    [("results/absent", ": there is no such folder"), ("folder", ": it has no study.json"), ("file", "")],
 )
 def test_resuming_what_is_no_study(name: str, words: str, refuse: Refuse) -> None:
     Path("folder").mkdir()
@@ -290,6 +291,7 @@ def test_resuming_a_study_whose_plan_makes_no_sense(field: str, value: object, r
         ["--eval-kimg", "0.5"],
         ["--no-keep-best"],
         ["--name", "other"],
+        ["--wandb-project", "other"],
     ],
 )
 def test_changing_what_a_study_began_with(arguments: list[str], refuse: Refuse) -> None:

@@ -102,7 +102,8 @@ class StudyFolder:
         """study.json as a dict. Raises UserError when this is not a study folder."""
         path = self.path / "study.json"
         if not path.is_file():
-            raise UserError(f"{self.path} is not a study folder: it has no study.json")
+            why = "it has no study.json" if self.path.exists() else "there is no such folder"
+            raise UserError(f"{self.path} is not a study folder: {why}")
         try:
             record = read_json(path)
             record["plan"]

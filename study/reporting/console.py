@@ -204,8 +204,11 @@ class Console:
             self._printed = now
             self.say(self._status().plain)
 
-    def results(self, results: Results, spaces: Sequence[Space]) -> None:
-        """The best completed trials of each space, over all seeds, and what came of the others."""
+    def results(self, results: Results, spaces: Sequence[Space], tuned: Mapping[str, str]) -> None:
+        """The best completed trials of each space, over all seeds, and what came of the others.
+
+        `tuned`: of each space, what tuning brought, in a sentence.
+        """
         trials = results.table("trials")
         metrics = [m for m in metrics_for(self._plan.dataset) if m in trials]
         table = Table(
@@ -232,7 +235,7 @@ class Console:
             self.say(f"warning: {self._warning}")
         tables = trials, results.table("runs")
         for space in spaces:
-            for line in what_came_of(self._plan, results, tables, space.name):
+            for line in what_came_of(self._plan, tables, space.name, tuned[space.name]):
                 self.say(line)
 
 

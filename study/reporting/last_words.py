@@ -1,38 +1,35 @@
 """What a study has come to, in sentences: its last words on the screen."""
 
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from study.metrics import METRICS
 from study.metrics.failure import CENSORED, DIVERGED, SURVIVED, Failure, failure_within
-from study.metrics.stability import aggregate, student_interval
 from study.plan import DEFAULT, SAMPLER, STARTUP, StudyPlan
-from study.records.comparison import pair
 from study.records.tables import Results
 from study.reporting.first_words import purpose
 from study.seeds import derive_seed
 
 ORIGINS = {DEFAULT: "default", STARTUP: "at random (start-up)", SAMPLER: "by {sampler}"}
-ENDED_EARLY = {"pruned": "stopped", "failed": "lost to a fault", "interrupted": "interrupted"}
+WIDTH = 118  # letters of a line that is broken
 
 
 def what_came_of(
-    plan: StudyPlan, results: Results, tables: tuple[pd.DataFrame, pd.DataFrame], space: str
+    plan: StudyPlan, tables: tuple[pd.DataFrame, pd.DataFrame], space: str, tuned: str
 ) -> Iterator[str]:
-    """A space's trials: how they ended, the best against the default, failures, proposals, cost.
+    """A space's trials: how they ended, what tuning brought, failures, proposals, cost.
 
-    `tables`: the study's trials and runs.
+    Args:
+        tables: the study's trials and runs.
+        tuned: the best against the paper's default, in a sentence.
     """
     trials, runs = (table[table["space"] == space] for table in tables)
     states = ", ".join(f"{n} {state}" for state, n in trials["state"].value_counts().items())
     yield f"{space}: {states or 'no trial'}"
-    completed = trials[trials["state"] == "completed"].sort_values("objective")
-    if len(completed):
-        best = completed.iloc[-1 if METRICS[plan.metric].higher_is_better else 0]["trial_id"]
-        yield f"  {against_default(plan, results, trials, str(best))}"
+    yield textwrap.fill(tuned, WIDTH, initial_indent="  ", subsequent_indent="    ")
     if len(runs):
         yield f"  {failures(plan, runs, space)}"
         yield f"  {proposals(plan, trials, space)}"
@@ -49,36 +46,6 @@ def range_of_metric(plan: StudyPlan, results: Results, trial_id: str) -> str:
     curves = results.of_trial("curves", trial_id)
     untrained = curves.loc[curves["evaluation"] == 0, plan.metric].mean()
     return f"{plan.metric}: real data {floor}, untrained generator {untrained:.4g}"
-
-
-def against_default(plan: StudyPlan, results: Results, trials: pd.DataFrame, best: str) -> str:
-    """How much better a space's best trial is than the paper's default, seed by seed, at equal kimg.
-
-    A default that diverged has its price for good. Both are search scores, unconfirmed: seeds and data that
-    chose the best of many flatter it.
-    """
-    own = trials[trials["origin"] == DEFAULT]
-    if own.empty:
-        return "no trial has the paper's default: nothing to compare the best with"
-    default, state = (str(own[column].iloc[0]) for column in ("trial_id", "state"))
-    if best == default:
-        return "no trial is better than the paper's default (search scores, unconfirmed)"
-    pairs = pair(results.of_trial("curves", best), results.of_trial("curves", default))
-    if pairs is None:
-        return f"the paper's default ({default}) was never evaluated after its start"
-    higher = METRICS[plan.metric].higher_is_better
-    ours, theirs = (aggregate(scores, plan.aggregate, higher) for scores in (pairs.one, pairs.other))
-    gain = (theirs - ours) * (-1 if higher else 1)
-    interval = student_interval(pairs.gains(higher)) if plan.aggregate == "mean" else None
-    between = "no interval" if interval is None else f"95% interval {interval[0]:.3g} to {interval[1]:.3g}"
-    how = " (diverged)" if state == "diverged" else ""
-    if state in ENDED_EARLY:
-        how = f" at kimg {pairs.at:.4g}, where the default was {ENDED_EARLY[state]}"
-    return (
-        f"best {ours:.4g}, default {theirs:.4g}{how}: {gain or 0.0:.3g} better "
-        f"({between}, {len(pairs.seeds)} seeds in pairs)\n  both are search scores, unconfirmed; the "
-        "interval leaves out that the best was chosen"
-    )
 
 
 def failures(plan: StudyPlan, runs: pd.DataFrame, space: str) -> str:

@@ -91,14 +91,22 @@ class Recorder:
         if name in self.ending:  # two live runs cannot share an id
             self.ending.pop(name).result()
         self.with_kimg.discard(name)
-        try:
-            self.runs[name] = self._init(name, config)
-        except self.wandb.Error as error:
-            if self.mode != "online":
-                raise
-            self.report(f"W&B cannot be reached ({_short(error)}); runs are kept offline from now.")
+        while name not in self.runs:
+            try:
+                self.runs[name] = self._init(name, config)
+            except self.wandb.Error as error:
+                self._ask_for_less(error)
+
+    def _ask_for_less(self, error: Exception) -> None:
+        """After a run was refused: no sweep, which may have been deleted, and then no server."""
+        if self.mode != "online":
+            raise error
+        if self.sweep_ids:
+            self.sweep_ids = {}
+            self.report(f"W&B takes no run of the study's sweeps ({_short(error)}); the runs belong to none.")
+        else:
             self.mode = "offline"
-            self.runs[name] = self._init(name, config)
+            self.report(f"W&B cannot be reached ({_short(error)}); runs are kept offline from now.")
 
     def _init(self, name: str, config: dict[str, Any]) -> Any:
         options: dict[str, Any] = {"mode": self.mode}

@@ -242,6 +242,8 @@ def init(**options):
         file.write(json.dumps(options, default=str) + "\\n")
     if options["mode"] == "online" and (here / "unreachable").exists():
         raise Error("no answer")
+    if "settings" in options and (here / "deleted").exists():
+        raise Error("no such sweep")
     return types.SimpleNamespace(summary={}, config={}, finish=lambda exit_code: None)
 
 def sweep(*given, **options):
@@ -304,6 +306,18 @@ def test_a_server_that_makes_no_sweep_is_told_of_once(
         ("online", None)
     ] * 2
     line = "W&B makes no sweep (ValueError: no permission); the runs belong to none.\n"
+    assert capsys.readouterr().err == line
+
+
+def test_a_sweep_that_was_deleted_leaves_the_runs_online(
+    tmp_path: Path, stand_in: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    stand_in(ONLINE)
+    (tmp_path / "deleted").touch()
+    track_sweeps(tmp_path)
+    tried = [(options["name"], options["mode"], "settings" in options) for options in inits(tmp_path)]
+    assert tried == [("a", "online", True), ("a", "online", False), ("b", "online", False)]
+    line = "W&B takes no run of the study's sweeps (Error: no such sweep); the runs belong to none.\n"
     assert capsys.readouterr().err == line
 
 
