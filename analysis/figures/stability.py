@@ -174,8 +174,10 @@ def training_signals(curves: pd.DataFrame) -> Figure:
         values = curves[name]
         scale = "log" if (values.dropna() > 0).all() else "symlog"
         panel.set(yscale=scale, xlabel=KIMG, ylabel=word(name))
-        if scale == "symlog" and values.min() >= 0:
-            panel.set_ylim(bottom=0)
+        if scale == "symlog":
+            panel.yaxis.get_major_locator().set_params(numticks=7)
+            if values.min() >= 0:
+                panel.set_ylim(bottom=0)
         panel.xaxis.label.set_fontsize("small")
     for panel in axes.flat[len(shown) :]:
         panel.remove()

@@ -60,6 +60,7 @@ class Difference:
     def words(self) -> str:
         corrected = f", corrected for {self.comparisons} comparisons" if self.comparisons > 1 else ""
         pairs = f"n = {self.n} seeds in pairs" if self.n > 1 else "n = 1 seed"
+        pairs = f"geometric mean of {pairs}" if self.relative and self.n > 1 else pairs
         moderated = f", spread moderated by n = {self.prior.members} trials" if self.prior.df else ""
         return f"{self._interval}, {pairs}{moderated}{corrected}"
 
@@ -67,6 +68,9 @@ class Difference:
     def _interval(self) -> str:
         if not self.relative or self.low is None or self.high is None:
             return interval(self.low, self.high)
+        low, high = (replace(self, mean=end) for end in (self.low, self.high))
+        if self.low < 0 < self.high:  # 157% higher to 88.1% lower
+            return f"95% interval {low.said} to {high.said}"
         return f"95% interval {self.amount(self.low)} to {self.amount(self.high)}"
 
 

@@ -80,8 +80,8 @@ def test_the_best_is_compared_with_the_default_seed_by_seed() -> None:
     """Logarithms gain 1.0986 in the mean, with a t interval of 5 pairs from 1.073 to 1.124."""
     assert against(CLEAR) == (
         "The best of 2 trials has w1 0.3000 (95% interval 0.286 to 0.314, n = 5 seeds); against the paper's "
-        "default (0.9000) it is 66.7% lower (95% interval 65.8% to 67.5%, n = 5 seeds in pairs); a search "
-        "score, unconfirmed: the seeds and the data that chose the best flatter it."
+        "default (0.9000) it is 66.7% lower (95% interval 65.8% to 67.5%, geometric mean of n = 5 "
+        "seeds in pairs); a search score, unconfirmed: the seeds and the data that chose the best flatter it."
     )
 
 
