@@ -9,11 +9,12 @@ import numpy as np
 from analysis import findings
 from analysis.commands import Command, again, extend, to_map
 from analysis.statistics.budget import FEWEST, rung_correlations
+from analysis.statistics.importance import LEAST
 from analysis.statistics.seeds import detectable, seeds_needed
 from analysis.tables import SpaceResults
 from analysis.words import number
 from study.metrics.failure import CENSORED
-from study.plan import SAMPLER, STARTUP
+from study.plan import SAMPLER, STARTUP, TRIALS_OF_A_MAP
 from study.reporting.console import GOOD_ACCURACY
 
 PASSED, DOUBTFUL, FAILED = "passed", "doubtful", "failed"
@@ -59,6 +60,19 @@ def seeds(results: SpaceResults) -> Found | None:
         )
     sentence = f"{can}; for the best's {gain.amount(gain.mean)}, if it is so large, it takes {needed}."
     return DOUBTFUL, sentence, again(results, {"--seeds": (needed,)})
+
+
+def trials(results: SpaceResults) -> Found | None:
+    """Whether a map has enough trials to tell which hyperparameters matter."""
+    if not results.maps or not results.space.searched:
+        return None
+    planned, n = results.plan.trials[results.space.name], len(results.objectives(results.plan.kimg))
+    sentence = f"n = {n} of {planned} trials tell which hyperparameters matter; it takes {LEAST}."
+    if n >= LEAST:
+        return PASSED, sentence
+    is_over = len(results.trials) >= planned and results.trials["state"].ne("interrupted").all()
+    more = TRIALS_OF_A_MAP if planned < TRIALS_OF_A_MAP else 2 * planned
+    return DOUBTFUL, sentence, extend(results, more) if is_over else None
 
 
 def early_stopping(results: SpaceResults) -> Found | None:
@@ -202,6 +216,7 @@ def _longer(results: SpaceResults) -> Command:
 
 CHECKS: dict[str, Callable[[SpaceResults], Found | None]] = {
     "enough seeds": seeds,
+    "enough trials": trials,
     "better than the default": beat_the_default,
     "early stopping": early_stopping,
     "divergence": divergence,

@@ -54,6 +54,18 @@ def test_a_default_that_nobody_beats_is_a_failed_search() -> None:
     assert line(found).endswith("results/mine --trials 4")
 
 
+@pytest.mark.parametrize(("trials", "status"), [(31, DOUBTFUL), (32, PASSED)])
+def test_a_map_of_few_trials_wants_more(trials: int, status: str) -> None:
+    results = made(normal(np.random.default_rng(0), trials, 2, 0.5))
+    found = said(results)["enough trials"]
+    assert found.status == status
+    assert f"n = {trials} of {trials} trials tell" in found.sentence
+    assert status == PASSED or line(found).endswith("--resume results/mine --trials 64")
+    running = replace(results, trials=results.trials.iloc[:5], runs=results.runs.iloc[:10])
+    assert said(running)["enough trials"].command is None
+    assert "enough trials" not in said(made(CLEAR, **ASHA))
+
+
 def test_without_a_default_nothing_says_that_tuning_was_worth_it() -> None:
     assert said(made(CLEAR, origin="sampler"))["better than the default"].status == DOUBTFUL
 
