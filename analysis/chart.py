@@ -35,6 +35,7 @@ class Chart:
         self.figure.savefig(png, format="png", dpi=80)
         data = base64.b64encode(png.getvalue()).decode()
         title, caption, alt = (html.escape(words) for words in (self.title, self.caption, self.alt))
+        caption = re.sub("`(.*?)`", r"<code>\1</code>", caption)
         return (
             f"<figure><h4>{title}</h4><img src='data:image/png;base64,{data}' alt='{alt}'>"
             f"<figcaption>{caption}</figcaption></figure>"

@@ -22,6 +22,7 @@ SEEDS = 5  # that a study without a claim should have: one seed-SD is then found
 TRUSTED = 0.5  # rank correlation of a rung with the full budget, at least, by its interval
 OFTEN, MOSTLY, NEARLY_ALL = 0.1, 0.5, 0.9  # shares of seeds
 APART = 2.0  # standard deviations of the floor
+ALIKE = 1e-9  # of a mean: a standard deviation that is rounding
 LEARNED = 0.05  # p value: what chance alone would show of a sampler in so many studies
 Found = tuple[str, str, Command | None] | tuple[str, str]
 
@@ -42,23 +43,25 @@ def seeds(results: SpaceResults) -> Found | None:
     more = again(results, {"--seeds": (max(n + 1, SEEDS),)})
     if n < 2:
         return FAILED, "One seed: no interval, hence no claim.", more
-    if found is None or found.gain.sd is None:
+    if found is None or found.gain.spread is None:
         if n >= SEEDS:
             return PASSED, f"{n} seeds; there is no difference to the default to be shown."
         return DOUBTFUL, f"{n} seeds find a difference of one standard deviation in few studies.", more
-    gain = found.gain
-    least = detectable(gain.sd or 0.0, n, gain.comparisons, gain.prior)
-    of = f"best of {gain.comparisons}"
-    can = f"{n} seeds show a difference of {gain.amount(least)} in 8 of 10 studies ({of})"
-    if gain.is_shown or abs(gain.mean) >= least:
-        return PASSED, f"{can}; the best's to the default is {gain.amount(gain.mean)}."
-    needed = seeds_needed(gain.mean, gain.sd or 0.0, gain.comparisons, gain.prior)
-    if needed is None:
+    gain, spread = found.gain, found.gain.spread
+    if gain.low is None:
         return (
             DOUBTFUL,
-            f"{can}; the best's to the default is {gain.amount(gain.mean)}, which 1000 would not show.",
+            f"The best and the default differ alike in all {n} seeds: that tells no spread.",
+            more,
         )
-    sentence = f"{can}; for the best's {gain.amount(gain.mean)}, if it is so large, it takes {needed}."
+    least = detectable(spread, n, gain.comparisons)
+    can = f"{n} seeds show one that is {gain.told(least)} in 8 of 10 studies (best of {gain.comparisons})"
+    if gain.is_shown or abs(gain.mean) >= least:
+        return PASSED, f"{can}; the best is {gain.said} than the default."
+    needed = seeds_needed(gain.mean, spread, gain.comparisons)
+    if needed is None:
+        return DOUBTFUL, f"{can}; the best is {gain.said} than the default, which 1000 would not show."
+    sentence = f"{can}; of the best, {gain.said} if it is so, {needed} would."
     return DOUBTFUL, sentence, again(results, {"--seeds": (needed,)})
 
 
@@ -67,19 +70,23 @@ def trials(results: SpaceResults) -> Found | None:
     if not results.maps or not results.space.searched:
         return None
     planned, n = results.plan.trials[results.space.name], len(results.objectives(results.plan.kimg))
-    sentence = f"n = {n} of {planned} trials tell which hyperparameters matter; it takes {LEAST}."
+    sentence = f"n = {n} of {planned} trials tell which hyperparameters matter; it takes {LEAST}, better "
+    sentence += f"{TRIALS_OF_A_MAP}."
     if n >= LEAST:
         return PASSED, sentence
-    is_over = len(results.trials) >= planned and results.trials["state"].ne("interrupted").all()
     more = TRIALS_OF_A_MAP if planned < TRIALS_OF_A_MAP else 2 * planned
-    return DOUBTFUL, sentence, extend(results, more) if is_over else None
+    if results.sampler == "grid":
+        more = min(more, results.space.grid_size())
+    return DOUBTFUL, sentence, extend(results, more) if results.ended >= planned and more > planned else None
 
 
 def early_stopping(results: SpaceResults) -> Found | None:
     """Whether rungs rank trials as the full budget does."""
-    if results.scheduler == "fifo":
+    if not results.stopped and results.ended >= results.plan.trials[results.space.name]:
         return PASSED, f"No trial was stopped early (n = {len(results.trials)})."
     without = again(results, {"--scheduler": ("fifo",)})
+    if results.plan.evaluations < 2:
+        return PASSED, "Each trial has one evaluation: there is no rung before its end."
     rungs = [point for point in rung_correlations(results) if point.is_rung]
     if not rungs:
         n = len(results.completed)
@@ -89,51 +96,52 @@ def early_stopping(results: SpaceResults) -> Found | None:
     status = PASSED if first.low > TRUSTED else FAILED if first.high < TRUSTED else DOUBTFUL
     sentence = (
         f"Where {results.scheduler} judges first (kimg {first.kimg:.3g}) ranks agree with the final ones by "
-        f"{first.rho:.2f} (95% interval {first.low:.2f} to {first.high:.2f}, n = {first.n} trials that were "
-        "not stopped; of the others nobody knows)."
+        f"{first.rho:.2f} (95% interval {first.low:.2f} to {first.high:.2f}, n = {first.n} trials that had "
+        "neither been stopped nor diverged; of the others nobody knows)."
     )
     return status, sentence, None if status == PASSED else without
 
 
 def beat_the_default(results: SpaceResults) -> Found | None:
     """Whether the best is better than the paper's default."""
+    if results.default is None and not results.ended:
+        return DOUBTFUL, "No trial has ended yet."
     if results.default is None:
         return DOUBTFUL, "No trial has the paper's default: nothing says that tuning was worth it."
     if results.best is None:
         return None
     if results.best == results.default:
-        n, ended = len(results.completed), int((results.trials["state"] != "interrupted").sum())
-        if n < 2 or ended < results.plan.trials[results.space.name]:
-            return DOUBTFUL, f"Too early to say: of {ended} trials that ended n = {n} were trained whole."
+        n = len(results.completed)
+        if n < 2 or results.ended < results.plan.trials[results.space.name]:
+            return (
+                DOUBTFUL,
+                f"Too early to say: of {results.ended} trials that ended n = {n} were trained whole.",
+            )
         sentence = f"None of n = {n} trials that were trained whole is better than the paper's default."
         return FAILED, sentence, _longer(results)
     found = findings.tuned(results)
     if found is None:
         return DOUBTFUL, f"The default ({results.default}) was never trained."
-    gain = found.gain
-    sentence = f"The best is {gain.said} ({gain.words}); a search score, unconfirmed."
-    return PASSED if gain.is_shown and gain.mean > 0 else DOUBTFUL, sentence
+    is_better = found.gain.is_shown and found.gain.mean > 0
+    return PASSED if is_better else DOUBTFUL, f"The best is {found.words}; a search score, unconfirmed."
 
 
 def divergence(results: SpaceResults) -> Found | None:
     """How many seeds diverge within the budget."""
     found = findings.failure(results)
     mapped = None if results.maps else to_map(results)
-    if found.rate is None or found.low is None or found.high is None:
-        return DOUBTFUL, f"None of n = {found.runs} seeds was watched to {results.plan.kimg:g} kimg.", mapped
+    if found.rate is None or found.high is None:
+        return DOUBTFUL, f"Of n = {found.runs} seeds, {found.words}.", mapped
     is_whole = results.maps or found.informed == found.configurations
     is_rare = is_whole and found.rate < OFTEN and found.high < MOSTLY
     status = PASSED if is_rare else DOUBTFUL if found.rate < MOSTLY else FAILED
-    sentence = (
-        f"{found.rate:.0%} of seeds diverge within {found.kimg:g} kimg (95% interval {found.low:.0%} to "
-        f"{found.high:.0%}, n = {found.informed} of {found.configurations} configurations seen to the end)."
-    )
-    return status, sentence, None if status == PASSED else mapped
+    return status, f"{found.words}.", None if status == PASSED else mapped
 
 
 def censoring(results: SpaceResults) -> Found | None:
     """How many seeds were stopped before they could show whether they diverge."""
-    ends = results.runs["end"].dropna()
+    stopped = results.trials.loc[results.trials["state"] != "interrupted", "trial_id"]
+    ends = results.runs.loc[results.runs["trial_id"].isin(stopped), "end"].dropna()
     if not len(ends):
         return None
     share = float((ends == CENSORED).mean())
@@ -158,18 +166,21 @@ def resolution(results: SpaceResults) -> Found | None:
         longer = again(results, {"--kimg": (f"{3 * results.plan.kimg:g}",)})
         learned = f"no better than the untrained generator's {number(untrained)}"
         return FAILED, f"Nothing was learned: the best of n = {len(results.completed)} is {learned}.", longer
+    if floor["std"] <= ALIKE * abs(floor["mean"]):
+        return DOUBTFUL, f"20 draws of real data have the same {metric}: how far it scatters is not known."
     noise = f"of one draw of real data {number(floor['std'], 2)} (n = 20 draws){spread}"
-    if results.sign * (best - floor["mean"]) < APART * floor["std"]:
-        return DOUBTFUL, f"The best {metric} is that of real data: what is better it can't tell ({noise})."
+    if results.sign * (best - floor["mean"]) <= APART * floor["std"]:
+        near = f"The best {metric} is as near to that of real data as another draw of real data would be"
+        return DOUBTFUL, f"{near}: {metric} can't tell what is better. Standard deviation {noise}."
     found = findings.tuned(results)
     if found is None:
         return PASSED, f"Standard deviation of {metric}: {noise}; from real data the best is further."
-    gain = abs(float(np.mean(found.pairs.gains(results.higher_is_better))))
-    least = APART * math.sqrt(2) * floor["std"]
+    gain = float(np.mean(found.pairs.gains(results.higher_is_better)))
+    way = "better" if gain >= 0 else "worse"
     sentence = (
-        f"Standard deviation of {metric}: {noise}; the best differs from the default by {number(gain)}."
+        f"Standard deviation of {metric}: {noise}; the best is {number(abs(gain))} {way} than the default."
     )
-    return PASSED if gain > least else DOUBTFUL, sentence
+    return PASSED if gain > APART * math.sqrt(2) * floor["std"] else DOUBTFUL, sentence
 
 
 def judge(results: SpaceResults) -> Found | None:
@@ -228,6 +239,8 @@ CHECKS: dict[str, Callable[[SpaceResults], Found | None]] = {
 
 
 def check(name: str, results: SpaceResults) -> Check | None:
-    """One of CHECKS; None where the study has nothing for it."""
+    """One of CHECKS; None where the study has nothing for it. No command mends what has hardly begun."""
     found = CHECKS[name](results)
-    return None if found is None else Check(name, *found)
+    if found is None:
+        return None
+    return Check(name, *found) if results.ended else Check(name, *found[:2])

@@ -8,12 +8,13 @@ from typing import NamedTuple
 import pandas as pd
 
 from analysis.tables import SpaceResults
+from analysis.words import duration
 from study.command import with_plugins
 from study.models import hyperparameters
 from study.plan import TRIALS_OF_A_MAP, StudyPlan
-from study.reporting.console import clock
 
 OF_DATA = ("--side", "--data-dir")
+PATHS = ("--plugin", "--data-dir")
 ONCE = ("--name", "--resume", "--report")  # of one study and no other
 
 
@@ -31,10 +32,18 @@ def again(results: SpaceResults, changes: Mapping[str, Sequence[object] | None])
         changes: the new values of options by their flag, () for one without a value; None: not given.
     """
     head, options = _read(results.record["command"])
-    words = [*head]
+    words, folder = [*head], Path(results.record.get("directory", ""))
+    trials = results.plan.trials[results.space.name]
     for flag, values in options:
         if flag == "--space":
             values = [value for value in values if Path(value).stem == results.space.name]
+            values = [str(folder / value) if Path(value).suffix else value for value in values]
+        if flag in PATHS:
+            values = [str(folder / value) for value in values]
+        if flag == "--dataset":
+            values = [results.plan.dataset]  # with its path in full
+        if flag == "--trials":  # a study that was extended has more than it began with
+            values = [str(trials)]
         if flag not in (*ONCE, *changes):
             words += [flag, *values]
     for flag, given in changes.items():
@@ -42,9 +51,8 @@ def again(results: SpaceResults, changes: Mapping[str, Sequence[object] | None])
             words += [flag, *(str(value) for value in given)]
     new = {flag: given[0] for flag, given in changes.items() if given}
     is_whole = "--map" in changes or new.get("--scheduler") == "fifo"
-    trials = results.plan.trials[results.space.name]
-    if "--map" in changes and not any(flag == "--trials" for flag, _ in options):
-        trials = TRIALS_OF_A_MAP
+    if "--map" in changes:
+        trials = max(trials, TRIALS_OF_A_MAP)
     kimg, seeds = (float(str(new.get(f"--{of}", getattr(results.plan, of)))) for of in ("kimg", "seeds"))
     return Command(shlex.join(words), _price(results, trials, seeds, kimg, is_whole))
 
@@ -57,7 +65,8 @@ def _price(results: SpaceResults, trials: int, seeds: float, kimg: float, is_who
         return ""
     share = 1.0 if is_whole else trained / (len(rows) * plan.kimg)
     seconds = spent / trained * share * kimg * trials * seeds / plan.seeds
-    return f"about {clock(round(seconds / plan.concurrency))} here, {plan.concurrency} at a time"
+    where = "here" if len(plan.spaces) == 1 else f"here for {results.space.name}"
+    return f"about {duration(seconds / plan.concurrency)} {where}, {plan.concurrency} at a time"
 
 
 def _read(command: Sequence[str]) -> tuple[list[str], list[tuple[str, list[str]]]]:
@@ -75,13 +84,16 @@ def _read(command: Sequence[str]) -> tuple[list[str], list[tuple[str, list[str]]
 
 def to_map(results: SpaceResults) -> Command:
     """The command that maps a space, to be understood."""
-    return again(results, {"--map": (), "--sampler": None, "--scheduler": None})
+    changes: dict[str, Sequence[object] | None] = {"--map": (), "--sampler": None, "--scheduler": None}
+    if results.plan.trials[results.space.name] < TRIALS_OF_A_MAP:  # too few, or as many as it has by default
+        changes["--trials"] = None
+    return again(results, changes)
 
 
 def extend(results: SpaceResults, trials: int) -> Command:
     """The command that goes on with a study, up to so many trials of each space."""
     plan = results.plan
-    more = sum(trials - number for number in plan.trials.values())
+    more = trials - plan.trials[results.space.name]
     line = resume(results.folder, plan, f" --trials {trials}")
     return Command(line, _price(results, more, plan.seeds, plan.kimg, is_whole=False))
 
@@ -101,12 +113,14 @@ def train(results: SpaceResults, trial_id: str) -> str:
             given[f"--{name.replace('_', '-')}"] = row[name]
     given |= {"--seeds": plan.seeds, "--seed": plan.seed, "--kimg": plan.kimg, "--eval-kimg": plan.eval_kimg}
     given |= {"--metric": plan.metric, "--aggregate": plan.aggregate, "--precision": row["precision"]}
+    given |= {"--threads": max(1, int(plan.cpus_per_trial))}  # as many round in the same order
     words = ["python", "-m", "study.train"]
     for flag, value in given.items():
         words += [flag, str(value)]
     for flag, values in _read(results.record["command"])[1]:
         if flag in OF_DATA:
-            words += [flag, *values]
+            folder = Path(results.record.get("directory", "")) if flag in PATHS else Path()
+            words += [flag, *(str(folder / value) for value in values)]
     for plugin in plan.plugins:
         words += ["--plugin", plugin["path"]]
     return shlex.join(words)

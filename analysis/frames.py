@@ -39,17 +39,32 @@ class Frame:
 
 def moments(results: SpaceResults, trial_id: str, number: int = MOMENTS) -> list[int]:
     """Evaluations of a trial that have arrays: the first, the last, and evenly between them."""
-    folder = StudyFolder(results.folder).trial(trial_id).samples
-    own = results.curves[results.curves["trial_id"] == trial_id]
-    known = sorted(k for k in {int(k) for k in own["evaluation"]} if (folder / f"{k:04d}.npz").is_file())
+    known = _kept(results, trial_id)
     places = np.linspace(0, len(known) - 1, min(number, len(known))).round()
     return [known[int(place)] for place in places]
 
 
-def frames(results: SpaceResults, trial_id: str, seeds: list[int], evaluations: list[int]) -> list[Frame]:
-    """What a trial kept of these seeds and evaluations; those that can't be read are left out."""
+def nearest(results: SpaceResults, trial_id: str, evaluations: list[int]) -> list[int]:
+    """Those of a trial that are next to these: a large batch leaves some out."""
+    known = _kept(results, trial_id)
+    found = [min(known, key=lambda k: abs(k - evaluation)) for evaluation in evaluations if known]
+    return list(dict.fromkeys(found))
+
+
+def _kept(results: SpaceResults, trial_id: str) -> list[int]:
+    """Evaluations of a trial that have arrays."""
     folder = StudyFolder(results.folder).trial(trial_id).samples
-    own = results.curves[results.curves["trial_id"] == trial_id]
+    every = {int(k) for k in results.curves_of(trial_id)["evaluation"]}
+    return sorted(k for k in every if (folder / f"{k:04d}.npz").is_file())
+
+
+def frames(results: SpaceResults, trial_id: str, seeds: list[int], evaluations: list[int]) -> list[Frame]:
+    """What a trial kept of these seeds and evaluations.
+
+    Raises ValueError: a file is damaged.
+    """
+    folder = StudyFolder(results.folder).trial(trial_id).samples
+    own = results.curves_of(trial_id)
     members = [int(seed) for seed in dict.fromkeys(own["seed"])]  # in the order of the arrays
     found = []
     for evaluation in evaluations:

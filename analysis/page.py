@@ -45,7 +45,7 @@ def best_configurations(results: SpaceResults) -> Iterator[Best]:
 def heading(results: SpaceResults) -> str:
     """What the study of a space is, and how far it has come."""
     plan, folder = results.plan, StudyFolder(results.folder)
-    planned, ended = plan.trials[results.space.name], _ended(results)
+    planned, ended = plan.trials[results.space.name], results.ended
     said = (
         f"{plan.name}: {results.space.name} on {plan.dataset}, {plan.aggregate} {plan.metric}; "
         f"{counted(planned, 'trial')} of {counted(plan.seeds, 'seed')}, {plan.kimg:g} kimg; begun on "
@@ -53,13 +53,12 @@ def heading(results: SpaceResults) -> str:
     )
     if ended >= planned:
         return said
-    stopped = f"it is not running; continue with: {resume(results.folder, plan)}"
-    how = "it runs still" if folder.is_running() else stopped
+    how = f"it is not running; continue with: `{resume(results.folder, plan)}`"
+    if folder.is_running():
+        how = "it runs still"
+    elif not folder.trial_ids():
+        how = "the trials' folders are gone, without which it can't go on"
     return f"{said}. NOT FINISHED: {ended} of {planned} trials have ended; {how}"
-
-
-def _ended(results: SpaceResults) -> int:
-    return int((results.trials["state"] != "interrupted").sum())
 
 
 def facts(results: SpaceResults) -> Iterator[tuple[str, str]]:
@@ -74,7 +73,7 @@ def facts(results: SpaceResults) -> Iterator[tuple[str, str]]:
     yield "data", f"{plan.dataset} ({parts or 'drawn'}), SHA-256 {plan.fingerprint.get('sha256', 'unknown')}"
     yield (
         "trials",
-        f"{plan.trials[name]} planned, {len(results.trials)} begun, {_ended(results)} ended; "
+        f"{plan.trials[name]} planned, {results.ended} ended; "
         f"{counted(plan.seeds, 'seed')} each, {plan.kimg:g} kimg, evaluated every {plan.eval_kimg:.4g} kimg; "
         f"study seed {plan.seed}",
     )
@@ -111,12 +110,12 @@ def failures(results: SpaceResults) -> Iterator[tuple[int, str]]:
     states = results.trials["state"]
     for by, rows in results.trials[states == "pruned"].groupby("ended_by", sort=False):
         yield len(rows), f"trials stopped early by {by}: neither failed nor survived"
-    missing = results.plan.trials[results.space.name] - _ended(results)
+    missing = results.plan.trials[results.space.name] - results.ended
     if missing > 0:
         yield missing, "trials not ended: the study runs still, or was interrupted"
     for error, rows in results.trials[states == "failed"].groupby("error", sort=False, dropna=False):
         last = str(error).strip().splitlines()[-1] if not pd.isna(error) and str(error).strip() else "unknown"
-        yield len(rows), f"trials failed by a fault of software: {last[:LONGEST]}"
+        yield len(rows), f"failed by a fault of software: {last[:LONGEST]}"
 
 
 def limits(results: SpaceResults) -> Iterator[str]:
@@ -128,7 +127,7 @@ def limits(results: SpaceResults) -> Iterator[str]:
             "It looked for the best, so which hyperparameters matter, and which region is stable, is "
             "for a study with --map to say."
         )
-    if results.scheduler != "fifo":
+    if results.stopped:
         yield ("Trials that were stopped early say nothing of their end: they might have diverged, or won.")
     yield (
         f"One dataset ({plan.dataset}), one budget ({plan.kimg:g} kimg), one architecture per kind of data: "
@@ -136,8 +135,8 @@ def limits(results: SpaceResults) -> Iterator[str]:
     )
     if results.record.get("classifier_accuracy") is not None:
         yield f"{results.metric} and modes are what one classifier sees: no FID of the Inception network."
-    constants = ", ".join(f"{name} {value}" for name, value in results.space.constants.items())
-    yield f"What the space fixes was not studied: {constants}, and what it leaves at its default."
+    constants = [f"{name} {value}" for name, value in results.space.constants.items()]
+    yield f"Not studied: {', '.join([*constants, 'and what the space leaves at its default'])}."
 
 
 def reading(several: Sequence[SpaceResults]) -> str:
@@ -145,7 +144,7 @@ def reading(several: Sequence[SpaceResults]) -> str:
     how = ", ".join(dict.fromkeys(f"{results.plan.aggregate} {results.metric}" for results in several))
     return (
         f"The objective ({how}) is of what the seeds score, where one that diverged has its price; the other "
-        "columns of metrics are means at the end, empty where a seed diverged; a trial that was stopped "
+        "columns of metrics are of the seeds at the end, empty where one diverged; a trial that was stopped "
         "early "
         "stands where it was stopped"
     )

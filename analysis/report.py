@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from analysis.sections import NAMES
-from study.command import NOTHING_COMPLETED, OK, Parser, run_command
+from study.command import OK, Parser, run_command
 
 PROGRAM = "python -m analysis.report"
+NOT_WHOLE = 1
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the report; status 1 where a section could not be drawn."""
+    """Write the report; status NOT_WHOLE where a part of it could not be made."""
     options: Any = parser().parse_args(arguments)
     from analysis.writer import write_report  # after --help: figures take a second
 
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"report: {path}")
     for problem in problems:
         print(f"warning: {problem}", file=sys.stderr)
-    return NOTHING_COMPLETED if problems else OK
+    return NOT_WHOLE if problems else OK
 
 
 if __name__ == "__main__":

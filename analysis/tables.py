@@ -81,6 +81,16 @@ class SpaceResults:
         return self.plan.samplers[self.space.name]
 
     @property
+    def ended(self) -> int:
+        """Trials that have ended."""
+        return int((self.trials["state"] != "interrupted").sum())
+
+    @property
+    def stopped(self) -> bool:
+        """Whether some trial was stopped early."""
+        return bool((self.trials["state"] == "pruned").any())
+
+    @property
     def maps(self) -> bool:
         """Whether the study was made to map the space, and not to find its best (`StudyPlan.maps`)."""
         return self.plan.maps(self.space.name)
@@ -146,19 +156,28 @@ def load(*folders: Path) -> list[SpaceResults]:
     names = Counter(plan.name for _, plan in known)
     for path, (record, plan) in zip(paths, known, strict=True):
         folder = StudyFolder(path)
-        study = plan.name if names[plan.name] == 1 else str(path)  # copies of a study, or namesakes
+        study = plan.name if names[plan.name] == 1 else _apart(path, paths)  # copies of a study, or namesakes
         tables = _tables(folder)
         floor = floors(folder.judges, plan.dataset, plan.fingerprint.get("sha256", ""))
         for name, document in plan.spaces.items():
             label = name if len(paths) == 1 else f"{study}: {name}"
             space = ordered(parse_space(name, document))
             trials, runs, curves = (tables[table][tables[table]["space"] == name] for table in TABLES)
-            # A running study writes one table after the other: of a trial that is not in all yet, nothing.
+            # A running study writes one table after the other: of a trial that has no runs yet, nothing.
             begun = trials["trial_id"].isin(runs["trial_id"]) | ~trials["state"].isin(FATES)
             trials = trials[begun]
             runs, curves = (rows[rows["trial_id"].isin(trials["trial_id"])] for rows in (runs, curves))
             found.append(SpaceResults(label, path, record, plan, space, trials, runs, curves, floor))
     return found
+
+
+def _apart(path: Path, paths: Sequence[Path]) -> str:
+    """As much of a path's end as tells it from the others."""
+    for parts in range(1, len(path.parts)):
+        end = path.parts[-parts:]
+        if sum(other.parts[-parts:] == end for other in paths) == 1:
+            return "/".join(end)
+    return str(path)
 
 
 def _tables(folder: StudyFolder) -> dict[str, pd.DataFrame]:

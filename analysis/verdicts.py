@@ -7,12 +7,12 @@ from analysis.statistics.importance import Importance
 from analysis.statistics.region import LEAST, Region
 from analysis.statistics.tuned import Tuned
 from analysis.tables import SpaceResults
-from analysis.words import interval, number
+from analysis.words import counted, interval, number
 from study.data import dataset_named
 from study.metrics.failure import Failure
 from study.metrics.stability import aggregate
 
-ENDED_EARLY = {"pruned": "stopped", "failed": "lost to a fault", "interrupted": "interrupted"}
+ENDED_EARLY = {"pruned": "stopped", "failed": "lost to a fault", "interrupted": "last seen"}
 SEARCH = "a search score, unconfirmed: the seeds and the data that chose the best flatter it"
 
 
@@ -30,13 +30,9 @@ def tuned(results: SpaceResults) -> str:
     found = findings.tuned(results)
     if found is None:
         return f"{said}; {_no_default(results)}; {SEARCH}."
-    gain, how = found.gain, results.plan.aggregate
-    shown = "" if gain.is_shown else ", which these seeds do not show"
-    of = "" if how == "mean" else f", as the mean of seeds and not their {how}"
-    return (
-        f"{said}; against the paper's default ({_default(results, found)}) it is {gain.said}{of} "
-        f"({gain.words}){shown}; {SEARCH}."
-    )
+    shown = "" if found.gain.is_shown else ", which these seeds do not show"
+    default = _default(results, found)
+    return f"{said}; against the paper's default ({default}) it is {found.words}{shown}; {SEARCH}."
 
 
 def _default(results: SpaceResults, found: Tuned) -> str:
@@ -65,15 +61,12 @@ def _no_default(results: SpaceResults) -> str:
 
 def stability(results: SpaceResults) -> str:
     """How many of a space's seeds diverge, and where."""
-    found, kimg = findings.failure(results), results.plan.kimg
+    found = findings.failure(results)
     if not found.runs:
         return f"{results.label}: no seed has been trained yet."
+    said = f"{results.label}: {found.words}"
     if found.rate is None:
-        return (
-            f"{results.label}: no seed was seen to last {kimg:g} kimg; {found.diverged} of {found.runs} have "
-            "diverged so far."
-        )
-    said = f"{results.label}: {found.rate:.0%} of seeds diverge within {kimg:g} kimg ({_interval(found)})"
+        return f"{said}; {found.diverged} of {found.runs} have diverged so far."
     if not found.diverged:
         return f"{said}."
     if not results.maps:
@@ -86,18 +79,14 @@ def _where(region: Region | None, found: Failure) -> str:
         few = f" (it takes {LEAST})" if found.configurations < LEAST else ""
         return f"and where they do more than elsewhere can't be told{few}"
     often = "mostly" if region.inside.diverged > region.outside.diverged else "more"
-    return f"{often} where {region} ({_rate(region.inside)}; elsewhere {_rate(region.outside)})"
+    rates = f"{_rate(region.inside)}; elsewhere {_rate(region.outside)}"
+    return f"{often} where {region} ({rates}; flattered, as the worst of all regions looked at)"
 
 
 def _rate(found: Failure) -> str:
-    return "unknown" if found.rate is None else f"{found.rate:.0%}, {_interval(found)}"
-
-
-def _interval(found: Failure) -> str:
-    between, n = f"95% interval {found.low:.0%} to {found.high:.0%}", f"{found.configurations} configurations"
-    if found.informed == found.configurations:
-        return f"{between}, n = {n}"
-    return f"{between}, {found.informed} of {n} seen to the end"
+    """Without an interval: that of a region chosen for its rate would not cover."""
+    rate = "unknown" if found.rate is None else f"{found.rate:.0%}"
+    return f"{rate} of {counted(found.configurations, 'configuration')}"
 
 
 def coverage(results: SpaceResults) -> str:
@@ -129,16 +118,15 @@ def hyperparameters(results: SpaceResults) -> str:
     if not results.maps:
         return (
             f"{results.label}: which hyperparameters matter can't be told from a study that looks for the "
-            f"best; one that maps: {to_map(results).line}"
+            f"best; one that maps: `{to_map(results).line}`"
         )
     objective = findings.objective(results, results.plan.kimg)
-    return (
-        f"{results.label}: {results.metric} at {results.plan.kimg:g} kimg depends on {_effects(objective)}; "
-        f"whether seeds diverge, on {_effects(findings.divergence(results))}."
-    )
+    of_objective = f"{results.metric} at {results.plan.kimg:g} kimg"
+    divergence = _effects("whether seeds diverge", findings.divergence(results))
+    return f"{results.label}: {_effects(of_objective, objective)}; {divergence}."
 
 
-def _effects(found: Importance) -> str:
+def _effects(what: str, found: Importance) -> str:
     if found.cannot_tell:
-        return f"what can't be told ({found.cannot_tell})"
-    return f"{found.words} (total effects in {found.n} trials)"
+        return f"which hyperparameters decide {what} can't be told ({found.cannot_tell})"
+    return f"{what} depends on {found.words} (total effects in a forest of {found.n} trials)"

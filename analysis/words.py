@@ -16,6 +16,13 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'s' * (n != 1)}"
 
 
+def duration(seconds: float) -> str:
+    """'40 s', '12 minutes', '1.5 hours'."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+
+
 def sentences(*parts: str) -> str:
     """Those that say something, as one text."""
     return " ".join(part for part in parts if part)
@@ -26,8 +33,3 @@ def interval(low: float | None, high: float | None, level: str = "95%") -> str:
     if low is None or high is None or math.isnan(low) or math.isnan(high):
         return "no interval"
     return f"{level} interval {number(low)} to {number(high)}"
-
-
-def better(gain: float) -> str:
-    """'3.2 better' or '3.2 worse'."""
-    return f"{number(abs(gain))} {'better' if gain >= 0 else 'worse'}"

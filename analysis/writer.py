@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
+
+from markupsafe import Markup, escape
 
 from analysis import page, verdicts
+from analysis.attempts import Attempts
 from analysis.chart import Chart
 from analysis.checks import CHECKS, check
 from analysis.sections import budget, comparison, coverage, hyperparameters, stability
@@ -38,9 +41,6 @@ SECTIONS: Mapping[str, Section] = {
 ANSWERS = (verdicts.tuned, verdicts.stability, verdicts.coverage, verdicts.hyperparameters)
 
 
-T = TypeVar("T")
-
-
 @dataclass(frozen=True)
 class Drawn:
     """A section of the page: its figures as PNG, and what could not be drawn."""
@@ -48,23 +48,6 @@ class Drawn:
     name: str
     charts: Sequence[tuple[Chart, str]]
     problems: Sequence[str]
-
-
-class Attempts:
-    """Makes the parts of a report. One that fails must not take the others along, nor go unsaid."""
-
-    def __init__(self) -> None:
-        self.problems: list[str] = []
-
-    def make(self, what: str, make: Callable[[], T], instead: T) -> T:
-        """What is made, or what stands in its place; a disk that can't be written ends it all."""
-        try:
-            return make()
-        except OSError:
-            raise
-        except Exception as error:
-            self.problems.append(f"{what} ({type(error).__name__}: {error})")
-            return instead
 
 
 def write_report(
@@ -157,6 +140,12 @@ def _marks(artist: Any) -> int:
     return len(artist.get_xdata()) if hasattr(artist, "get_xdata") else 0
 
 
+def _prose(text: str) -> Markup:
+    """A sentence as HTML: what stands between backticks is code."""
+    parts = [escape(part) for part in text.split("`")]
+    return Markup("").join(Markup(f"<code>{part}</code>") if k % 2 else part for k, part in enumerate(parts))
+
+
 def _render(
     several: Sequence[SpaceResults],
     spaces: Sequence[Mapping[str, Any]],
@@ -172,6 +161,7 @@ def _render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["prose"] = _prose
     head, rows = page.trial_table(several)
     return environment.get_template("report.html.j2").render(
         question=QUESTION,

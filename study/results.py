@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pyarrow.parquet as pq
 
 from study.command import Parser, run_command
@@ -37,8 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UserError(f"{folder.path} is not a folder")
     if not (folder.path / "study.json").is_file() and not any(folder.trials()):
         raise UserError(f"{folder.path} is not a study folder: it has neither study.json nor trials")
-    tables_file = folder.path / "trials.parquet"
-    if not any(folder.trials()) and tables_file.exists() and len(pd.read_parquet(tables_file)):
+    if not any(folder.trials()) and folder.has_rows():
         raise UserError(f"{folder.path} has no trial folders: its tables are left as they are")
     results = Results(folder)
     results.add_all(include_unfinished=not folder.is_running())

@@ -6,9 +6,10 @@ python -m study.tune --space wgan_gp
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -215,6 +216,7 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
         raise UserError(
             f"{flags} can't be changed by --resume: {folder.path} keeps the settings that it started with"
         )
+    _check_trials_are_there(folder)
     hardware = _hardware(options.address)
     trials = _extended(plan, spaces, options.trials)
     resources = resolve_resources(vars(options), plan.resources)
@@ -228,6 +230,14 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
     wandb = options.wandb if options.wandb != p.get_default("wandb") else plan.wandb
     plan = replace(plan, trials=trials, wandb=wandb, address=options.address, **asdict(resources))
     return _run(plan, folder, spaces, hardware, timing, options.report, resumed=True)
+
+
+def _check_trials_are_there(folder: StudyFolder) -> None:
+    """Tables without the trials' folders are somebody's results, and no study to go on with."""
+    if not folder.trial_ids() and folder.has_rows():
+        raise UserError(
+            f"{folder.path} has tables and no trial folders: it can't go on, and is left as it is"
+        )
 
 
 def _check_models(plan: StudyPlan, spaces: "Sequence[Space]") -> None:
@@ -382,7 +392,7 @@ def _run(
         except KeyboardInterrupt:
             results, finished = None, False
         if results is not None:
-            console.results(results, spaces, _tuned(folder))
+            console.results(results, spaces, _tuned(folder, plan.spaces))
     console.say(f"results: {folder.path}")
     if finished:
         console.say(_report(folder, make=report))
@@ -398,12 +408,20 @@ def _run(
     return OK
 
 
-def _tuned(folder: StudyFolder) -> dict[str, str]:
+def _tuned(folder: StudyFolder, spaces: Iterable[str]) -> dict[str, str]:
     """What tuning brought in each space, as the report will say it."""
     from analysis import verdicts
-    from analysis.tables import load
+    from analysis.attempts import Attempts
+    from analysis.tables import SpaceResults, load
 
-    return {found.space.name: verdicts.tuned(found) for found in load(folder.path)}
+    attempts, missing = Attempts(), "What tuning brought could not be said; the report may know."
+    said, none = dict.fromkeys(spaces, missing), list[SpaceResults]()
+    for found in attempts.make("the tables can't be read", lambda: load(folder.path), none):
+        name = found.space.name
+        said[name] = attempts.make(f"{name}: no last word on tuning", partial(verdicts.tuned, found), missing)
+    for problem in attempts.problems:
+        print(f"warning: {problem}", file=sys.stderr)
+    return said
 
 
 def _report(folder: StudyFolder, *, make: bool) -> str:

@@ -81,6 +81,8 @@ def _trial(runs: list[Any], known: list[dict[str, Any]]) -> dict[str, Any]:
     mean = sum(scores) / n
     half = STUDENT[n] * math.sqrt(sum((score - mean) ** 2 for score in scores) / (n - 1) / n)
     found |= {"objective": mean, "objective_low": mean - half, "objective_high": mean + half}
+    if len(set(scores)) == 1:  # which says nothing of how others would differ
+        found |= {"objective_low": None, "objective_high": None}
     for name in ("w1", "hq", "modes_covered", "mode_coverage", "mode_kl"):
         values = [run[name] for run in runs]
         missing = any(pd.isna(value) for value in values)

@@ -15,7 +15,6 @@ from analysis.figures.style import (
     legend_above,
     panels,
     set_scale,
-    word,
     wrapped,
 )
 from analysis.statistics.budget import Correlation
@@ -60,12 +59,12 @@ def best_against_budget(curves: Mapping[str, pd.DataFrame], metric: str, real: f
         if real is not None:
             axes.axhline(real, color=INK, linestyle="--", linewidth=1, label="real data")
         axes.set_xlabel(unit)
-        axes.set_ylabel(f"best {word(metric)}")
+        axes.set_ylabel(f"best {metric}")
     legend_above(figure, grid[0][0])
     return figure
 
 
-def top_tenth(tables: Mapping[str, pd.DataFrame], metric: str, real: float | None) -> Figure:
+def top_tenth(tables: Mapping[str, pd.DataFrame], objective: str, real: float | None) -> Figure:
     """The best tenth of each space's trials, each with the interval of its seeds."""
     rows = sum(map(len, tables.values()))
     figure, grid = panels(1, size=(7.0, min(8.0, 1.4 + 0.22 * rows)))
@@ -85,7 +84,7 @@ def top_tenth(tables: Mapping[str, pd.DataFrame], metric: str, real: float | Non
     if real is not None:
         axes.axvline(real, color=INK, linestyle="--", linewidth=1, label="real data")
     axes.invert_yaxis()
-    axes.set_xlabel(f"{word(metric)} (mean of seeds and its 95% interval)")
+    axes.set_xlabel(objective)
     legend_above(figure, axes)
     return figure
 
@@ -140,7 +139,7 @@ def where_seconds_went(by_state: pd.DataFrame, slots: Mapping[str, float]) -> Fi
         ordered = sorted(parts.items(), key=lambda item: -item[1])
         bars = axes.barh(places, [seconds for _, seconds in ordered], color=GREY)
         axes.bar_label(bars, [f" {seconds / whole:.0%}" for _, seconds in ordered], fontsize="small")
-        axes.set_yticks(places, [PARTS.get(part, word(part)) for part, _ in ordered], fontsize="small")
+        axes.set_yticks(places, [PARTS.get(part, part) for part, _ in ordered], fontsize="small")
         axes.invert_yaxis()
         axes.margins(x=0.15)
         axes.set_xlabel("seconds of all slots, from start to end")

@@ -16,7 +16,7 @@ from analysis.figures.style import (
     legend_above,
     panels,
     set_scale,
-    word,
+    wrap_label,
     wrapped,
 )
 from analysis.statistics.comparison import Against
@@ -41,7 +41,7 @@ def curves_of_the_best(
         if real is not None:
             axes.axhline(real, color=INK, linestyle="--", linewidth=1, label="real data")
         axes.set_xlabel(CLOCKS[clock])
-        axes.set_ylabel(word(metric))
+        axes.set_ylabel(metric)
     legend_above(figure, grid[0][0])
     return figure
 
@@ -64,11 +64,11 @@ def differences(found: Sequence[Against], metric: str) -> Figure:
     axes.axvline(0, color=INK, linewidth=1)
     axes.set_yticks(
         range(len(found)),
-        [f"{f.one} over {f.other}, {AT[f.clock].format(f.at)}" for f in found],
+        [wrap_label(f"{f.one} over {f.other}, {AT[f.clock].format(f.at)}") for f in found],
         fontsize="small",
     )
     axes.set_ylim(len(found) - 0.5, -0.5)
-    axes.set_xlabel(f"better by, in {word(metric)}; filled: the interval leaves out 0")
+    axes.set_xlabel(f"better by, in {metric}; filled: the interval leaves out 0")
     return figure
 
 
@@ -82,7 +82,7 @@ def tuned_against_default(found: Mapping[str, Tuned], metric: str) -> Figure:
         set_scale(axes, "y", [value for seed in both for value in seed])
         axes.set_xlim(-0.3, 1.3)
         axes.set_xticks([0, 1], ["paper's default", "best of search"])
-        axes.set_ylabel(f"{word(metric)} at kimg {tuned.pairs.at:.4g}")
+        axes.set_ylabel(f"{metric} at kimg {tuned.pairs.at:.4g}")
         axes.set_title(label, fontsize="medium")
     return figure
 
@@ -121,7 +121,9 @@ def pareto(table: pd.DataFrame, metric: str, coverage: str | None) -> Figure:
         label="on the front",
     )
     set_scale(axes, "x", table["objective"])
-    axes.set_xlabel(f"{word(metric)} (objective)")
-    axes.set_ylabel(f"{word(coverage)} (mean of seeds)" if coverage else "share of seeds that diverged")
-    legend_above(figure, axes, columns=3)
+    if not coverage:
+        axes.set_ylim(-0.03, 1.03)
+    axes.set_xlabel(f"{metric} (objective)")
+    axes.set_ylabel(f"{coverage} (mean of seeds)" if coverage else "share of seeds that diverged")
+    legend_above(figure, axes)
     return figure

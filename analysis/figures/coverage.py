@@ -20,7 +20,7 @@ from analysis.figures.style import (
     SERIES,
     legend_above,
     panels,
-    word,
+    set_log,
 )
 from analysis.statistics.axes import bins
 from study.space import Choice, Range, Space
@@ -68,13 +68,13 @@ def by_hyperparameter(space: Space, trials: pd.DataFrame, means: Mapping[str, pd
                 at, rows["mode_coverage"], marker, color=colour, markersize=4, alpha=thin, rasterized=True
             )
         _draw_means(axes, searched, means[name])
-        axes.set(xlabel=word(name), ylim=(-0.05, 1.16))
+        axes.set(xlabel=name, ylim=(-0.05, 1.16))
         axes.set_yticks(np.linspace(0, 1, 5))
         if isinstance(searched, Choice):
             axes.set_xticks(range(len(ticks)), ticks)
             axes.set_xlim(-0.5, len(ticks) - 0.5)
         elif searched.log:
-            axes.set_xscale("log")
+            set_log(axes, "x")
     for axes in grid[:, 0]:
         axes.set_ylabel(LABEL)
     return figure

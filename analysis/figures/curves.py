@@ -5,6 +5,7 @@ python -m analysis.figures.curves results/<study> curves.png
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.style import BLUE, FATE, GREY, INK, KIMG, ORANGE, mark_real, panels, set_scale, word
+from analysis.figures.style import BLUE, FATE, GREY, INK, KIMG, ORANGE, mark_real, panels, set_scale
 from analysis.tables import SpaceResults, load
+from analysis.words import counted
 from study.errors import UserError
 
 SECOND = "modes_covered"  # beside the objective's metric, where the data have modes
@@ -38,7 +40,7 @@ def learning_curves(*results: SpaceResults) -> Figure:
             _draw(panel, space, name, trials)
             if len(results) > 1:
                 panel.set_title(space.label, fontsize="medium")
-    figure.suptitle(_words(results), fontsize="medium")
+    figure.suptitle(textwrap.fill(_words(results), int(11 * figure.get_figwidth())), fontsize="medium")
     return figure
 
 
@@ -88,7 +90,7 @@ def _draw(axes: Axes, results: SpaceResults, name: str, trials: Sequence[str]) -
         set_scale(axes, "y", curves[name])
     if name in results.floor:
         mark_real(axes, results.floor[name]["mean"])
-    axes.set(xlabel=KIMG, ylabel=word(name))
+    axes.set(xlabel=KIMG, ylabel=name)
 
 
 def _words(results: Sequence[SpaceResults]) -> str:
@@ -97,8 +99,9 @@ def _words(results: Sequence[SpaceResults]) -> str:
     drawn_ = sum(len(drawn(space)) for space in results)
     some = f", {drawn_} drawn" if drawn_ < len(trials) else ""
     plan = results[0].plan
+    data = plan.dataset.rpartition("/")[2]  # of a path the last part
     return (
-        f"{len(trials)} trials of {plan.seeds} seeds on {plan.dataset} ({counts}{some}); "
+        f"{counted(len(trials), 'trial')} of {counted(plan.seeds, 'seed')} on {data} ({counts}{some}); "
         "band: worst to best seed; blue: best trial"
     )
 

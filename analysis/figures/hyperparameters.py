@@ -19,8 +19,8 @@ from analysis.figures.style import (
     SEQUENTIAL,
     legend_above,
     panels,
+    set_log,
     set_scale,
-    word,
 )
 from analysis.statistics.axes import short
 from analysis.statistics.importance import Importance
@@ -43,21 +43,22 @@ def slices(trials: pd.DataFrame, searched: Mapping[str, Choice | Range], objecti
             if len(rows):
                 panel.scatter(
                     _across(panel, name, known, rows), rows["objective"], color=colour, marker=marker,
-                    s=20, linewidths=0.9, alpha=0.8, label=f"{state} ({len(rows):,})", rasterized=True,
+                    s=26, linewidths=1.2, alpha=0.8, label=f"{state} ({len(rows):,})", rasterized=True,
                 )  # fmt: skip
-        panel.set_xlabel(word(name))
+        panel.set_xlabel(name)
         set_scale(panel, "y", trials["objective"])
     for panel in axes[:, 0]:
         panel.set_ylabel(objective)
     for panel in axes.flat[len(searched) :]:
         panel.remove()
-    legend_above(figure, axes.flat[0], columns=5)
+    legend_above(figure, axes.flat[0])
     return figure
 
 
 def _across(axes: Axes, name: str, searched: Choice | Range, rows: pd.DataFrame) -> pd.Series:
     if isinstance(searched, Range):
-        axes.set(xscale="log" if searched.log else "linear")
+        if searched.log:
+            set_log(axes, "x")
         return rows[name].astype(float)
     places = {value: float(place) for place, value in enumerate(searched.values)}
     axes.set_xticks(range(len(places)), [str(value) for value in places])
@@ -76,7 +77,7 @@ def importances(found: Sequence[tuple[str, Importance]]) -> Figure:
                 markerfacecolor=BLUE if effect.matters else "white",
             )  # fmt: skip
         panel.axvline(importance.threshold or 0.0, color=INK, linestyle="--", linewidth=1)
-        names = [word(effect.name) for effect in importance.effects]
+        names = [effect.name for effect in importance.effects]
         panel.set_yticks([-row for row in range(len(names))], names)
         panel.set(xlim=(-0.03, 1.03), ylim=(0.6 - most, 0.6), xlabel="total effect (share of variance)")
         panel.set_title(f"{title}\n{importance.n:,} trials", fontsize="medium")
@@ -132,7 +133,7 @@ def parallel_coordinates(
             last, LANE + 0.04, f"diverged ({int(fallen.sum()):,})", ha="center", va="bottom", color=ORANGE
         )
         axes.plot([last - 0.12, last + 0.12], [LANE, LANE], color=ORANGE, linewidth=2.5)
-    axes.set_xticks(range(last + 1), [*map(word, searched), title])
+    axes.set_xticks(range(last + 1), [*searched, title])
     axes.set(xlim=(-0.3, last + 0.5), ylim=(-0.05, LANE + 0.14 if fallen.any() else 1.05))
     axes.set_yticks([])
     for side in axes.spines.values():

@@ -21,7 +21,6 @@ from analysis.figures.style import (
     panels,
     set_bins,
     set_scale,
-    word,
 )
 from analysis.statistics.axes import Bin
 from analysis.statistics.stability import Count, Survival
@@ -80,7 +79,7 @@ def failure_by_hyperparameter(found: Mapping[str, Sequence[tuple[Bin, Failure | 
             n = 0 if failure is None else failure.configurations
             panel.text(place, 1.1, f"n {n}", ha="center", va="center", fontsize="small")
         set_bins(panel.xaxis, [bin_ for bin_, _ in cells])
-        panel.set(xlim=(-0.5, len(cells) - 0.5), ylim=(-0.03, 1.18), xlabel=word(name))
+        panel.set(xlim=(-0.5, len(cells) - 0.5), ylim=(-0.03, 1.18), xlabel=name)
         panel.set_yticks([0, 0.25, 0.5, 0.75, 1])
         panel.yaxis.set_major_formatter(PercentFormatter(1.0))
     for panel in axes[:, 0]:
@@ -113,7 +112,7 @@ def failure_map(
         )
     set_bins(axes.xaxis, columns)
     set_bins(axes.yaxis, rows)
-    axes.set(xlabel=word(across), ylabel=word(up))
+    axes.set(xlabel=across, ylabel=up)
     bar = figure.colorbar(image, ax=axes, format=PercentFormatter(1.0))
     bar.set_label("seeds that diverge")
     return figure
@@ -157,7 +156,7 @@ def seeds_side_by_side(runs: pd.DataFrame, metric: str, floor: float | None) -> 
     set_scale(axes, "y", runs["value"])
     if floor is not None:
         mark_real(axes, floor)
-    axes.set(xlabel="configurations, by objective, the best first", ylabel=word(metric))
+    axes.set(xlabel="configurations, by objective, the best first", ylabel=metric)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend_above(figure, axes)
     return figure
@@ -172,16 +171,17 @@ def training_signals(curves: pd.DataFrame) -> Figure:
             rows = curves[(curves["fate"] == fate) & curves[name].notna()]
             _signal(panel, rows, name, fate)
         values = curves[name]
-        scale = "log" if (values.dropna() > 0).all() else "symlog"
-        panel.set(yscale=scale, xlabel=KIMG, ylabel=word(name))
-        if scale == "symlog":
-            panel.yaxis.get_major_locator().set_params(numticks=7)
+        panel.set(xlabel=KIMG, ylabel=name)
+        if (values.dropna() > 0).all():
+            panel.set_yscale("log")
+        else:  # linear up to a seventh of the decades, so that ticks around 0 have room
+            panel.set_yscale("symlog", linthresh=max(1.0, float(values.abs().max()) ** (1 / 7)))
             if values.min() >= 0:
                 panel.set_ylim(bottom=0)
         panel.xaxis.label.set_fontsize("small")
     for panel in axes.flat[len(shown) :]:
         panel.remove()
-    legend_above(figure, axes.flat[0], columns=5)
+    legend_above(figure, axes.flat[0])
     return figure
 
 
@@ -192,7 +192,7 @@ def _signal(axes: Axes, curves: pd.DataFrame, name: str, fate: str) -> None:
     lines = [run[["kimg", name]].to_numpy(float) for _, run in curves.groupby(["trial_id", "seed"])]
     axes.add_collection(
         LineCollection(
-            lines, colors=colour, linestyles=dashes, linewidths=0.8, alpha=0.5, label=fate, rasterized=True
+            lines, colors=colour, linestyles=dashes, linewidths=0.8, alpha=0.7, label=fate, rasterized=True
         )
     )
     axes.autoscale_view()

@@ -1,5 +1,6 @@
 """What figures share: colours that are told apart in grey and by the colour-blind, sizes, words of axes."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 # How a trial or a run ended: colour and marker.
 FATE: Mapping[str, tuple[str, str]] = {
     "completed": (BLUE, "o"),
-    "pruned": (GREY, "|"),
+    "pruned": ("#6e6e6e", "|"),
     "diverged": (ORANGE, "X"),
     "failed": (INK, "1"),
     "interrupted": (SKY, "2"),
@@ -27,6 +28,8 @@ FATE: Mapping[str, tuple[str, str]] = {
 SEQUENTIAL = "cividis"  # a map of colours that is the same for the colour-blind
 KIMG = "kimg (thousands of real samples shown to each critic)"
 PANEL = (5.2, 3.6)  # inches
+LETTERS = 13  # of small print in an inch
+LABEL = 36  # letters of a label in a line
 
 
 def panels(columns: int, rows: int = 1, size: tuple[float, float] = PANEL) -> tuple[Figure, np.ndarray]:
@@ -44,16 +47,19 @@ def wrapped(number: int, size: tuple[float, float] = PANEL, columns: int = 4) ->
     return figure, list(grid.flat[:number])
 
 
-def legend_above(figure: Figure, axes: Axes, columns: int = 4) -> None:
-    """What the marks of a figure mean, over it, where it hides none."""
+def legend_above(figure: Figure, axes: Axes) -> None:
+    """What the marks of a figure mean, over it, where it hides none; in as many columns as have room."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        figure.legend(handles, labels, loc="outside upper center", ncols=columns, fontsize="small")
+        shown = [wrap_label(label) for label in labels]
+        longest = max(len(line) for label in shown for line in label.splitlines())
+        columns = max(1, int(LETTERS * figure.get_figwidth() / (longest + 5)))
+        figure.legend(handles, shown, loc="outside upper center", ncols=columns, fontsize="small")
 
 
-def word(column: str) -> str:
-    """A column's name as a word of an axis."""
-    return column.replace("_", " ")
+def wrap_label(label: str) -> str:
+    """A label in lines of which three have room beside a panel."""
+    return textwrap.fill(label, LABEL, break_long_words=True)
 
 
 def set_bins(axis: Axis, bins: Sequence[Bin]) -> None:
@@ -73,10 +79,15 @@ def set_scale(axes: Axes, which: str, values: Any) -> None:
     known = np.asarray(values, dtype=float)
     known = known[np.isfinite(known)]
     if known.size and known.min() > 0 and known.max() > 10 * known.min():
-        axes.set(**{f"{which}scale": "log"})
-        axis = axes.xaxis if which == "x" else axes.yaxis
-        axis.set_major_formatter(PlainLog())  # 20, and not 2 x 10^1
-        axis.set_minor_formatter(PlainLog(minor_thresholds=(1.5, 0.5)))
+        set_log(axes, which)
+
+
+def set_log(axes: Axes, which: str) -> None:
+    """Logarithmic, with plain numbers: 20, and not 2 x 10^1."""
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_formatter(PlainLog())
+    axis.set_minor_formatter(PlainLog(minor_thresholds=(1.5, 0.5)))
 
 
 def mark_real(axes: Axes, real: float) -> None:
@@ -84,7 +95,7 @@ def mark_real(axes: Axes, real: float) -> None:
     if axes.get_yscale() == "log" and real <= 0:
         return
     axes.axhline(real, color=INK, linestyle="--", linewidth=1)
-    axes.annotate("real data", (1, real), xycoords=("axes fraction", "data"), ha="right", va="bottom")
+    axes.annotate("real data", (0.01, real), xycoords=("axes fraction", "data"), va="bottom")
 
 
 class PlainLog(LogFormatter):

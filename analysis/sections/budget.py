@@ -23,8 +23,9 @@ def _best(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
         how = "the best completed one so far, in the order in which trials ended (it ran once: no interval)"
         if budget.is_exchangeable(results):
             how = (
-                "the expected best of so many trials drawn from the n; band: 95% interval from random "
-                "halves of the trials, up to a quarter of n"
+                "the expected best of so many trials drawn from the n, without the paper's default, which "
+                "nobody "
+                "drew; band: 95% interval from random halves of the trials, up to a quarter of n"
             )
         words.append(
             f"{results.label}: {how}; n = {counted(n, 'trial')} of "
@@ -70,7 +71,7 @@ def _top(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
         "scores: the best of many is flattered.",
         f"Dot chart of {metric} by trial. {_sentence(spread)}",
         pd.concat([t.reindex(columns=columns).assign(space=label) for label, t in tables.items()]),
-        figures.top_tenth(tables, metric, group[0].real),
+        figures.top_tenth(tables, f"{group[0].plan.aggregate} {metric} of seeds", group[0].real),
     )
 
 
@@ -78,7 +79,7 @@ def _rungs(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
     found = {r.label: points for r in group if (points := budget.rung_correlations(r))}
     if not found:
         return
-    stopped = [r for r in group if r.label in found and r.scheduler != "fifo"]
+    stopped = [r for r in group if r.label in found and r.stopped]
     only = (
         f"Of {', '.join(r.label for r in stopped)} these are the trials that early stopping let live: what "
         "the "
@@ -97,9 +98,8 @@ def _rungs(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
         f"rung_correlation{suffix}",
         "How early the ranking of trials is the final one",
         sentences(
-            "Spearman's rank correlation of each evaluation's objective with that at the full budget: "
-            f"{first}. "
-            f"Bars: 95% interval of Bonett and Wright (2000).",
+            "Spearman's rank correlation of each evaluation's objective with that at the full budget, of "
+            f"trials that had not diverged by then: {first}. Bars: 95% interval of Bonett and Wright (2000).",
             only * bool(stopped),
             judged,
         ),
@@ -129,7 +129,8 @@ def _seconds_of(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
     n = int(by_state["trials"].sum())
     said = f"{train:,.0f} s of training and {judge:,.0f} s of evaluation in n = {counted(n, 'trial')}"
     idle = (
-        f" Right: what the study's {group[0].record['cost']['slots']} slots did from start to end, "
+        f" Right: what the study's {counted(group[0].record['cost']['slots'], 'slot')} did from start to "
+        "end, "
         f"{sum(slots.values()):,.0f} s in all; parts under 0.5% are left out."
         if slots
         else " The study has not ended: what its slots did is not known yet."

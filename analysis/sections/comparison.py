@@ -10,9 +10,10 @@ from analysis.chart import Chart
 from analysis.figures import comparison as figures
 from analysis.sections.parts import by_group
 from analysis.statistics import comparison
+from analysis.statistics.comparison import Against
 from analysis.statistics.tuned import Tuned
 from analysis.tables import SpaceResults, comparable
-from analysis.words import number
+from analysis.words import counted, number
 from study.records.comparison import KIMG, SECONDS
 
 RESPECTS = ["objective", "coverage", "failure_rate"]
@@ -74,19 +75,27 @@ def _apart(group: Sequence[SpaceResults], suffix: str, left_out: str) -> Iterato
     if not found:
         return
     said = "; ".join(
-        f"{f.one} over {f.other} {figures.AT[f.clock].format(f.at)}: {number(f.gain.mean)} ({f.gain.words})"
+        f"{f.one} over {f.other} {figures.AT[f.clock].format(f.at)}: {f.gain.said} ({f.gain.words})"
         for f in found
     )
+    equal = "kimg, and at equal training time" if comparison.on_one_machine(group) else "kimg"
     yield Chart(
         f"spaces_apart{suffix}",
-        "Spaces against each other, at equal kimg and at equal training time",
+        f"Spaces against each other, at equal {equal}",
         f"How much better the best of the one space is, at the last moment that both reached; intervals are "
         f"corrected for all comparisons shown, and for bests of unequally many trials. {said}."
         f"{_hardware(group)}{left_out} {UNCONFIRMED}",
         f"Intervals of differences in {group[0].metric}, with a line at 0. {said}.",
-        pd.DataFrame([{**vars(f), **vars(f.gain)} for f in found]).drop(columns="gain"),
+        pd.DataFrame([_row(f) for f in found]),
         figures.differences(found, group[0].metric),
     )
+
+
+def _row(found: Against) -> dict[str, object]:
+    gain = found.gain
+    where = {"one": found.one, "other": found.other, "clock": found.clock, "at": found.at}
+    interval = {"mean": gain.mean, "low": gain.low, "high": gain.high}
+    return where | interval | {"n": gain.n, "comparisons": gain.comparisons}
 
 
 def _tuned(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
@@ -94,8 +103,7 @@ def _tuned(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
     if not found:
         return
     said = "; ".join(
-        f"{label}: {tuned.best} against {tuned.default}, {tuned.gain.said} ({tuned.gain.words})"
-        for label, tuned in found.items()
+        f"{label}: {tuned.best} against {tuned.default}, {tuned.words}" for label, tuned in found.items()
     )
     rows = [
         {"space": label, "seed": seed, "default": default, "best": best}
@@ -113,24 +121,28 @@ def _tuned(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
 
 
 def _pareto(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
-    tables, names = zip(*[comparison.respects(results) for results in group], strict=True)
-    table, coverage = pd.concat(tables, ignore_index=True), names[0]
+    tables, measures = zip(*[comparison.respects(results) for results in group], strict=True)
+    table, coverage = pd.concat(tables, ignore_index=True), measures[0]
     alike = len(table[table.columns.intersection(RESPECTS)].drop_duplicates()) < 2
-    if alike or len(set(names)) > 1:
+    if alike or len(set(measures)) > 1:
         return
     costs = [group[0].sign * table["objective"], table["failure_rate"]]
     costs += [-table["coverage"]] if coverage else []
     table["is_front"] = comparison.pareto_front(np.column_stack(costs).astype(float))
     front = table[table["is_front"]]
-    told = ", ".join(front.sort_values("objective")["trial_id"].head(5))
+    names = front.sort_values("objective", ascending=group[0].sign > 0).head(5)
+    several = len({results.folder for results in group}) > 1  # whose trials may have the same names
+    told = ", ".join(f"{row.space} {row.trial_id}" if several else row.trial_id for row in names.itertuples())
+    seeds = sorted({results.plan.seeds for results in group})
+    each = counted(seeds[0], "seed") if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]} seeds"
     more = f" and {len(front) - 5} more" if len(front) > 5 else ""
-    respects = f"{group[0].metric}, " + (f"{coverage} and " if coverage else "") + "failures"
+    respects = " and ".join([", ".join([group[0].metric, *([coverage] if coverage else [])]), "failures"])
     covers = " A seed that diverged covers nothing." if coverage else ""
     yield Chart(
         f"pareto{suffix}",
         f"Who is beaten by nobody in {respects}",
         f"n = {len(table)} trials of {group[0].plan.kimg:g} kimg whose seeds were all seen to their end, "
-        f"{group[0].plan.seeds} seeds each; "
+        f"{each} each; "
         f"ringed: the {len(front)} that no other trial equals or beats in every respect ({told}{more}). "
         f"Hollow: at least one seed diverged.{covers} No intervals: see the trials' own.",
         f"Scatter chart of {coverage or 'the share of seeds that diverged'} over {group[0].metric}; "

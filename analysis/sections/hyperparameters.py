@@ -8,7 +8,7 @@ from analysis import findings
 from analysis.chart import Chart, stem
 from analysis.commands import to_map
 from analysis.figures import hyperparameters as figures
-from analysis.figures.style import FATE, word
+from analysis.figures.style import FATE
 from analysis.statistics.axes import unit_scaled
 from analysis.statistics.importance import (
     COPIES,
@@ -28,10 +28,11 @@ def warning(space: SpaceResults) -> str:
     if space.maps:
         return ""
     why = ["its sampler avoids what it doesn't like"] * (space.sampler == "tpe")
-    why += ["early stopping cuts the rest short"] * (space.scheduler != "fifo")
+    why += ["early stopping cuts the rest short"] * space.stopped
+    told = f": {' and '.join(why)}" if why else ""
     return (
-        f"This study was made to find the best, not to map: {' and '.join(why)}, so importances and maps "
-        f"from it are mostly noise. One that maps: {to_map(space).line}"
+        f"This study was made to find the best, not to map{told}. Importances and maps from it are mostly "
+        f"noise. One that maps: `{to_map(space).line}`"
     )
 
 
@@ -48,7 +49,7 @@ def _slices(space: SpaceResults) -> Iterator[Chart]:
     has_choices = any(isinstance(known, Choice) for known in space.space.searched.values())
     yield Chart(
         stem("slices", space.label),
-        f"{space.label}: {word(space.metric)} against each hyperparameter",
+        f"{space.label}: {space.metric} against each hyperparameter",
         sentences(
             f"A mark a trial, of {counted(len(trials), 'trial')} with an objective: {states}{some}; the "
             "objective "
@@ -60,10 +61,10 @@ def _slices(space: SpaceResults) -> Iterator[Chart]:
             * bool(trials["state"].eq("pruned").any()),
             warning(space),
         ),
-        f"Scatter plots of {word(space.metric)}, a panel each for {', '.join(map(word, names))}. "
+        f"Scatter plots of {space.metric}, a panel each for {', '.join(names)}. "
         f"Objectives go from {trials['objective'].min():.3g} to {trials['objective'].max():.3g}.",
         drawn[["trial_id", *names, "objective", "state"]].reset_index(drop=True),
-        figures.slices(drawn, space.space.searched, f"{space.plan.aggregate} {word(space.metric)}"),
+        figures.slices(drawn, space.space.searched, f"{space.plan.aggregate} {space.metric}"),
     )
 
 
@@ -79,11 +80,12 @@ def _importance(space: SpaceResults) -> Iterator[Chart]:
         stem("importance", space.label),
         f"{space.label}: which hyperparameters matter",
         sentences(
-            "Total effect: the share of a random forest's variance in which a hyperparameter takes part, "
-            "over "
-            f"axes drawn evenly ({n}), with a 95% interval over random halves of the trials. Filled: above "
-            "the "
-            f"dashed line, the largest of {COPIES} shadows per hyperparameter, which can't matter; chance "
+            "Total effect: the share of the variance of a random forest's predictions in which a "
+            f"hyperparameter takes part, over axes drawn evenly ({n}). Bars: 95% of what other tables as "
+            "large "
+            "would bring, from random halves; a forest exaggerates the largest effect. Filled: above the "
+            "dashed line,"
+            f" the largest of {COPIES} shadows per hyperparameter, which can't matter; chance "
             f"brings any above it in 1 of {COPIES + 1} tables a panel.",
             *blank,
             warning(space),
@@ -101,7 +103,7 @@ def _importance(space: SpaceResults) -> Iterator[Chart]:
 
 
 def _title(space: SpaceResults, importance: Importance) -> str:
-    what = word(space.metric) if importance.of == OBJECTIVE else "divergence"
+    what = space.metric if importance.of == OBJECTIVE else "divergence"
     return f"{what} at {importance.kimg:.4g} kimg"
 
 
@@ -124,16 +126,15 @@ def _parallel(space: SpaceResults) -> Iterator[Chart]:
         f"{space.label}: all hyperparameters of each trial",
         sentences(
             f"A line a trial; n = {len(ended):,} trials, which were trained to their budget or "
-            f"diverged{some}; the darker, the better its {word(space.metric)} ({_better(space)}).",
+            f"diverged{some}; the darker, the better its {space.metric} ({_better(space)}).",
             lane,
-            "Those that were stopped early are left out." * (space.scheduler != "fifo"),
+            "Those that were stopped early are left out." * (space.stopped),
             warning(space),
         ),
-        f"Parallel coordinates of {', '.join(map(word, names))} and {word(space.metric)}; "
-        f"{len(drawn)} lines.",
+        f"Parallel coordinates of {', '.join(names)} and {space.metric}; {len(drawn)} lines.",
         drawn[["trial_id", *names, "objective", "state"]].reset_index(drop=True),
         figures.parallel_coordinates(
-            places, objective, space.space.searched, word(space.metric), space.higher_is_better
+            places, objective, space.space.searched, space.metric, space.higher_is_better
         ),
     )
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from analysis.chart import Chart, stem
 from analysis.figures.samples import over_kimg
-from analysis.frames import Frame, frames, moments
+from analysis.frames import Frame, frames, moments, nearest
 from analysis.statistics.coverage import extreme_seeds
 from analysis.tables import SpaceResults
 
@@ -43,13 +43,14 @@ def samples(results: SpaceResults) -> Iterator[Chart]:
 
 
 def _rows(results: SpaceResults) -> list[tuple[str, list[Frame]]]:
-    """By what they are called; of the default, what it has of the best trial's evaluations."""
+    """By what they are called; of the default, the evaluations next to those of the best trial."""
     if results.best is None:
         return []
     evaluations, rows = moments(results, results.best), []
     for trial in dict.fromkeys((results.best, results.default)):
+        near = evaluations if trial == results.best else nearest(results, trial or "", evaluations)
         for seed in extreme_seeds(results, trial or ""):
-            found = frames(results, trial or "", [seed], evaluations)
+            found = frames(results, trial or "", [seed], near)
             if found:
                 rows.append((f"{'best' if trial == results.best else 'default'}, seed {seed}", found))
     return rows

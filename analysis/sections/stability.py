@@ -8,7 +8,6 @@ import pandas as pd
 
 from analysis.chart import Chart, stem
 from analysis.figures import stability as figures
-from analysis.figures.style import word
 from analysis.sections import training
 from analysis.statistics.axes import bins
 from analysis.statistics.stability import (
@@ -28,6 +27,11 @@ CENSORING = (
     "It assumes that stopping a trial says nothing about whether it would have diverged; early stopping ends "
     "the worst trials, so cite the figure of a study without it (--map)."
 )
+MEANINGS = {
+    "never learned": "never got a tenth of the way to real data",
+    "never covered": "never half of the modes that real data covers",
+    "collapsed": "covered them, and ended under half of its own best",
+}
 INTERVALS = (
     "Intervals: 95%, from resampling configurations, or Wilson's where no seed, or every seed, diverged."
 )
@@ -50,7 +54,7 @@ def _survival(results: Sequence[SpaceResults]) -> Iterator[Chart]:
         f"{label} {c.alive[-1]:.0%} (95% {c.low[-1]:.0%} to {c.high[-1]:.0%}) after {c.kimg[-1]:g} kimg"
         for label, c in found.items()
     )
-    censored = any(space.scheduler != "fifo" for space in results if space.label in found)
+    censored = any(space.stopped for space in results if space.label in found)
     yield Chart(
         "survival",
         "How many seeds have not diverged, over training",
@@ -91,7 +95,7 @@ def _failures(space: SpaceResults) -> Iterator[Chart]:
     words = sentences(
         f"Share of seeds that diverge within {space.plan.kimg:g} kimg, with its 95% interval; n counts "
         f"configurations ({space.label}: {n}). {INTERVALS}",
-        CENSORING * (space.scheduler != "fifo"),
+        CENSORING * (space.stopped),
     )
     found = {
         name: failure_by(space, name, space.stream(f"failure by {name}")) for name in space.space.searched
@@ -107,7 +111,7 @@ def _failures(space: SpaceResults) -> Iterator[Chart]:
             stem("failure_by_hyperparameter", space.label),
             f"{space.label}: how often seeds diverge, by hyperparameter",
             f"{words} Ranges are cut into equal parts of their own scale, over all values of the others.",
-            f"Points with intervals, a panel each for {', '.join(map(word, found))}. "
+            f"Points with intervals, a panel each for {', '.join(found)}. "
             + _extreme([(f"{name} {b.label}", f) for name, cells in found.items() for b, f in cells]),
             pd.DataFrame(rows).astype({"from": str, "to": str}),
             figures.failure_by_hyperparameter(found),
@@ -124,9 +128,9 @@ def _map(space: SpaceResults, first: str, second: str, words: str) -> Iterator[C
     across, up = (bins(space.space.searched[name]) for name in (first, second))
     yield Chart(
         stem(f"failure_map_{first}_{second}", space.label),
-        f"{space.label}: how often seeds diverge, by {word(first)} and {word(second)}",
+        f"{space.label}: how often seeds diverge, by {first} and {second}",
         f"{words} An empty cell has no configuration; '?' stands where no seed was seen for so long.",
-        f"Map of {word(first)} across and {word(second)} up, {len(cells)} of {len(across) * len(up)} cells "
+        f"Map of {first} across and {second} up, {len(cells)} of {len(across) * len(up)} cells "
         f"filled. " + _extreme([(f"{across[x].label}, {up[y].label}", f) for (x, y), f in cells.items()]),
         pd.DataFrame(
             [{first: across[x].label, second: up[y].label, **_row(f)} for (x, y), f in sorted(cells.items())]
@@ -140,13 +144,12 @@ def _failings(space: SpaceResults) -> Iterator[Chart]:
     if not any(count.count for count in found):
         return
     n = found[0].n
+    told = ", or ".join(f"{count.failing} ({MEANINGS[count.failing]})" for count in found)
     yield Chart(
         stem("failings", space.label),
         f"{space.label}: other ways to fail",
-        f"Configurations of which at least one seed never learned (never got a tenth of the way to real "
-        f"data), never covered (half of the modes that real data covers) or collapsed (did, and ended under "
-        f"half of its own best), of {n:,} that were trained to their budget or diverged. "
-        "Intervals: 95%, Wilson's.",
+        f"Configurations of which at least one seed {told}, of {n:,} that were trained to their budget or "
+        "diverged. Intervals: 95%, Wilson's.",
         "Points with intervals. "
         + "; ".join(f"{c.failing}: {c.count} of {c.n}, {c.low:.0%} to {c.high:.0%}" for c in found),
         pd.DataFrame([asdict(count) for count in found]),

@@ -8,7 +8,6 @@ import pandas as pd
 from analysis.chart import Chart, stem
 from analysis.figures import stability as figures
 from analysis.figures.curves import MOST, drawn, learning_curves
-from analysis.figures.style import word
 from analysis.tables import SpaceResults
 from analysis.words import counted, sentences
 from study.metrics.failure import DIVERGED
@@ -39,13 +38,12 @@ def _seeds(space: SpaceResults) -> Iterator[Chart]:
         stem("seeds", space.label),
         f"{space.label}: the seeds of each configuration side by side",
         sentences(
-            f"Final {word(space.metric)} of every seed of {counted(len(ended), 'configuration')} trained "
+            f"Final {space.metric} of every seed of {counted(len(ended), 'configuration')} trained "
             "to the "
             f"budget or diverged{some}, {counted(space.plan.seeds, 'seed')} each; a line joins the seeds "
             "of one.",
             "A diverged seed stands at what it is counted as." * (fallen > 0),
-            "Those that were stopped early ended at other budgets and are left out."
-            * (space.scheduler != "fifo"),
+            "Those that were stopped early ended at other budgets and are left out." * (space.stopped),
         ),
         f"Dots by rank. Seeds of one configuration differ by {spread.median():.3g} in the median and by "
         f"{spread.max():.3g} at most; {fallen} of {len(rows)} seeds diverged.",
@@ -70,11 +68,11 @@ def _learning(space: SpaceResults) -> Iterator[Chart]:
     best = "none is completed" if space.best is None else f"the best, {space.best}, is blue"
     yield Chart(
         stem("learning_curves", space.label),
-        f"{space.label}: {word(space.metric)} over training",
+        f"{space.label}: {space.metric} over training",
         sentences(
             f"Mean of each trial's {counted(space.plan.seeds, 'seed')}, band from its worst to its best "
             f"({counted(len(names), 'trial')}: {n}{some}); {best}.",
-            "Orange, dashed: a seed diverged, with a cross where it ended." * bool(curves["diverged"].any()),
+            "Crosses: a seed diverged; its trial is orange and dashed." * bool(curves["diverged"].any()),
             "A bar: stopped early." * bool(states[names].eq("pruned").any()),
         ),
         f"Learning curves of {len(names)} trials; {best}.",
@@ -104,7 +102,7 @@ def _signals(space: SpaceResults) -> Iterator[Chart]:
             "Dashed, with a cross: it diverged." * bool(fallen.any()),
             "Dotted: its trial was stopped early." * bool(rows["fate"].eq("pruned").any()),
         ),
-        f"Lines over kimg, a panel each for {', '.join(map(word, meters))}.",
+        f"Lines over kimg, a panel each for {', '.join(meters)}.",
         rows[["trial_id", "seed", "kimg", "fate", *meters]].reset_index(drop=True),
         figures.training_signals(rows),
     )

@@ -32,7 +32,7 @@ def _ordered(searched: Choice | Range) -> Choice | Range:
 def unit_scaled(space: Space, trials: pd.DataFrame) -> pd.DataFrame:
     """Each searched hyperparameter from 0 to 1: a range on its own scale, choices in their order, evenly.
 
-    NaN where a trial's model does not have it.
+    NaN where the trial could not be read.
     """
     return pd.DataFrame(
         {name: _place(searched, trials[name]) for name, searched in space.searched.items()},
@@ -75,7 +75,7 @@ def bins(searched: Choice | Range, number: int = BINS) -> list[Bin]:
 
 
 def binned(space: Space, name: str, trials: pd.DataFrame, number: int = BINS) -> pd.Series:
-    """The number of each trial's bin on an axis; null where its model does not have the hyperparameter."""
+    """The number of each trial's bin on an axis; null where the trial could not be read."""
     searched = space.searched[name]
     place = _place(searched, trials[name]).astype(float)
     last = len(bins(searched, number)) - 1

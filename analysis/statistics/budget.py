@@ -113,7 +113,7 @@ class Correlation:
 
     Attributes:
         low, high: Bonett and Wright's 95% interval.
-        is_rung: whether early stopping judges there (Hyperband does at any, by bracket).
+        is_rung: whether early stopping judges there; of Hyperband, with its brackets, whether it stopped one.
     """
 
     kimg: float
@@ -138,19 +138,27 @@ def rank_interval(rho: float, n: int) -> tuple[float, float]:
 def rung_correlations(results: SpaceResults) -> list[Correlation]:
     """Of each evaluation before the last, over the trials that are known at the full budget.
 
-    Under early stopping these are the survivors alone. Empty for fewer than four, or where all are alike.
+    Under early stopping these are the ones that it let live. Those whose seeds had all diverged by then are
+    left out: they keep their price, and nobody ranks them. Empty for fewer than four, or where all are alike.
     """
     from scipy.stats import spearmanr
 
     plan = results.plan
-    rungs = {"asha": results.space.rungs(plan.evaluations), "hyperband": range(1, plan.evaluations)}
+    stopped = results.trials.loc[results.trials["state"] == "pruned", "trial_id"]
+    last = results.curves.groupby("trial_id")["evaluation"].max()
+    rungs = {
+        "asha": results.space.rungs(plan.evaluations),
+        "hyperband": last[last.index.isin(stopped)].unique().tolist(),
+    }
     final = results.objectives(plan.kimg)
     if final.nunique() < 2:
         return []
+    gone = results.runs.groupby("trial_id")["diverged_at_kimg"].agg(lambda at: at.max(skipna=False))
     found = []
     for evaluation in range(1, plan.evaluations):
         kimg = evaluation * plan.eval_kimg
         early = results.objectives(kimg).reindex(final.index).dropna()
+        early = early[~early.index.isin(gone.index[gone.le(kimg)])]
         n = len(early)
         if n >= FEWEST and early.nunique() > 1 and final[early.index].nunique() > 1:
             rho = float(spearmanr(early, final[early.index]).statistic)

@@ -58,7 +58,8 @@ def against_each_other(several: Sequence[SpaceResults]) -> list[Against]:
             pairs = pair(seed_curves(a, best_a), seed_curves(b, best_b), clock)
             if pairs is not None:
                 corrected = comparisons * parts(len(a.trials), len(b.trials))
-                gain = difference(pairs.gains(a.higher_is_better), corrected)
+                paired = a.plan.seed == b.plan.seed  # else seed k is another one to each
+                gain = difference(pairs.gains(a.higher_is_better), corrected, paired=paired)
                 found.append(Against(a.label, b.label, clock, pairs.at, gain))
     return found
 

@@ -122,7 +122,7 @@ def all_covered(results: SpaceResults) -> Share | None:
 
 def counts_of(results: SpaceResults, trial_id: str) -> pd.DataFrame:
     """Samples on each mode at each evaluation of a trial: seed, kimg, mode, samples (null: diverged)."""
-    curve = results.curves[results.curves["trial_id"] == trial_id].sort_values(["seed", "evaluation"])
+    curve = results.curves_of(trial_id).sort_values(["seed", "evaluation"])
     modes = max((len(counts) for counts in curve["mode_counts"] if counts is not None), default=0)
     rows = [
         {"seed": seed, "kimg": kimg, "mode": mode, "samples": None if counts is None else counts[mode]}

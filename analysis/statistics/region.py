@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.statistics.axes import binned, bins, short
-from analysis.statistics.stability import failure, known
+from analysis.statistics.stability import failure_in, known
 from analysis.tables import SpaceResults
 from study.metrics.failure import DIVERGED, Failure
 
@@ -85,7 +85,9 @@ def riskiest(results: SpaceResults, generator: np.random.Generator) -> Region | 
     inside = np.logical_and.reduce([halves[condition] for condition in chosen])
     within = runs["trial_id"].isin(scores.index[inside])
     kimg = results.plan.kimg
-    return Region(chosen, failure(runs[within], kimg, generator), failure(runs[~within], kimg, generator), p)
+    return Region(
+        chosen, failure_in(runs[within], kimg, generator), failure_in(runs[~within], kimg, generator), p
+    )
 
 
 def excess(runs: pd.DataFrame, kimg: float) -> pd.Series:

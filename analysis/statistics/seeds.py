@@ -7,37 +7,81 @@ alone has Student's t.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
 from analysis.statistics.moderated import ALONE, Prior
-from analysis.words import better, interval, number
+from analysis.words import interval, number
 
 LEVEL, POWER = 0.95, 0.8
+MOST_PERCENT = 999_999  # that are told: beyond it, a number says no more
 MOST_SEEDS = 1000  # beyond it, no number of seeds is worth naming
 ALIKE = 1e-9  # of the largest gain: a spread that is rounding
 
 
 @dataclass(frozen=True)
+class Spread:
+    """The variance of paired differences, in two parts of which not equally much is known.
+
+    Attributes:
+        variance: of the one's own part; `prior`: what other trials' variances told of it.
+        shared: of the other's part, which all differences to it share: its own seeds alone tell of it.
+    """
+
+    variance: float
+    prior: Prior = ALONE
+    shared: float = 0.0
+
+    @property
+    def sd(self) -> float:
+        """Of a difference."""
+        return math.sqrt(self.variance + self.shared)
+
+    def df(self, n: int) -> float:
+        """Degrees of freedom with n pairs."""
+        return float(self._df(np.array(self.variance), np.array(self.shared), n))
+
+    def _df(self, variance: np.ndarray, shared: np.ndarray, n: int) -> np.ndarray:
+        """Of such parts (Satterthwaite 1946; Welch 1947)."""
+        spent = variance**2 / self.prior.df_with(n - 1) + shared**2 / (n - 1)
+        return np.asarray((variance + shared) ** 2 / spent)
+
+    def seen(self, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What n pairs may see of it: variances of a difference, degrees of freedom, and their weights.
+
+        One part varies as chi-square does, the one that less is known of; the other is taken to be right.
+        """
+        from scipy.special import chdtri
+
+        at, weights = _quadrature()
+        known = n - 1 if self.shared else self.prior.df_with(n - 1)
+        varied = chdtri(known, 1 - at) / known
+        own = np.ones_like(varied) if self.shared else varied
+        variance, shared = self.variance * own, self.shared * varied
+        return variance + shared, self._df(variance, shared, n), weights
+
+
+@dataclass(frozen=True)
 class Difference:
-    """The mean of `n` paired differences, and its interval at 95% corrected for so many comparisons.
+    """The mean of `n` differences, and its interval at 95% corrected for so many comparisons.
 
     Attributes:
         low, high: None for a single pair, and where all pairs are alike: that is no certainty.
-        sd: of the differences, moderated by the prior; None for a single pair.
+        spread: None for a single pair.
         relative: the differences are of logarithms, and told as "94.0% lower".
+        paired: seed k means the same first weights and data to both.
     """
 
     mean: float
     low: float | None
     high: float | None
-    sd: float | None
+    spread: Spread | None
     n: int
     comparisons: int = 1
-    prior: Prior = ALONE
     relative: bool = False
+    paired: bool = True
 
     @property
     def is_shown(self) -> bool:
@@ -47,97 +91,107 @@ class Difference:
     @property
     def said(self) -> str:
         """'196 better', '94.0% lower'."""
-        if self.relative:
-            sign, word = (1, "lower") if self.mean >= 0 else (-1, "higher")
-            return f"{number(-100 * sign * math.expm1(-self.mean))}% {word}"
-        return better(self.mean)
+        return self.told(self.mean)
 
-    def amount(self, gain: float) -> str:
-        """A gain on the scale that is told."""
-        return f"{number(-100 * math.expm1(-gain))}%" if self.relative else number(gain)
+    def told(self, gain: float) -> str:
+        """A gain on the scale and in the direction that are told."""
+        better, worse = ("lower", "higher") if self.relative else ("better", "worse")
+        return f"{self._amount(gain)} {better if gain >= 0 else worse}"
+
+    def _amount(self, gain: float) -> str:
+        if not self.relative:
+            return number(abs(gain))
+        percent = abs(100 * math.expm1(-gain))
+        return "over 99.9%" if gain > 0 and percent > 99.9 else f"{number(min(percent, MOST_PERCENT))}%"
 
     @property
     def words(self) -> str:
-        corrected = f", corrected for {self.comparisons} comparisons" if self.comparisons > 1 else ""
-        pairs = f"n = {self.n} seeds in pairs" if self.n > 1 else "n = 1 seed"
-        pairs = f"geometric mean of {pairs}" if self.relative and self.n > 1 else pairs
-        moderated = f", spread moderated by n = {self.prior.members} trials" if self.prior.df else ""
-        return f"{self._interval}, {pairs}{moderated}{corrected}"
+        """The interval, its n, and what it is corrected for."""
+        if self.n < 2:
+            return "no interval, n = 1 seed"
+        of = f"n = {self.n} seeds" + (" in pairs" if self.paired else "")
+        parts = [self._interval, of]
+        if self.spread is not None and self.spread.prior.df:
+            parts.append(f"spread moderated by n = {self.spread.prior.members} trials")
+        if self.comparisons > 1:
+            parts.append(f"corrected for {self.comparisons} comparisons")
+        return ", ".join(parts)
 
     @property
     def _interval(self) -> str:
-        if not self.relative or self.low is None or self.high is None:
-            return interval(self.low, self.high)
-        low, high = (replace(self, mean=end) for end in (self.low, self.high))
-        if self.low < 0 < self.high:  # 157% higher to 88.1% lower
-            return f"95% interval {low.said} to {high.said}"
-        return f"95% interval {self.amount(self.low)} to {self.amount(self.high)}"
+        if self.low is None or self.high is None:
+            return interval(None, None)
+        small, large = sorted((self.low, self.high), key=abs)
+        if self.low < 0 < self.high:
+            return f"95% interval {self.told(self.low)} to {self.told(self.high)}"
+        return f"95% interval {self._amount(small)} to {self.told(large)}"
 
 
 def difference(
-    gains: Sequence[float], comparisons: int = 1, prior: Prior = ALONE, relative: bool = False
+    gains: Sequence[float],
+    comparisons: int = 1,
+    spread: Spread | None = None,
+    relative: bool = False,
+    paired: bool = True,
 ) -> Difference:
-    """The mean of paired differences (at least one) with its t interval, moderated and corrected."""
+    """The mean of differences (at least one) with its t interval, corrected.
+
+    `spread`: of the differences, where more than they themselves tells of it.
+    """
     from scipy.special import stdtrit
 
     n, mean = len(gains), float(np.mean(gains))
-    found = Difference(mean, None, None, None, n, comparisons, prior, relative)
     if n < 2:
-        return found
-    own = float(np.var(gains, ddof=1))
-    sd = math.sqrt(prior.moderate(np.array(own), n - 1))
-    if math.isclose(sd, 0, abs_tol=ALIKE * max(map(abs, gains))):
-        return replace(found, sd=sd)
-    half = stdtrit(prior.df_with(n - 1), (1 + _level(comparisons)) / 2) * sd / math.sqrt(n)
-    return replace(found, low=mean - half, high=mean + half, sd=sd)
+        return Difference(mean, None, None, None, n, comparisons, relative, paired)
+    spread = spread or Spread(float(np.var(gains, ddof=1)))
+    if math.isclose(spread.sd, 0, abs_tol=ALIKE * max(map(abs, gains))):
+        return Difference(mean, None, None, spread, n, comparisons, relative, paired)
+    half = stdtrit(spread.df(n), (1 + _level(comparisons)) / 2) * spread.sd / math.sqrt(n)
+    return Difference(mean, mean - half, mean + half, spread, n, comparisons, relative, paired)
 
 
-def power(effect: float, sd: float, n: int, comparisons: int = 1, prior: Prior = ALONE) -> float:
-    """How often the interval of n pairs shows a true difference, whose pairs' standard deviation is `sd`.
+def power(effect: float, spread: Spread, n: int, comparisons: int = 1) -> float:
+    """How often the interval of n pairs shows a true difference of such a spread.
 
-    That of the two-sided t test in the difference's own direction: the mean over what the pairs' variance can
-    be (chi-square) of the chance that their mean is further than the interval is wide. The prior is taken at
-    its degrees of freedom, and to be right.
+    That of the two-sided t test in the difference's own direction: the mean over what the pairs may see of
+    the spread of the chance that their mean is further than the interval is wide.
     """
-    from scipy.special import chdtri, ndtr, stdtrit
+    from scipy.special import ndtr, stdtrit
 
     if n < 2:
         return 0.0
-    if not sd > 0:
+    if not spread.sd > 0:
         return float(effect != 0)
-    at, weights = _quadrature()
-    seen = chdtri(n - 1, 1 - at) / (n - 1)  # in variances
-    critical = stdtrit(prior.df_with(n - 1), (1 + _level(comparisons)) / 2)
-    widths = critical * np.sqrt(replace(prior, variance=1.0).moderate(seen, n - 1))
-    return float(weights @ ndtr(abs(effect) * math.sqrt(n) / sd - widths))
+    variances, df, weights = spread.seen(n)
+    widths = stdtrit(df, (1 + _level(comparisons)) / 2) * np.sqrt(variances) / spread.sd
+    return float(weights @ ndtr(abs(effect) * math.sqrt(n) / spread.sd - widths))
 
 
-def seeds_needed(
-    effect: float, sd: float, comparisons: int = 1, prior: Prior = ALONE, wanted: float = POWER
-) -> int | None:
+def seeds_needed(effect: float, spread: Spread, comparisons: int = 1, wanted: float = POWER) -> int | None:
     """The fewest seeds at which such a difference is shown in 80% of studies; None above MOST_SEEDS."""
     low, high = 1, 2
-    while power(effect, sd, high, comparisons, prior) < wanted:
+    while power(effect, spread, high, comparisons) < wanted:
         low, high = high, 2 * high
         if low > MOST_SEEDS:
             return None
     while high - low > 1:
         middle = (low + high) // 2
-        enough = power(effect, sd, middle, comparisons, prior) >= wanted
+        enough = power(effect, spread, middle, comparisons) >= wanted
         low, high = (low, middle) if enough else (middle, high)
     return high
 
 
-def detectable(sd: float, n: int, comparisons: int = 1, prior: Prior = ALONE, wanted: float = POWER) -> float:
+def detectable(spread: Spread, n: int, comparisons: int = 1, wanted: float = POWER) -> float:
     """The smallest true difference that n pairs (two or more) show in 80% of studies."""
+    sd = spread.sd
     if not sd > 0:
         return 0.0
     low, high = 0.0, sd
-    while power(high, sd, n, comparisons, prior) < wanted:
+    while power(high, spread, n, comparisons) < wanted:
         low, high = high, 2 * high
     while high - low > 1e-3 * sd:
         middle = (low + high) / 2
-        enough = power(middle, sd, n, comparisons, prior) >= wanted
+        enough = power(middle, spread, n, comparisons) >= wanted
         low, high = (low, middle) if enough else (middle, high)
     return high
 

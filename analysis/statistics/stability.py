@@ -34,7 +34,7 @@ def known(runs: pd.DataFrame) -> pd.DataFrame:
     return runs[runs["end"].notna() & runs["kimg_at_risk"].notna()]
 
 
-def failure(runs: pd.DataFrame, kimg: float, generator: np.random.Generator) -> Failure:
+def failure_in(runs: pd.DataFrame, kimg: float, generator: np.random.Generator) -> Failure:
     """The share of runs that diverge within `kimg`; with fewer resamples where there are many."""
     columns = known(runs)[["trial_id", "end", "kimg_at_risk"]]
     resamples = 1000 if len(columns) < 1000 else 200
@@ -107,7 +107,7 @@ def failure_by(
     runs = known(results.runs)
     place = binned(results.space, name, runs)
     return [
-        (bin_, failure(rows, results.plan.kimg, generator) if len(rows) else None)
+        (bin_, failure_in(rows, results.plan.kimg, generator) if len(rows) else None)
         for number, bin_ in enumerate(bins(results.space.searched[name]))
         for rows in [runs[place.eq(number).fillna(False).astype(bool)]]
     ]
@@ -121,7 +121,7 @@ def failure_by_pair(
     places = [binned(results.space, name, runs).rename(name) for name in (first, second)]
     cells = runs.groupby(places)
     return {
-        (int(a), int(b)): failure(rows, results.plan.kimg, generator)  # type: ignore[call-overload]
+        (int(a), int(b)): failure_in(rows, results.plan.kimg, generator)  # type: ignore[call-overload]
         for (a, b), rows in cells  # pandas leaves out those without a place
     }
 

@@ -67,6 +67,20 @@ class Failure:
     diverged: int
     censored: int
 
+    @property
+    def words(self) -> str:
+        """The rate with its interval and n; or that there is none."""
+        if self.rate is None or self.low is None or self.high is None:
+            return f"no seed was seen to last {self.kimg:g} kimg"
+        how = "Kaplan-Meier" if self.method == "kaplan-meier" else "Wilson"
+        n = f"{self.configurations} configuration{'s' * (self.configurations != 1)}"
+        if self.informed < self.configurations:
+            n = f"{self.informed} of {n} seen to the end"
+        return (
+            f"{self.rate:.0%} of seeds diverge within {self.kimg:g} kimg (95% interval {self.low:.0%} to "
+            f"{self.high:.0%}, {how}, n = {n})"
+        )
+
 
 def failure_within(
     kimg: float,

@@ -23,7 +23,8 @@ def fd(features: "Tensor", held_out_features: "Tensor") -> float:
     samples={"images": 1000},
     higher_is_better=False,
     is_default=True,
-    meaning="the same to held-out images without labels, in principal components of the training pixels "
+    meaning="Fréchet distance to held-out images without labels, in principal components of the training "
+    "pixels "
     "(comparable with no other fd)",
 )
 def fd_pca(components: "Tensor", held_out_components: "Tensor") -> float:

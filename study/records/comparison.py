@@ -1,4 +1,5 @@
-"""Two trials, seed by seed, at equal training: seed k means the same first weights and data to both."""
+"""Two trials, seed by seed, at equal training: in one study seed k means the same weights and data to "
+"both."""
 
 import math
 from collections.abc import Sequence

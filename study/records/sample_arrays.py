@@ -39,14 +39,21 @@ def save_arrays(samples: "Tensor", arrays: "Arrays", path: Path) -> None:
 
 
 def load_arrays(path: Path) -> SampleArrays | None:
-    """The arrays of one evaluation; None where none can be read. Nothing is unpickled."""
+    """The arrays of one evaluation; None where there are none. Nothing is unpickled.
+
+    Raises ValueError: the file is damaged.
+    """
+    if not path.exists():
+        return None
     try:
         with path.open("rb") as file:
             content = np.load(file, allow_pickle=False)
             found = {name: content[name] for name in content} if isinstance(content, Mapping) else {}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile):
-        return None
-    return found if "samples" in found and found["samples"].ndim in (3, 5) else None
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if "samples" not in found or found["samples"].ndim not in (3, 5):
+        raise ValueError(f"{path} holds no samples")
+    return found
 
 
 def _images(samples: "Tensor") -> SampleArrays:

@@ -21,7 +21,8 @@ Row = dict[str, Any]
 
 
 def _mean_interval(values: Sequence[float], how: str, _: bool) -> tuple[float, float] | None:
-    return student_interval(values) if how == "mean" else None
+    # Of values that are all alike an interval of width 0 would say that this is certain.
+    return student_interval(values) if how == "mean" and len(set(values)) > 1 else None
 
 
 def _end(interval: Callable[..., tuple[float, float] | None], place: int) -> Callable[..., float | None]:

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from study.errors import UserError
@@ -65,6 +66,14 @@ class StudyFolder:
         except (FileNotFoundError, NotADirectoryError):
             return []
 
+    def has_rows(self) -> bool:
+        """Whether its tables hold a trial."""
+        path = self.path / "trials.parquet"
+        try:
+            return path.exists() and pq.read_metadata(path).num_rows > 0
+        except (OSError, ValueError):
+            return False  # damaged: nothing is lost
+
     def create(self, plan: StudyPlan, command: list[str], hardware: dict[str, Any]) -> None:
         """Make the folder with its study.json.
 
@@ -87,6 +96,7 @@ class StudyFolder:
             self.path / "study.json",
             {
                 "command": command,
+                "directory": str(Path.cwd()),  # that its relative paths begin at
                 "plan": plan.to_dict(),
                 "tables": VERSION,
                 "started": now(),
@@ -106,9 +116,10 @@ class StudyFolder:
             raise UserError(f"{self.path} is not a study folder: {why}")
         try:
             record = read_json(path)
-            record["plan"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError) as error:
             raise UserError(f"{self.path} is not a readable study folder: {error}") from error
+        if not isinstance(record, dict) or "plan" not in record:
+            raise UserError(f"{self.path} is not a readable study folder: its study.json holds no plan")
         if record.get("tables", 1) != VERSION:
             raise UserError(
                 f"{self.path} was made by another version of this program, whose tables mean other things "
@@ -164,7 +175,7 @@ class StudyFolder:
         try:
             with self._lock.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         except BlockingIOError:
             return True

@@ -38,7 +38,7 @@ class Best(NamedTuple):
     ended: bool
 
     def __str__(self) -> str:
-        state = "ended" if self.ended else "still running"
+        state = "ended" if self.ended else "not ended yet"
         return f"{self.objective:.4g} at kimg {self.kimg:.4g} ({self.trial_id}, {state})"
 
 

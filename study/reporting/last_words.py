@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from study.metrics.failure import CENSORED, DIVERGED, SURVIVED, Failure, failure_within
+from study.metrics.failure import CENSORED, DIVERGED, SURVIVED, failure_within
 from study.plan import DEFAULT, SAMPLER, STARTUP, StudyPlan
 from study.records.tables import Results
 from study.reporting.first_words import purpose
@@ -59,17 +59,7 @@ def failures(plan: StudyPlan, runs: pd.DataFrame, space: str) -> str:
     stream = np.random.default_rng(derive_seed(plan.seed, "failure", space))
     rows: list[Any] = known.to_dict("records")
     found = failure_within(plan.kimg, rows, stream)
-    return f"{counted}\n  {in_words(found)}"
-
-
-def in_words(found: Failure) -> str:
-    if found.rate is None or found.low is None or found.high is None:
-        return f"nobody was seen to last {found.kimg:g} kimg"
-    how = "Kaplan-Meier" if found.method == "kaplan-meier" else "Wilson"
-    return (
-        f"{found.rate:.0%} diverge within {found.kimg:g} kimg (95% interval {found.low:.0%} to "
-        f"{found.high:.0%}, {how}; {found.informed} of {found.configurations} configurations seen to the end)"
-    )
+    return f"{counted}\n  {found.words}"
 
 
 def proposals(plan: StudyPlan, trials: pd.DataFrame, space: str) -> str:

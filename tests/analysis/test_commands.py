@@ -52,15 +52,29 @@ def test_the_command_is_one_that_study_tune_takes() -> None:
     assert (options.resume, options.trials) == (RESULTS.folder, 40)
 
 
+def test_paths_are_those_of_where_the_study_was_started() -> None:
+    mine = replace(
+        RESULTS, record={**record("--space", "own/a.yaml", "--plugin", "b.py"), "directory": "/home/me"}
+    )
+    assert again(mine, {}).line.endswith("--space /home/me/own/a.yaml --plugin /home/me/b.py")
+
+
+def test_a_map_has_at_least_its_default_number_of_trials() -> None:
+    assert "--trials" not in to_map(of("--space", "a", "--trials", "2")).line
+    many = replace(RESULTS, plan=replace(RESULTS.plan, trials={"a": 100}))
+    line = to_map(replace(many, record=record("--space", "a", "--trials", "80"))).line
+    assert "--trials 100" in line  # it was extended
+
+
 def test_a_price_is_that_of_what_the_study_took() -> None:
     """Two trials of two seeds at a time, of which one went to kimg 3 and one to kimg 1: 20 s a kimg."""
     trials = RESULTS.trials.assign(kimg=[3.0, 1.0], train_seconds=[50.0, 20.0], eval_seconds=[6.0, 4.0])
     results = replace(RESULTS, trials=trials, plan=replace(RESULTS.plan, concurrency=2))
-    assert again(results, {"--seeds": (4,)}).price == "about 1:20 here, 2 at a time"
-    assert again(results, {"--kimg": ("9",)}).price.startswith("about 2:00 here")
-    assert again(results, {"--scheduler": ("fifo",)}).price.startswith("about 1:00 here")
-    assert extend(results, 4).price.startswith("about 0:40 here")
-    assert to_map(results).price.startswith("about 32:00 here")  # of 64 trials
+    assert again(results, {"--seeds": (4,)}).price == "about 80 s here, 2 at a time"
+    assert again(results, {"--kimg": ("9",)}).price.startswith("about 2 minutes here")
+    assert again(results, {"--scheduler": ("fifo",)}).price.startswith("about 60 s here")
+    assert extend(results, 4).price.startswith("about 40 s here")
+    assert to_map(results).price.startswith("about 32 minutes here")  # of 64 trials
     assert again(replace(results, trials=trials.iloc[:0]), {}).price == ""
 
 

@@ -76,7 +76,7 @@ def test_two_spaces_share_an_axis() -> None:
 
 def test_a_trial_stands_at_its_value_from_its_worst_seed_to_its_best() -> None:
     chart = drawn(GOOD, POOR)["coverage_by_hyperparameter_a"]
-    axes = next(axes for axes in chart.figure.axes if axes.get_xlabel() == "lr g")
+    axes = next(axes for axes in chart.figure.axes if axes.get_xlabel() == "lr_g")
     points = {to_hex(line.get_color()): np.asarray(line.get_xydata()).tolist() for line in axes.lines[:2]}
     assert points == {BLUE: [[1e-4, 1.0]], ORANGE: [[2e-3, 0.25]]}
     (segment,) = axes.collections[1].get_segments()  # type: ignore[attr-defined]
@@ -86,7 +86,7 @@ def test_a_trial_stands_at_its_value_from_its_worst_seed_to_its_best() -> None:
 
 def test_each_part_of_an_axis_says_how_many_trials_it_has() -> None:
     chart = drawn(GOOD, POOR)["coverage_by_hyperparameter_a"]
-    axes = next(axes for axes in chart.figure.axes if axes.get_xlabel() == "lr g")
+    axes = next(axes for axes in chart.figure.axes if axes.get_xlabel() == "lr_g")
     assert [text.get_text() for text in axes.texts] == ["n=1", "n=0", "n=1", "n=0"]
 
 

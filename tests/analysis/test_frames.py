@@ -8,7 +8,7 @@ import pytest
 
 from analysis.chart import Chart
 from analysis.figures.samples import TILES
-from analysis.frames import frames, moments
+from analysis.frames import frames, moments, nearest
 from analysis.sections.samples import samples
 from analysis.tables import SpaceResults
 from tests.analysis.covered import Trial, changed, covered
@@ -58,10 +58,19 @@ def test_moments_are_spread_from_the_first_to_the_last(results: SpaceResults) ->
     assert moments(results, "a-00009") == []
 
 
-def test_what_cannot_be_read_is_left_out(results: SpaceResults) -> None:
-    keep(results, "a-00000", 1, points(1), **MODES).write_bytes(b"")
+def test_what_is_of_other_seeds_is_left_out_and_what_is_damaged_is_said(results: SpaceResults) -> None:
     keep(results, "a-00000", 2, points(2)[:1], **MODES)  # of one seed only
-    assert [frame.evaluation for frame in frames(results, "a-00000", [0], [0, 1, 2])] == [0]
+    assert [frame.evaluation for frame in frames(results, "a-00000", [0], [0, 1, 2])] == [0, 1]
+    keep(results, "a-00000", 1, points(1), **MODES).write_bytes(b"")
+    with pytest.raises(ValueError, match="is damaged"):
+        frames(results, "a-00000", [0], [0, 1, 2])
+
+
+def test_of_evaluations_that_a_trial_lacks_the_next_ones_are_taken(results: SpaceResults) -> None:
+    for path in results.folder.glob("trials/a-00000/samples/0001.npz"):
+        path.unlink()
+    assert nearest(results, "a-00000", [0, 1, 2]) == [0, 2]
+    assert nearest(results, "a-00009", [0, 1, 2]) == []
 
 
 def test_the_best_trials_extreme_seeds_are_drawn_over_the_modes(results: SpaceResults) -> None:

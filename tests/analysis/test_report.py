@@ -217,7 +217,7 @@ def test_a_study_that_was_killed_has_a_report(add: Add, study: StudyFolder, tmp_
     text = page.read_text()
     assert "2 trials not ended" in text
     assert (
-        "NOT FINISHED: 1 of 3 trials have ended; it is not running; continue with: python -m study.tune"
+        "NOT FINISHED: 1 of 3 trials have ended; it is not running; continue with: <code>python -m study.tune"
         in text
     )
 
@@ -238,5 +238,5 @@ def test_studies_of_one_name_are_told_apart(tmp_path: Path) -> None:
         copy = StudyFolder(tmp_path / place / "mine")
         copy.create(study_plan(name="mine", spaces={"a": SPACE}), ["python"], {})
         copies.append(copy.path)
-    assert [results.label for results in load(*copies)] == [f"{path}: a" for path in copies]
+    assert [results.label for results in load(*copies)] == ["one/mine: a", "other/mine: a"]
     assert [results.label for results in load(copies[0], copies[0])] == ["a"]

@@ -37,15 +37,16 @@ def test_where_seeds_diverge_is_said_with_the_rates_there_and_elsewhere() -> Non
     small = results.trials["batch_size"] == 32
     rates = [results.trials[rows]["failure_rate"].mean() for rows in (slice(None), small)]
     assert said.startswith(f"space: {rates[0]:.0%} of seeds diverge within 20 kimg (95% ")
-    assert f", mostly where batch_size at most 32 ({rates[1]:.0%}, 95% " in said
-    assert f"{small.sum()} configurations; elsewhere 0%, 95% interval 0% to " in said
+    assert f", mostly where batch_size at most 32 ({rates[1]:.0%} of {small.sum()} configurations; " in said
+    assert f"elsewhere 0% of {64 - small.sum()} configurations; flattered, as the worst of all" in said
 
 
 def test_where_nothing_diverged_no_place_is_looked_for() -> None:
     said = verdicts.stability(made(GENERATOR(0), 8))
     assert (
-        said == "space: 0% of seeds diverge within 20 kimg (95% interval 0% to 32%, n = 8 configurations)."
-    )  # Wilson's
+        said
+        == "space: 0% of seeds diverge within 20 kimg (95% interval 0% to 32%, Wilson, n = 8 configurations)."
+    )
 
 
 def test_few_trials_say_that_they_are_few() -> None:
@@ -66,7 +67,7 @@ def test_a_study_without_a_run_says_so() -> None:
 
 def test_a_study_that_looks_for_the_best_gives_the_command_that_maps() -> None:
     said = verdicts.hyperparameters(made(GENERATOR(0), samplers="tpe", schedulers="asha"))
-    assert said.endswith("python -m study.tune --space space --dataset ring8 --seeds 2 --map")
+    assert said.endswith("python -m study.tune --space space --dataset ring8 --seeds 2 --map`")
 
 
 CLEAR = [[0.91, 0.9, 0.9, 0.89, 0.9], [0.3, 0.31, 0.3, 0.29, 0.3]]
@@ -80,13 +81,15 @@ def test_the_best_is_compared_with_the_default_seed_by_seed() -> None:
     """Logarithms gain 1.0986 in the mean, with a t interval of 5 pairs from 1.073 to 1.124."""
     assert against(CLEAR) == (
         "The best of 2 trials has w1 0.3000 (95% interval 0.286 to 0.314, n = 5 seeds); against the paper's "
-        "default (0.9000) it is 66.7% lower (95% interval 65.8% to 67.5%, geometric mean of n = 5 "
-        "seeds in pairs); a search score, unconfirmed: the seeds and the data that chose the best flatter it."
+        "default (0.9000) it is 66.7% lower in the geometric mean of seeds (95% interval 65.8% to 67.5% "
+        "lower, "
+        "n = 5 seeds in pairs); a search score, unconfirmed: the seeds and the data that chose the best "
+        "flatter it."
     )
 
 
 @pytest.mark.parametrize(
-    ("state", "word"), [("pruned", "stopped"), ("failed", "lost to a fault"), ("interrupted", "interrupted")]
+    ("state", "word"), [("pruned", "stopped"), ("failed", "lost to a fault"), ("interrupted", "last seen")]
 )
 def test_a_default_that_did_not_end_is_compared_as_far_as_it_came(state: str, word: str) -> None:
     results = synthetic.made([[0.8, 0.8], [0.4, 0.3]], state=["pruned", "completed"])
@@ -104,7 +107,7 @@ def test_a_default_that_diverged_has_its_price_for_good() -> None:
 def test_the_seeds_are_aggregated_as_the_objective_is() -> None:
     said = against([[0.3, 0.3, 0.3], [0.1, 0.1, 0.2]], aggregate="median")
     assert "default (0.3000) it is 5" in said
-    assert "lower, as the mean of seeds and not their median (95% interval" in said
+    assert "lower in the geometric mean of seeds (95% interval" in said
 
 
 def test_where_higher_is_better_the_gain_has_the_other_sign() -> None:

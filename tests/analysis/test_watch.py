@@ -73,7 +73,7 @@ def test_the_best_is_completed_or_under_way(study: StudyFolder, add: Add) -> Non
     a, b = Watched(study).read().spaces
     assert str(a.best) == "0.5 at kimg 2 (a-00000, ended)"  # the pruned one's 0.3 is of half the budget
     assert a.curve == [(0, 1.0), (1, pytest.approx(0.65)), (2, 0.5)]
-    assert str(b.best) == "0.75 at kimg 1 (b-00001, still running)"
+    assert str(b.best) == "0.75 at kimg 1 (b-00001, not ended yet)"
     assert b.curve == [(0, 1.0), (1, 0.75)]
 
 
@@ -83,10 +83,10 @@ def test_failure_has_its_interval_and_its_n(study: StudyFolder, add: Add) -> Non
     tables(study, include_unfinished=False)
     a, b = Watched(study).read().spaces
     assert a.failure.startswith(
-        "6 seeds: 2 diverged, 2 stopped early, 2 survived\n  33% diverge within 2 kimg (95%"
+        "6 seeds: 2 diverged, 2 stopped early, 2 survived\n  33% of seeds diverge within 2 kimg (95%"
     )
     assert a.failure.endswith("2 of 3 configurations seen to the end)")
-    assert b.failure == "2 seeds: 0 diverged, 2 stopped early, 0 survived\n  nobody was seen to last 2 kimg"
+    assert b.failure == "2 seeds: 0 diverged, 2 stopped early, 0 survived\n  no seed was seen to last 2 kimg"
 
 
 def test_looking_leaves_nothing_behind(study: StudyFolder, add: Add) -> None:
@@ -114,7 +114,7 @@ def test_a_curve_is_read_again_where_it_has_grown(
     watched.read()
     assert len(read) == 1
     folder.append([row(seed, 2, 0.5) for seed in (0, 1)])
-    assert str(watched.read().spaces[0].best) == "0.5 at kimg 2 (a-00000, still running)"
+    assert str(watched.read().spaces[0].best) == "0.5 at kimg 2 (a-00000, not ended yet)"
     assert len(read) == 2
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis.words import better, interval, number
+from analysis.words import counted, interval, number, sentences
 
 
 @pytest.mark.parametrize(
@@ -19,5 +19,9 @@ def test_an_interval_is_told_where_there_is_one() -> None:
     assert interval(None, None) == interval(float("nan"), float("nan")) == "no interval"
 
 
-def test_a_loss_is_called_one() -> None:
-    assert (better(1.5), better(-1.5)) == ("1.50 better", "1.50 worse")
+def test_one_of_a_kind_has_no_plural() -> None:
+    assert [counted(n, "trial") for n in (0, 1, 2000)] == ["0 trials", "1 trial", "2,000 trials"]
+
+
+def test_what_says_nothing_is_left_out() -> None:
+    assert sentences("One.", "Never." * False, "Two.") == "One. Two."

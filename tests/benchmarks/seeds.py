@@ -14,7 +14,7 @@ import numpy as np
 
 from analysis.statistics.comparison import parts
 from analysis.statistics.moderated import Prior
-from analysis.statistics.seeds import Difference, difference, power, seeds_needed
+from analysis.statistics.seeds import Difference, Spread, difference, power, seeds_needed
 from analysis.statistics.tuned import best_gain
 from study.metrics.failure import wilson_interval
 
@@ -22,7 +22,9 @@ CANDIDATES, MANY, CORRELATION = 12, 64, 0.5
 RELATIVE_SD, MIXED = 0.15, 0.7  # of a level; of the logarithm of standard deviations that differ
 LIMIT = "at most 10%"
 MOST = 40  # seeds of a planted study
-EQUAL = Prior(math.inf, 1.0, CANDIDATES)  # where all have one standard deviation
+EQUAL = Spread(
+    1 - CORRELATION, Prior(math.inf, 1 - CORRELATION, CANDIDATES), 1 - CORRELATION
+)  # one SD of all
 
 
 def studies(
@@ -75,8 +77,8 @@ def gain_of_best(study: np.ndarray) -> Difference | None:
         return None
     relative = bool(study.min() > 0)
     scores = np.log(study) if relative else study
-    gains = scores[0] - np.vstack([scores[best], np.delete(scores, [0, best], axis=0)])
-    return best_gain(gains, len(study) - 1, relative)
+    trials = np.vstack([scores[best], np.delete(scores, [0, best], axis=0)])
+    return best_gain(scores[0], trials, len(study) - 1, relative)
 
 
 def claims(scores: np.ndarray) -> int:
@@ -89,8 +91,8 @@ def named(scores: np.ndarray, effect: float, generator: np.random.Generator) -> 
     numbers: list[int] = []
     for study in scores:
         gain = gain_of_best(study)
-        if gain and gain.sd and not gain.is_shown:
-            needed = seeds_needed(gain.mean, gain.sd, gain.comparisons, gain.prior) or MOST
+        if gain and gain.spread and not gain.is_shown:
+            needed = seeds_needed(gain.mean, gain.spread, gain.comparisons) or MOST
             numbers.append(min(needed, MOST))
     tables = 200
     shares = {n: claims(studies(generator, tables, CANDIDATES + 1, n, effect)) / tables for n in {*numbers}}
@@ -123,12 +125,13 @@ def table(tables: int, generator: np.random.Generator) -> list[str]:
             row("nothing, SD of 15% of levels 1 to 10", candidates, distances(generator, *size), LIMIT)
             tied = distances(generator, *size, levels=(1.0, 1.0), mixed=MIXED)
             row("nothing, levels 1, mixed SDs around 15%", candidates, tied, LIMIT)
-            wild = studies(generator, *size)
-            wild[:, 0] *= 4
-            row("nothing, default's SD 4 times the others'", candidates, wild, LIMIT)
+            for times in (4, 10):
+                wild = studies(generator, *size)
+                wild[:, 0] *= times
+                row(f"nothing, default's SD {times} times the others'", candidates, wild, LIMIT)
     for effect in (1, 3):
         for seeds in (2, 3, 5):
-            promised = f"{power(effect, 1.0, seeds, CANDIDATES, EQUAL):.0%}"
+            promised = f"{power(effect, EQUAL, seeds, CANDIDATES):.0%}"
             size = (tables, CANDIDATES + 1, seeds)
             row(f"{effect} seed-SDs", CANDIDATES, studies(generator, *size, effect), promised)
             row(f"{effect}, mixed SDs", CANDIDATES, studies(generator, *size, effect, MIXED), "")
@@ -137,7 +140,7 @@ def table(tables: int, generator: np.random.Generator) -> list[str]:
         row("a tenth, others 0.1 to 3", candidates, distances(generator, *size, (0.1, 3.0), 0.1), "")
         row("half, others 1 to 10", candidates, distances(generator, *size, first=0.5), "")
     for effect in (3, 2, 1):
-        needed = seeds_needed(effect, 1.0, CANDIDATES, EQUAL) or 0
+        needed = seeds_needed(effect, EQUAL, CANDIDATES) or 0
         scores = studies(generator, tables, CANDIDATES + 1, needed, effect)
         row(f"{effect} seed-SDs, the number named", CANDIDATES, scores, "80%")
     for effect in (3, 2, 1):

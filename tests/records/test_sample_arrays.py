@@ -68,20 +68,26 @@ def test_the_same_samples_make_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
-@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 cut off", b"\x93NUMPY"])
-def test_what_cannot_be_read_is_nothing(content: bytes | None, tmp_path: Path) -> None:
+def test_where_nothing_was_kept_there_is_nothing(tmp_path: Path) -> None:
+    assert load_arrays(tmp_path / "0000.npz") is None
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"\x93NUMPY"])
+def test_what_is_damaged_is_said(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "0000.npz"
-    if content is not None:
-        path.write_bytes(content)
-    assert load_arrays(path) is None
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="is damaged"):
+        load_arrays(path)
 
 
-def test_an_array_alone_is_nothing(tmp_path: Path) -> None:
+def test_an_array_alone_is_no_sample(tmp_path: Path) -> None:
     with (tmp_path / "0000.npz").open("wb") as file:
         np.save(file, np.zeros((1, 2, 2)))
-    assert load_arrays(tmp_path / "0000.npz") is None
+    with pytest.raises(ValueError, match="holds no samples"):
+        load_arrays(tmp_path / "0000.npz")
 
 
 def test_nothing_is_unpickled(tmp_path: Path) -> None:
     np.savez(tmp_path / "0000.npz", samples=np.array([[[print]]]))
-    assert load_arrays(tmp_path / "0000.npz") is None
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        load_arrays(tmp_path / "0000.npz")

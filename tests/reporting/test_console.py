@@ -89,5 +89,5 @@ def test_outside_a_terminal_a_line_a_trials_end_and_one_a_minute(
         "a-00000  completed (budget) at kimg 9  objective 2",
         "trials 1/3 ended, 1 running",
     ]
-    assert "best 4 at kimg 2 (a-00000, still running)" in lines[0]
+    assert "best 4 at kimg 2 (a-00000, not ended yet)" in lines[0]
     assert "best 2 at kimg 9 (a-00000, ended)" in lines[3]

@@ -38,18 +38,21 @@ def test_failures_are_counted_with_their_censoring(add: Add, study: StudyFolder)
     add("a-00001", rows([1.0, 0.9], [1.0, 0.9]), ended("pruned", 0.9))
     low, high = (f"{end:.0%}" for end in wilson_interval(0, 1))  # one configuration was seen to the end
     assert said(study)["failures"] == (
-        "  4 seeds: 0 diverged, 2 stopped early, 2 survived\n  0% diverge within 2 kimg "
-        f"(95% interval {low} to {high}, Wilson; 1 of 2 configurations seen to the end)"
+        "  4 seeds: 0 diverged, 2 stopped early, 2 survived\n  0% of seeds diverge within 2 kimg "
+        f"(95% interval {low} to {high}, Wilson, n = 1 of 2 configurations seen to the end)"
     )
     add("a-00002", rows([1.0, 0.5, 0.4], [1.0, 0.5, None]), ended("completed"))
     # 4 at risk at kimg 1.5: one diverges, so three quarters go on.
-    assert "1 diverged, 2 stopped early, 3 survived\n  25% diverge within 2 kimg" in said(study)["failures"]
-    assert "Kaplan-Meier; 2 of 3 configurations seen to the end" in said(study)["failures"]
+    assert (
+        "1 diverged, 2 stopped early, 3 survived\n  25% of seeds diverge within 2 kimg"
+        in said(study)["failures"]
+    )
+    assert "Kaplan-Meier, n = 2 of 3 configurations seen to the end" in said(study)["failures"]
 
 
 def test_where_all_were_stopped_early_nothing_is_claimed(add: Add, study: StudyFolder) -> None:
     add("a-00000", rows([1.0, 0.9], [1.0, 0.9]), ended("pruned", 0.9))
-    assert "nobody was seen to last 2 kimg" in said(study)["failures"]
+    assert "no seed was seen to last 2 kimg" in said(study)["failures"]
 
 
 def test_who_proposed_and_what_it_cost(add: Add, study: StudyFolder) -> None:

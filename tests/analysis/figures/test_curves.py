@@ -87,7 +87,7 @@ def test_bands_go_from_the_worst_seed_to_the_best() -> None:
 
 def test_modes_are_drawn_beside_where_there_are_any() -> None:
     figure = learning_curves(results(modes_covered=7.0))
-    assert [axes.get_ylabel() for axes in figure.axes] == ["w1", "modes covered"]
+    assert [axes.get_ylabel() for axes in figure.axes] == ["w1", "modes_covered"]
 
 
 def test_a_study_without_a_completed_trial_has_no_best() -> None:

@@ -25,6 +25,10 @@ def always(u: pd.DataFrame) -> np.ndarray:
     return np.full(len(u), 1.1)
 
 
+def some(u: pd.DataFrame) -> np.ndarray:
+    return np.arange(len(u)) % 2.0
+
+
 def half(u: pd.DataFrame) -> np.ndarray:
     return np.full(len(u), 0.5)
 
@@ -100,11 +104,16 @@ def test_a_mapped_space_has_importances() -> None:
 
 
 def test_a_study_that_looks_for_the_best_says_what_it_does_not_allow() -> None:
-    found = {chart.name: chart.caption for chart in both(of(samplers="tpe", schedulers="asha"))}
+    kind = {"samplers": "tpe", "schedulers": "asha"}
+    found = {chart.name: chart.caption for chart in both(of(pruned=some, **kind))}
     assert "early stopping ends the worst trials" in found["survival"]
     for name in ("slices_space", "parallel_space"):
         assert "mostly noise" in found[name]
         assert "--map" in found[name]
+        assert "its sampler avoids what it doesn't like and early stopping cuts the rest short" in found[name]
+    calm = {chart.name: chart.caption for chart in both(of(samplers="tpe"))}
+    assert "early stopping" not in " ".join(calm.values())
+    assert "its sampler avoids what it doesn't like. Importances" in calm["slices_space"]
 
 
 def test_spaces_of_several_studies_have_charts_of_their_own() -> None:

@@ -32,7 +32,8 @@ def test_candidates_that_were_trained_as_far_moderate_the_gain() -> None:
     stopped = ["completed"] * 5 + ["pruned"]
     found = against_default(made(scores, state=stopped))
     assert found is not None
-    assert (found.gain.prior.members, found.gain.comparisons) == (4, 5)
+    assert found.gain.spread is not None
+    assert (found.gain.spread.prior.members, found.gain.comparisons) == (4, 5)
 
 
 def test_a_distance_of_zero_has_no_logarithm() -> None:
