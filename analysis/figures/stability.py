@@ -174,8 +174,9 @@ def training_signals(curves: pd.DataFrame) -> Figure:
         panel.set(xlabel=KIMG, ylabel=name)
         if (values.dropna() > 0).all():
             panel.set_yscale("log")
-        else:  # linear up to a seventh of the decades, so that ticks around 0 have room
-            panel.set_yscale("symlog", linthresh=max(1.0, float(values.abs().max()) ** (1 / 7)))
+        else:
+            panel.set_yscale("symlog")
+            panel.yaxis.get_major_locator().set_params(numticks=7)
             if values.min() >= 0:
                 panel.set_ylim(bottom=0)
         panel.xaxis.label.set_fontsize("small")

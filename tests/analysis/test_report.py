@@ -175,21 +175,39 @@ HARD = {
     "higher is better": made(SCORES, metric="hq"),
     "worst quarter": made(SCORES, aggregate="cvar"),
     "all alike": made(np.full((6, 3), 0.5)),
+    "median": made(SCORES, aggregate="median"),
+    "hyperband": made(SCORES, state=["completed"] * 8 + ["pruned"] * 4, schedulers="hyperband"),
+    "random with asha": made(SCORES, state=["completed"] * 8 + ["pruned"] * 4, schedulers="asha"),
+    "tpe without early stopping": made(SCORES, samplers="tpe"),
+    "without a default": made(SCORES, origin="sampler"),
 }
+NO_CURVE = ("interrupted", "failed", "all diverged")  # the last one at once
 
 
 @pytest.mark.parametrize("name", HARD)
-def test_hard_studies_have_figures_with_words_or_none(name: str) -> None:
-    drawn(HARD[name])
+def test_hard_studies_have_figures_with_words(name: str) -> None:
+    """Learning curves are there as soon as something was evaluated."""
+    found = drawn(HARD[name])
+    assert {"learning_curves_a", "losses_a"} & found.keys()
+    assert name in NO_CURVE or {"slices_a", "survival"} <= found.keys()
 
 
-@pytest.mark.parametrize(
-    "name", ["one trial", "one seed", "all diverged", "all stopped early", "interrupted"]
-)
-def test_hard_studies_have_a_page(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["one trial", "all diverged", "all stopped early", "interrupted"])
+def test_hard_studies_have_a_whole_page(name: str, tmp_path: Path) -> None:
+    path, problems = write_report([write(HARD[name], tmp_path / "mine")])
+    assert problems == []
+    text = re.sub(r"base64,[^\"]*", "", path.read_text())
+    assert "nan" not in text
+    assert text.count("<figure>") == len([*(tmp_path / "mine" / "report" / "figures").glob("*.png")]) > 0
+
+
+@pytest.mark.parametrize("name", ["one seed", "median", "hyperband", "tpe without early stopping"])
+def test_of_hard_studies_all_is_said(name: str, tmp_path: Path) -> None:
     path, problems = write_report([write(HARD[name], tmp_path / "mine")], only=["comparison"])
     assert problems == []
-    assert "nan" not in re.sub(r"base64,[^\"]*", "", path.read_text())
+    text = re.sub(r"base64,[^\"]*", "", path.read_text())
+    assert "nan" not in text
+    assert "The best of " in text
 
 
 def test_studies_of_one_metric_are_compared_and_others_are_not() -> None:
