@@ -55,13 +55,14 @@ def seeds(results: SpaceResults) -> Found | None:
             more,
         )
     least = detectable(spread, n, gain.comparisons)
-    can = f"{n} seeds show one that is {gain.told(least)} in 8 of 10 studies (best of {gain.comparisons})"
+    of = "" if gain.comparisons < 2 else f" (the best of {gain.comparisons})"
+    can = f"In 8 of 10 studies {n} seeds show what is {gain.told(least)} than the default{of}"
     if gain.is_shown or abs(gain.mean) >= least:
-        return PASSED, f"{can}; the best is {gain.said} than the default."
+        return PASSED, f"{can}; this best is {gain.said}."
     needed = seeds_needed(gain.mean, spread, gain.comparisons)
     if needed is None:
-        return DOUBTFUL, f"{can}; the best is {gain.said} than the default, which 1000 would not show."
-    sentence = f"{can}; of the best, {gain.said} if it is so, {needed} would."
+        return DOUBTFUL, f"{can}; this best is {gain.said}, which 1000 would not show."
+    sentence = f"{can}; for this best, {gain.said} if it is so, it takes {needed}."
     return DOUBTFUL, sentence, again(results, {"--seeds": (needed,)})
 
 
@@ -70,7 +71,9 @@ def trials(results: SpaceResults) -> Found | None:
     if not results.maps or not results.space.searched:
         return None
     planned, n = results.plan.trials[results.space.name], len(results.objectives(results.plan.kimg))
-    sentence = f"n = {n} of {planned} trials tell which hyperparameters matter; it takes {LEAST}, better "
+    sentence = (
+        f"n = {n} of {planned} trials inform on which hyperparameters matter; it takes {LEAST}, better "
+    )
     sentence += f"{TRIALS_OF_A_MAP}."
     if n >= LEAST:
         return PASSED, sentence
@@ -220,7 +223,7 @@ def proposals(results: SpaceResults) -> Found | None:
     return (PASSED, sentence) if found.pvalue < LEARNED else (DOUBTFUL, sentence, _longer(results))
 
 
-def _longer(results: SpaceResults) -> Command:
+def _longer(results: SpaceResults) -> Command | None:
     """The command that doubles the study."""
     return extend(results, 2 * max(results.plan.trials.values()))
 

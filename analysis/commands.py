@@ -12,6 +12,7 @@ from analysis.words import duration
 from study.command import with_plugins
 from study.models import hyperparameters
 from study.plan import TRIALS_OF_A_MAP, StudyPlan
+from study.records.study_folder import StudyFolder
 
 OF_DATA = ("--side", "--data-dir")
 PATHS = ("--plugin", "--data-dir")
@@ -90,9 +91,11 @@ def to_map(results: SpaceResults) -> Command:
     return again(results, changes)
 
 
-def extend(results: SpaceResults, trials: int) -> Command:
-    """The command that goes on with a study, up to so many trials of each space."""
+def extend(results: SpaceResults, trials: int) -> Command | None:
+    """The command that goes on with a study, up to so many trials of each space; None where it can't."""
     plan = results.plan
+    if not StudyFolder(results.folder).can_go_on():
+        return None
     more = trials - plan.trials[results.space.name]
     line = resume(results.folder, plan, f" --trials {trials}")
     return Command(line, _price(results, more, plan.seeds, plan.kimg, is_whole=False))

@@ -56,7 +56,7 @@ def heading(results: SpaceResults) -> str:
     how = f"it is not running; continue with: `{resume(results.folder, plan)}`"
     if folder.is_running():
         how = "it runs still"
-    elif not folder.trial_ids():
+    elif not folder.can_go_on():
         how = "the trials' folders are gone, without which it can't go on"
     return f"{said}. NOT FINISHED: {ended} of {planned} trials have ended; {how}"
 

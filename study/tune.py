@@ -216,7 +216,10 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
         raise UserError(
             f"{flags} can't be changed by --resume: {folder.path} keeps the settings that it started with"
         )
-    _check_trials_are_there(folder)
+    if not folder.can_go_on():
+        raise UserError(
+            f"{folder.path} has tables and no trial folders: it can't go on, and is left as it is"
+        )
     hardware = _hardware(options.address)
     trials = _extended(plan, spaces, options.trials)
     resources = resolve_resources(vars(options), plan.resources)
@@ -230,14 +233,6 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
     wandb = options.wandb if options.wandb != p.get_default("wandb") else plan.wandb
     plan = replace(plan, trials=trials, wandb=wandb, address=options.address, **asdict(resources))
     return _run(plan, folder, spaces, hardware, timing, options.report, resumed=True)
-
-
-def _check_trials_are_there(folder: StudyFolder) -> None:
-    """Tables without the trials' folders are somebody's results, and no study to go on with."""
-    if not folder.trial_ids() and folder.has_rows():
-        raise UserError(
-            f"{folder.path} has tables and no trial folders: it can't go on, and is left as it is"
-        )
 
 
 def _check_models(plan: StudyPlan, spaces: "Sequence[Space]") -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from study import train, tune
@@ -297,6 +298,14 @@ def test_resuming_a_study_whose_plan_makes_no_sense(field: str, value: object, r
 def test_changing_what_a_study_began_with(arguments: list[str], refuse: Refuse) -> None:
     message = refuse("--resume", study(PLAN), *arguments)
     assert f"{arguments[0].replace('--no-', '--')} can't be changed by --resume" in message
+
+
+def test_tables_without_their_trials_are_left_as_they_are(refuse: Refuse) -> None:
+    folder = study(PLAN)
+    pd.DataFrame({"trial_id": ["a-00000"]}).to_parquet(Path(folder, "trials.parquet"))
+    before = Path(folder, "trials.parquet").read_bytes()
+    assert "has tables and no trial folders: it can't go on" in refuse("--resume", folder)
+    assert Path(folder, "trials.parquet").read_bytes() == before
 
 
 def test_going_on_without_the_gpus_it_began_with(refuse: Refuse) -> None:

@@ -66,6 +66,10 @@ class StudyFolder:
         except (FileNotFoundError, NotADirectoryError):
             return []
 
+    def can_go_on(self) -> bool:
+        """Whether it has its trials' folders, without which its tables are all that there is of it."""
+        return bool(self.trial_ids()) or not self.has_rows()
+
     def has_rows(self) -> bool:
         """Whether its tables hold a trial."""
         path = self.path / "trials.parquet"

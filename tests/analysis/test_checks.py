@@ -39,7 +39,7 @@ def test_too_few_seeds_name_how_many_it_takes() -> None:
     found = said(made(CLOSE))["enough seeds"]
     assert found.status == DOUBTFUL
     # Logarithms gain 0.223, 0.087, 0.051: 1.33 of their spread; power 0.8 at the level of 5% from 7.
-    assert "7 would." in found.sentence
+    assert "it takes 7." in found.sentence
     assert line(found) == "python -m study.tune --space a --seeds 7"
 
 
@@ -62,7 +62,7 @@ def test_a_map_of_few_trials_wants_more(trials: int, status: str) -> None:
     results = made(normal(np.random.default_rng(0), trials, 2, 0.5))
     found = said(results)["enough trials"]
     assert found.status == status
-    assert f"n = {trials} of {trials} trials tell" in found.sentence
+    assert f"n = {trials} of {trials} trials inform" in found.sentence
     assert status == PASSED or line(found).endswith("--resume results/mine --trials 64")
     running = replace(results, trials=results.trials.iloc[:5], runs=results.runs.iloc[:10])
     assert said(running)["enough trials"].command is None

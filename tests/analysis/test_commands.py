@@ -2,14 +2,15 @@
 
 import shlex
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from analysis.commands import again, extend, to_map, train
+from analysis.commands import Command, again, extend, to_map, train
 from analysis.tables import SpaceResults
 from study import train as study_train
 from study import tune
 from study.config import TrialConfig
-from tests.analysis.synthetic import made
+from tests.analysis.synthetic import made, write
 
 RESULTS = made([[0.9, 0.8], [0.3, 0.4]])
 
@@ -19,6 +20,12 @@ def words(command: str, program: str) -> list[str]:
     head, *rest = command.split(f"python -m {program} ")
     assert (head, len(rest)) == ("", 1)
     return shlex.split(rest[0])
+
+
+def longer(results: SpaceResults, trials: int) -> Command:
+    command = extend(results, trials)
+    assert command is not None
+    return command
 
 
 def record(*options: str) -> dict[str, Any]:
@@ -48,7 +55,7 @@ def test_an_option_that_is_repeated_stays_so() -> None:
 def test_the_command_is_one_that_study_tune_takes() -> None:
     options = tune.parser().parse_args(words(again(RESULTS, {"--seeds": (9,)}).line, "study.tune"))
     assert (options.space, options.seeds, options.name) == (["a"], 9, None)
-    options = tune.parser().parse_args(words(extend(RESULTS, 40).line, "study.tune"))
+    options = tune.parser().parse_args(words(longer(RESULTS, 40).line, "study.tune"))
     assert (options.resume, options.trials) == (RESULTS.folder, 40)
 
 
@@ -66,6 +73,14 @@ def test_a_map_has_at_least_its_default_number_of_trials() -> None:
     assert "--trials 100" in line  # it was extended
 
 
+def test_tables_without_their_trials_are_not_to_be_gone_on_with(tmp_path: Path) -> None:
+    write(RESULTS, tmp_path / "mine")
+    results = replace(RESULTS, folder=tmp_path / "mine")
+    assert extend(results, 40) is None
+    (tmp_path / "mine" / "trials" / "a-00000").mkdir(parents=True)
+    assert extend(results, 40) is not None
+
+
 def test_a_price_is_that_of_what_the_study_took() -> None:
     """Two trials of two seeds at a time, of which one went to kimg 3 and one to kimg 1: 20 s a kimg."""
     trials = RESULTS.trials.assign(kimg=[3.0, 1.0], train_seconds=[50.0, 20.0], eval_seconds=[6.0, 4.0])
@@ -73,7 +88,7 @@ def test_a_price_is_that_of_what_the_study_took() -> None:
     assert again(results, {"--seeds": (4,)}).price == "about 80 s here, 2 at a time"
     assert again(results, {"--kimg": ("9",)}).price.startswith("about 2 minutes here")
     assert again(results, {"--scheduler": ("fifo",)}).price.startswith("about 60 s here")
-    assert extend(results, 4).price.startswith("about 40 s here")
+    assert longer(results, 4).price.startswith("about 40 s here")
     assert to_map(results).price.startswith("about 32 minutes here")  # of 64 trials
     assert again(replace(results, trials=trials.iloc[:0]), {}).price == ""
 
