@@ -90,6 +90,26 @@ def verdict(claim: dict[str, Any]) -> str:
     return "right"
 
 
+def shares(trials: int, tables: int) -> dict[str, dict[str, float]]:
+    """What importance makes of lr_g and lr_d in their sum, 80% and 20% of its variance: means over tables."""
+    true = {"lr_g": 0.8, "lr_d": 0.2}
+    found: list[Any] = []
+    for k in range(tables):
+        results = made(
+            np.random.default_rng([k, 7]),
+            trials,
+            3,
+            score=lambda u: (10 * u["lr_g"] + 5 * u["lr_d"]).to_numpy(),
+        )
+        effects = {e.name: e for e in findings.objective(results, results.plan.kimg).effects}
+        found += [
+            {"name": n, **vars(effects[n]), "holds": effects[n].low <= s <= effects[n].high}
+            for n, s in true.items()
+        ]
+    columns = ["share", "holds", "matters"]
+    return pd.DataFrame(found).groupby("name")[columns].mean().to_dict("index")  # type: ignore[return-value]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     p = argparse.ArgumentParser(prog="python -m tests.benchmarks.planted")
     p.add_argument("--tables", type=int, default=20)
@@ -97,7 +117,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     p.add_argument("--first", type=int, default=100, help="number of the first table: a seed")
     p.add_argument("--trials", type=int, nargs="+", default=[128])
     p.add_argument("--json", type=Path)
+    p.add_argument("--shares", type=int, metavar="N", help="only: what becomes of 80%% and 20%%, of N tables")
     options = p.parse_args(arguments)
+    if options.shares:
+        for trials in (64, 200):
+            print(f"{trials} trials, {options.shares} tables:", shares(trials, options.shares), flush=True)
+        return
     kept: dict[str, Any] = {}
     for trials in options.trials:
         found = [claims(planted(k, trials)) for k in range(options.first, options.first + options.tables)]
