@@ -46,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UserError(f"{folder.path} can't be written: {error.strerror}") from error
     for problem in results.problems:
         print(problem, file=sys.stderr)
+    for name in results.missing():
+        print(f"{name}: no folder is there any more, nor a row in the tables", file=sys.stderr)
     trials = results.table("trials")
     print(f"{folder.path}: {len(trials)} trials", end="")
     print("".join(f", {n} {state}" for state, n in trials["state"].value_counts().items()))

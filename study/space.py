@@ -52,6 +52,10 @@ class Choice:
     def holds(self, value: Any) -> bool:
         return value in self.values
 
+    def at(self, place: float) -> Any:
+        """The value at a place from 0 to 1 (excluded): each has an equal part."""
+        return self.values[int(place * len(self.values))]
+
 
 @dataclass(frozen=True)
 class Range:
@@ -76,16 +80,29 @@ class Range:
         steps = 0.0 if self.step is None else (value - self.low) / self.step
         return inside and math.isclose(steps, round(steps), abs_tol=1e-9)
 
+    def at(self, place: float) -> float:
+        """The value at a place from 0 to 1 (excluded); with a step, each has an equal part."""
+        spare = (self.step or 0.0) / 2
+        low, high = self.low - spare, self.high + spare
+        value = low * (high / low) ** place if self.log else low + place * (high - low)
+        if self.step is None:
+            return min(max(value, self.low), self.high)
+        return self._nth(min(max(round((value - self.low) / self.step), 0), self._steps))
+
     @property
     def values(self) -> tuple[float, ...] | None:
         """Every value, where there is a step."""
-        if self.step is None:
-            return None
-        steps = round((self.high - self.low) / self.step)
+        return None if self.step is None else tuple(self._nth(number) for number in range(self._steps + 1))
+
+    @property
+    def _steps(self) -> int:
+        return round((self.high - self.low) / (self.step or math.inf))
+
+    def _nth(self, number: int) -> float:
         if self.whole:
-            return tuple(int(self.low + i * self.step) for i in range(steps + 1))
+            return int(self.low + number * (self.step or 1))
         low, step = Decimal(str(self.low)), Decimal(str(self.step))  # as written: see _q_uniform
-        return tuple(float(low + i * step) for i in range(steps + 1))
+        return float(low + number * step)
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,10 @@ PACKAGES = (
 LOOK_SECONDS = 0.5  # far longer than whoever looks whether a study is running shares its lock
 
 
+class OtherVersionError(UserError):
+    """A study whose tables mean other things than those of this program."""
+
+
 class StudyFolder:
     """Paths of a study and its one lock: a study has one driver at a time."""
 
@@ -125,7 +129,7 @@ class StudyFolder:
         if not isinstance(record, dict) or "plan" not in record:
             raise UserError(f"{self.path} is not a readable study folder: its study.json holds no plan")
         if record.get("tables", 1) != VERSION:
-            raise UserError(
+            raise OtherVersionError(
                 f"{self.path} was made by another version of this program, whose tables mean other things "
                 f"(version {record.get('tables', 1)!r}, here {VERSION}); its files are left as they are"
             )

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import cache, partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from study.errors import UserError
 from study.machine.files import write_whole
 from study.metrics import METRICS, metrics_for
 from study.metrics.failure import end_of_run
@@ -24,11 +26,11 @@ from study.metrics.stability import (
     never_covered,
     never_learned,
 )
-from study.plan import TrialPlan
+from study.plan import StudyPlan, TrialPlan
 from study.records.objective import Standing, objectives, standings
 from study.records.schema import TABLES, Column, Row, columns
 from study.records.spool import Spool
-from study.records.study_folder import StudyFolder
+from study.records.study_folder import OtherVersionError, StudyFolder
 from study.records.trial_folder import Ending
 
 OBJECTIVES = pa.schema(
@@ -54,16 +56,28 @@ class Results:
 
     def __init__(self, folder: StudyFolder) -> None:
         self._folder = folder
-        has_plan = (folder.path / "study.json").exists()
-        for plan in [folder.plan] if has_plan else [trial.plan for _, trial in folder.trials()]:
-            with suppress(ValueError):  # said where it is needed; here, what it declares becomes columns
-                plan()
+        self.problems: list[str] = []
+        self._plan = self._plan_of_study()
+        if self._plan is None:
+            for _, trial in folder.trials():
+                with suppress(ValueError):  # said where it is added; here, what it declares becomes columns
+                    trial.plan()
         self._spool = Spool(
             {**{table: _schema(table, tuple(METRICS)) for table in TABLES}, "objectives": OBJECTIVES}
         )
         self._datasets: set[str] = set()
         self._extremes: tuple[tuple[float, str, float], tuple[float, str, float]] | None = None
-        self.problems: list[str] = []
+
+    def _plan_of_study(self) -> StudyPlan | None:
+        """None where a trial was trained by itself, or study.json can't be read: then that is a problem."""
+        if (self._folder.path / "study.json").exists():
+            try:
+                return self._folder.plan()
+            except OtherVersionError:
+                raise
+            except UserError as error:
+                self.problems.append(f"{error}; the tables are made of the trials alone")
+        return None
 
     def add_all(self, *, include_unfinished: bool) -> None:
         """Read every trial folder that has ended; unfinished ones count as interrupted, if asked."""
@@ -71,11 +85,27 @@ class Results:
             if trial_id not in self._spool and (include_unfinished or folder.ending() is not None):
                 self.add(trial_id)
 
+    def missing(self) -> Iterator[str]:
+        """Trials that have no folder, though later ones of their space have, in words."""
+        spaces: dict[str, list[int]] = {}
+        for name in self._folder.trial_ids():
+            space, _, number = name.rpartition("-")
+            if space and number.isdigit():
+                spaces.setdefault(space, [-1]).append(int(number))
+        for space, numbers in spaces.items():
+            for before, after in pairwise(sorted(numbers)):
+                if after > before + 1:
+                    first, last = f"{space}-{before + 1:05d}", f"{space}-{after - 1:05d}"
+                    yield f"trial {first}" if first == last else f"trials {first} to {last}"
+
     def add(self, trial_id: str) -> None:
         """Read one trial folder. What can't be read is a failed trial, and a problem to be told."""
         folder = self._folder.trial(trial_id)
         try:
             plan, rows, ending = folder.plan(), folder.rows(), folder.ending()
+            if plan.trial_id != trial_id:
+                self.problems.append(f"{folder.path} is a copy of {plan.trial_id}: it is in no table")
+                return
             _check_whole(rows, ending)
             runs = _run_rows(plan, rows, ending, self.floor(plan.config.dataset, plan.fingerprint))
             self._spool.put(
@@ -163,8 +193,8 @@ class Results:
     def _columns_schema(self, name: str) -> pa.Schema:
         """A table's columns: those of the metrics of all the datasets in it."""
         datasets = self._datasets
-        if not datasets and (self._folder.path / "study.json").exists():
-            datasets = {self._folder.plan().dataset}
+        if not datasets and self._plan is not None:
+            datasets = {self._plan.dataset}
         found = {metric: None for dataset in sorted(datasets) for metric in metrics_for(dataset)}
         return _schema(name, tuple(found))
 

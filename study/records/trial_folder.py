@@ -12,7 +12,7 @@ import json
 import math
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from filelock import FileLock
@@ -60,10 +60,20 @@ class TrialFolder:
         self._curves = path / "curves.jsonl"
 
     def create(self, plan: TrialPlan) -> None:
-        """Make the folder and write config.json."""
+        """Make the folder and write config.json, unless it has one: that of another plan is not overwritten.
+
+        Raises:
+            UserError: it is the folder of another trial.
+        """
         for folder in (self.path, self.checkpoint.parent, self.samples):
             folder.mkdir(parents=True, exist_ok=True)
-        write_json(self.path / "config.json", plan.to_dict())
+        try:
+            known = self.plan()
+        except ValueError:  # missing, or damaged
+            write_json(self.path / "config.json", plan.to_dict())
+            return
+        if replace(known, plugins=plan.plugins, declared=plan.declared) != plan:
+            raise UserError(f"{self.path} holds another trial: it is left as it is")
 
     def exists(self) -> bool:
         return (self.path / "config.json").exists()

@@ -22,8 +22,9 @@ from study.reporting.timing import StudyCost
 from study.reporting.tracking import Tracker, sweep_of
 from study.runner.bookkeeper import Bookkeeper, QueueSearcher
 from study.runner.interruption import Interruption
+from study.runner.journal import open_searches
 from study.runner.schedulers import PerSpaceScheduler
-from study.runner.search import Search, open_journal
+from study.runner.search import Search
 from study.runner.trainable import TrialTrainable
 from study.runner.worker import PackWorkers
 from study.space import Space
@@ -58,8 +59,11 @@ def run_study(
     Returns:
         The study's tables, and whether every trial asked for has ended (False: interrupted).
     """
-    journal = open_journal(folder.journal)
-    searches = {s.name: search_of(plan, s, journal) for s in spaces}
+    searches, wrong = open_searches(
+        plan, folder, lambda journal: {s.name: search_of(plan, s, journal) for s in spaces}
+    )
+    if wrong:
+        console.say(wrong)
     results = Results(folder)
     results.add_all(include_unfinished=False)
     tracker = Tracker(plan.wandb, folder.path, plan.wandb_project, plan.name)

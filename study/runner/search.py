@@ -6,25 +6,22 @@ returning to it. Optuna ranks every COMPLETE trial before every PRUNED one, and 
 healthy one that was stopped early: the constraint `diverged`, 1 or 0 on every told trial, sorts it last.
 """
 
-import random
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
-from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.samplers import BaseSampler, TPESampler
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from study.metrics import METRICS
-from study.plan import DEFAULT, SAMPLER, STARTUP
+from study.plan import DEFAULT, SAMPLER, STARTUP, TrialPlan
 from study.records.trial_folder import Ending
 from study.runner.distributions import distributions
+from study.runner.proposals import Proposals
 from study.seeds import derive_seed
 from study.space import Space
 
@@ -76,10 +73,8 @@ class Search:
         """`seed` is the study's; `trials`, how many there will be; `default`, what trial 0 is to be."""
         self.space = space
         self._distributions = distributions(space)
-        self._fixed = [] if default is None else [dict(default)]
-        if sampler == "grid":
-            self._fixed += _cells(space, seed, self._fixed)
-        self._default = default
+        self._proposals = Proposals(space, sampler, seed, default)
+        self._default, self._seed = default, seed
         quiet()
         self._study = optuna.create_study(
             study_name=space.name,
@@ -93,18 +88,46 @@ class Search:
             number = startup_trials(trials, len(space.searched)) if sampler == "tpe" else 0
             self._study.set_user_attr(STARTUP, number)
         self._startup = self._study.user_attrs[STARTUP]
-        self._study.sampler = _sampler(sampler, space, seed, asked=self._asked(), startup=self._startup)
 
     def ask(self) -> Proposal:
         """The next configuration to try; it stays RUNNING in the journal until it is told."""
-        number = self._asked()
-        waiting = len(self._trials()) > number  # a kill came between the next two lines
-        if number < len(self._fixed) and not waiting:
-            self._study.enqueue_trial(self._fixed[number])
+        trials = self._trials()
+        waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
+        number = waiting[0] if waiting else len(trials)
+        known = self._proposals.of(number)
+        if known is not None and not waiting:  # else a kill came before it was asked for
+            self._study.enqueue_trial(known)
+        self._study.sampler = self._sampler(number)
         return self._proposal(self._study.ask(self._distributions))
 
-    def _asked(self) -> int:
-        return sum(trial.state != TrialState.WAITING for trial in self._trials())
+    def unlike(self, plans: Mapping[int, TrialPlan | None]) -> list[int]:
+        """Numbers of those trials that were not proposed so; of one cut short by a kill, what was counts."""
+        trials = self._trials()
+        found = []
+        for number, plan in plans.items():
+            config = {} if plan is None else plan.config.to_dict()
+            params = trials[number].params if number < len(trials) else {"unknown": True}
+            if plan is not None and any(config.get(name) != value for name, value in params.items()):
+                found.append(number)
+        return found
+
+    def restore(self, plan: TrialPlan, curve: Sequence[tuple[int, float]]) -> None:
+        """Have the next trial as it was proposed once, with what it reported; RUNNING until it is told."""
+        config = plan.config.to_dict()
+        searched = {name: config[name] for name in self._distributions}
+        self._study.enqueue_trial(searched, user_attrs={"origin": plan.origin})
+        trial = self._study.ask(self._distributions)
+        for evaluation, objective in curve:
+            trial.report(objective, evaluation)
+
+    def give_up(self) -> None:
+        """Have the next trial as a failed one: what was proposed as it can't be read any more."""
+        self._study.tell(self.ask().number, state=TrialState.FAIL)
+
+    def _sampler(self, number: int) -> BaseSampler:
+        """Optuna's sampler for one trial: what it draws depends on the trials before and on nothing else."""
+        seed = derive_seed(self._seed, "sampler", self.space.name, number) % 2**32
+        return TPESampler(seed=seed, constant_liar=True, n_startup_trials=self._startup)
 
     def report(self, number: int, evaluation: int, objective: float) -> None:
         """Record an intermediate objective; its step is the evaluation's number."""
@@ -137,11 +160,12 @@ class Search:
 
         A kill in the middle of asking leaves a trial without all its parameters; it gets the rest now.
         """
-        return [
-            self._proposal(optuna.trial.Trial(self._study, t._trial_id))
-            for t in self._trials()
-            if t.state == TrialState.RUNNING
-        ]
+        proposals = []
+        for trial in self._trials():
+            if trial.state == TrialState.RUNNING:
+                self._study.sampler = self._sampler(trial.number)
+                proposals.append(self._proposal(optuna.trial.Trial(self._study, trial._trial_id)))
+        return proposals
 
     def _proposal(self, trial: optuna.trial.Trial) -> Proposal:
         searched = {
@@ -162,42 +186,7 @@ class Search:
         return self._study.get_trials(deepcopy=False)
 
 
-def open_journal(path: Path) -> JournalStorage:
-    """Open a study's journal for its one writer, mending what a kill may have left behind.
-
-    The caller holds the study's lock: a lock file of Optuna's is stale, and a last line without
-    an end was never finished (Optuna would otherwise write on behind it and lose the file).
-    """
-    path.with_name(path.name + ".lock").unlink(missing_ok=True)
-    if path.exists():
-        content = path.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            with path.open("r+b") as file:
-                file.truncate(whole)
-    return JournalStorage(JournalFileBackend(str(path)))
-
-
 def quiet() -> None:
     """Optuna's info lines and experimental-feature warnings are not for the users of a study."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=ExperimentalWarning)
-
-
-def _cells(space: Space, seed: int, before: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A grid's configurations, in an order of the study's seed; those in `before` are left out."""
-    grid = space.grid()
-    cells = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
-    random.Random(derive_seed(seed, "grid", space.name)).shuffle(cells)
-    return [cell for cell in cells if cell not in before]
-
-
-def _sampler(name: str, space: Space, seed: int, asked: int, startup: int) -> BaseSampler:
-    """The sampler, after `asked` trials: a resumed one must not draw its first numbers once more."""
-    fresh = derive_seed(seed, "sampler", space.name, asked) % 2**32
-    if name == "tpe":
-        return TPESampler(seed=fresh, constant_liar=True, n_startup_trials=startup)
-    if name == "qmc":  # it knows from the journal where it stands in one fixed sequence
-        fixed = derive_seed(seed, "sampler", space.name) % 2**32
-        return QMCSampler(seed=fixed, scramble=True, warn_independent_sampling=False)
-    return RandomSampler(seed=fresh)  # of a grid, too, whose cells are enqueued

@@ -1,5 +1,6 @@
 """python -m study.results rebuilds the tables, and says what it can't read."""
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -7,6 +8,7 @@ import pytest
 
 from study.command import run_command
 from study.errors import UserError
+from study.machine.files import read_json, write_json
 from study.records.study_folder import StudyFolder
 from study.results import main
 from tests.records.written import Add, ended, every_fate, rows, tables
@@ -65,3 +67,47 @@ def test_tables_are_not_replaced_by_empty_ones(add: Add, study: StudyFolder) -> 
     with pytest.raises(UserError, match="no trial folders"):
         main([str(study.path)])
     assert len(pd.read_parquet(study.path / "trials.parquet")) == len(before) == 1
+
+
+def test_a_copied_trial_is_said_and_counted_once(
+    add: Add, study: StudyFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add("a-00000", rows([1.0, 0.6], [1.0, 0.7]), ended("completed"), kimg=1.0)
+    for copy in ("a-00001", "copy of a-00000"):
+        shutil.copytree(study.path / "trials" / "a-00000", study.path / "trials" / copy)
+    assert main([str(study.path)]) == 0
+    err = capsys.readouterr().err
+    assert err.count("is a copy of a-00000: it is in no table") == 2
+    assert len(pd.read_parquet(study.path / "trials.parquet")) == 1
+
+
+def test_a_deleted_trial_is_said(add: Add, study: StudyFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in (0, 2, 6):
+        add(f"a-{number:05d}", rows([1.0, 0.6], [1.0, 0.7]), ended("completed"), kimg=1.0)
+    assert main([str(study.path)]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "trial a-00001: no folder is there any more, nor a row in the tables",
+        "trials a-00003 to a-00005: no folder is there any more, nor a row in the tables",
+    ]
+
+
+def test_a_study_whose_json_is_unreadable_has_tables_of_its_trials(
+    add: Add, study: StudyFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add("a-00000", rows([1.0, 0.6], [1.0, 0.7]), ended("completed"), kimg=1.0)
+    (study.path / "study.json").write_text("{")
+    assert main([str(study.path)]) == 0
+    err = capsys.readouterr().err
+    assert "is not a readable study folder" in err
+    assert "the tables are made of the trials alone" in err
+    assert len(pd.read_parquet(study.path / "trials.parquet")) == 1
+
+
+def test_a_study_of_another_version_keeps_its_tables(add: Add, study: StudyFolder) -> None:
+    add("a-00000", rows([1.0, 0.6], [1.0, 0.7]), ended("completed"), kimg=1.0)
+    record = read_json(study.path / "study.json")
+    write_json(study.path / "study.json", {**record, "tables": 1})
+    with pytest.raises(UserError, match="made by another version"):
+        main([str(study.path)])
+    assert not (study.path / "trials.parquet").exists()

@@ -16,6 +16,7 @@ from typing import Any
 from wsgiref.util import setup_testing_defaults
 
 import optuna_dashboard
+import pandas as pd
 import pytest
 import torch
 from optuna.storages import JournalStorage
@@ -23,6 +24,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from ray.tune.schedulers import TrialScheduler
 
+from study.errors import UserError
 from study.machine.files import read_json
 from study.plan import StudyPlan
 from study.records.schema import Row
@@ -35,16 +37,28 @@ from study.reporting.tracking import Tracker
 from study.runner import bookkeeper
 from study.runner.bookkeeper import Bookkeeper, QueueSearcher
 from study.runner.interruption import Interruption
+from study.runner.journal import open_searches
 from study.runner.run import search_of
 from study.runner.schedulers import PerSpaceScheduler
-from study.runner.search import Search, open_journal
+from study.runner.search import Search
 from study.runner.trainable import TrialTrainable
 from study.space import parse_space
 from study.training.capture import EagerIterations
 from study.trial import run as trial_run
 from study.trial.run import run
 from tests.records.written import ended, rows
-from tests.studies import Clock, check_books, journal, small, states, study_plan, table, trial_plan, untimed
+from tests.studies import (
+    Clock,
+    check_books,
+    is_timed,
+    journal,
+    small,
+    states,
+    study_plan,
+    table,
+    trial_plan,
+    untimed,
+)
 
 
 def stopped_early() -> StudyPlan:
@@ -62,8 +76,9 @@ class Driver:
     def __init__(self, folder: StudyFolder, clock: Callable[[], float] = time.perf_counter) -> None:
         self.plan = folder.plan()
         spaces = [parse_space(name, document) for name, document in self.plan.spaces.items()]
-        storage = open_journal(folder.journal)
-        searches = {s.name: search_of(self.plan, s, storage) for s in spaces}
+        searches, self.wrong = open_searches(
+            self.plan, folder, lambda journal: {s.name: search_of(self.plan, s, journal) for s in spaces}
+        )
         self.results = Results(folder)
         self.results.add_all(include_unfinished=False)
         tracker = Tracker("disabled", folder.path, "", "")
@@ -358,6 +373,84 @@ def test_an_end_that_optuna_was_not_told_of_is_not_undone(
     assert folder.trial(name).rows() == rows
     assert states(folder)[name] == state
     check_books(folder, {"a": 6}, evaluations=4)
+
+
+# The journal
+
+
+def told(folder: StudyFolder) -> list[dict[str, Any]]:
+    """What the journal says of each trial, but for when and how it was asked for."""
+    kept = ("number", "state", "values", "params", "distributions", "user_attrs", "intermediate_values")
+    return [
+        {**{name: getattr(trial, name) for name in kept}, "constraints": trial.constraints}
+        for trial in journal(folder, "a")
+    ]
+
+
+def lose(path: Path) -> None:
+    path.unlink()
+
+
+def garble(path: Path) -> None:
+    content, half = path.read_bytes(), path.stat().st_size // 2
+    path.write_bytes(content[:half] + b"\0" * 40 + content[half + 40 :])
+
+
+def cut(path: Path) -> None:
+    """At the end of a line: Optuna reads what is left without a complaint."""
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[: len(lines) // 2]))
+
+
+def of_another_study(path: Path) -> None:
+    folder = StudyFolder(path.parent.parent / "another")
+    folder.create(replace(stopped_early(), seed=7), [], {})
+    Driver(folder).run()
+    path.write_bytes(folder.journal.read_bytes())
+
+
+@pytest.mark.parametrize("damage", [lose, garble, cut, of_another_study], ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize("steps", [None, 9], ids=["ended", "interrupted"])
+def test_a_journal_is_made_again_of_the_trials(
+    damage: Callable[[Path], None], steps: int | None, folder: StudyFolder
+) -> None:
+    folder.create(stopped_early(), [], {})
+    Driver(folder).run(steps)
+    before, configurations = told(folder), [trial.plan() for _, trial in folder.trials()]
+    old = folder.journal.read_bytes()
+    damage(folder.journal)
+    resumed = Driver(folder)
+    assert resumed.wrong.startswith("optuna.journal was ")
+    kept = [path for path in folder.path.iterdir() if path.name.startswith("optuna.journal.aside")]
+    assert len(kept) == (damage is not lose)
+    assert told(folder) == before
+    resumed.run()
+    check_books(folder, {"a": 6})
+    assert [trial.plan() for _, trial in folder.trials()][: len(configurations)] == configurations
+    assert Driver(folder).wrong == ""
+    assert steps is not None or len(folder.journal.read_bytes()) <= 1.2 * len(old)
+
+
+def test_a_trial_whose_folder_is_gone_is_trained_again_as_it_was(folder: StudyFolder) -> None:
+    folder.create(study_plan(), [], {})
+    Driver(folder).run()
+    before = table(folder, "curves")
+    shutil.rmtree(folder.trial("a-00001").path)
+    folder.journal.unlink()
+    Driver(folder).run()
+    check_books(folder, {"a": 3})
+    same = [column for column in before if not is_timed(str(column))]
+    pd.testing.assert_frame_equal(table(folder, "curves")[same], before[same])
+
+
+def test_a_trial_is_not_written_over_another(folder: StudyFolder) -> None:
+    folder.create(study_plan(), [], {})
+    Driver(folder).run(1)
+    other = replace(folder.trial("a-00000").plan(), study_seed=9)
+    before = (folder.trial("a-00000").path / "config.json").read_bytes()
+    with pytest.raises(UserError, match="a-00000 holds another trial"):
+        folder.trial("a-00000").create(other)
+    assert (folder.trial("a-00000").path / "config.json").read_bytes() == before
 
 
 def test_optuna_dashboard_shows_how_each_trial_ended(tmp_path: Path) -> None:
