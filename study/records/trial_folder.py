@@ -12,7 +12,7 @@ import json
 import math
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from filelock import FileLock
@@ -26,6 +26,18 @@ from study.records.schema import Row, check_row
 RUNNING = "running"  # the state of a trial that has not ended
 MARKERS = {"completed": "DONE", "pruned": "DONE", "diverged": "DIVERGED", "failed": "FAILED"}
 LOCK_SECONDS = 60
+IDENTITY = (
+    "study",
+    "space",
+    "trial_id",
+    "config",
+    "seeds",
+    "study_seed",
+    "eval_kimg",
+    "metric",
+    "aggregate",
+    "precision",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +72,7 @@ class TrialFolder:
         self._curves = path / "curves.jsonl"
 
     def create(self, plan: TrialPlan) -> None:
-        """Make the folder and write config.json, unless it has one: that of another plan is not overwritten.
+        """Make the folder and write config.json, but not over that of another trial.
 
         Raises:
             UserError: it is the folder of another trial.
@@ -70,10 +82,10 @@ class TrialFolder:
         try:
             known = self.plan()
         except ValueError:  # missing, or damaged
-            write_json(self.path / "config.json", plan.to_dict())
-            return
-        if replace(known, plugins=plan.plugins, declared=plan.declared) != plan:
+            known = plan
+        if any(getattr(known, name) != getattr(plan, name) for name in IDENTITY):
             raise UserError(f"{self.path} holds another trial: it is left as it is")
+        write_json(self.path / "config.json", plan.to_dict())
 
     def exists(self) -> bool:
         return (self.path / "config.json").exists()

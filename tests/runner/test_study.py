@@ -4,9 +4,11 @@ The trials and the books are the real ones, with a loop in place of Ray.
 """
 
 import json
+import random
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -29,7 +31,7 @@ from study.machine.files import read_json
 from study.plan import StudyPlan
 from study.records.schema import Row
 from study.records.study_folder import StudyFolder
-from study.records.tables import Results
+from study.records.tables import TABLES, Results
 from study.records.trial_folder import Ending, TrialFolder
 from study.reporting.console import Console
 from study.reporting.timing import StudyCost, Timing
@@ -336,6 +338,63 @@ def test_a_study_killed_anywhere_goes_on(
     Driver(folder).run()
     check_books(folder, {"a": 3}, evaluations=3)
     assert set(states(folder).values()) == {"completed"}
+
+
+def run_with_kills(folder: StudyFolder, kills: int, patch: pytest.MonkeyPatch) -> None:
+    """Run a study to its end, killed so often where KILLS are, at random."""
+    chance = random.Random(0)
+    left = 0
+
+    def killing(original: Callable[..., Any], when: str) -> Callable[..., Any]:
+        def method(*given: Any, **options: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left == 0 and when == "before":
+                raise Killed
+            result = original(*given, **options)
+            if left == 0 and when == "after":
+                raise Killed
+            return result
+
+        return method
+
+    for holder, name, when in KILLS:
+        patch.setattr(holder, name, killing(getattr(holder, name), when))
+    for _ in range(kills):
+        left = chance.randrange(1, 25)
+        driver: list[Driver] = []
+        with suppress(Killed):
+            driver.append(Driver(folder))  # it may be killed as it takes stock
+            driver[0].run()
+        if driver and driver[0].worker is not None:
+            driver[0].worker.cleanup()  # the lock of a process that is gone
+    left = 0
+    Driver(folder).run()
+
+
+@pytest.mark.parametrize(
+    ("sampler", "scheduler"), [("random", "fifo"), ("qmc", "fifo"), ("grid", "fifo"), ("tpe", "asha")]
+)
+def test_a_study_killed_twenty_times_has_the_tables_of_an_undisturbed_one(
+    sampler: str, scheduler: str, tmp_path: Path, cheap_transport: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del cheap_transport
+    space: dict[str, Any] = {**small(), "early_terminate": {"type": "hyperband", "min_iter": 1}}
+    if sampler == "grid":
+        known = {"lr_g": {"values": [1e-4, 1e-3]}, "lr_d": {"values": [1e-4, 1e-3, 1e-2]}}
+        space = {**space, "method": "grid", "parameters": {**space["parameters"], **known}}
+    plan = study_plan(spaces={"a": space}, samplers=sampler, schedulers=scheduler, trials=6, kimg=0.192)
+    calm, troubled = (StudyFolder(tmp_path / name / "mine") for name in ("calm", "troubled"))
+    for folder in (calm, troubled):
+        folder.create(plan, [], {})
+    Driver(calm).run()
+    with monkeypatch.context() as patch:
+        run_with_kills(troubled, 20, patch)
+    check_books(troubled, {"a": 6})
+    for name in TABLES:
+        expected, found = table(calm, name), table(troubled, name)
+        same = [str(column) for column in expected if not is_timed(str(column))]
+        pd.testing.assert_frame_equal(found[same], expected[same])
 
 
 @pytest.mark.parametrize("state", ["pruned", "failed"])
