@@ -18,6 +18,7 @@ from study.resources import Resources
 # Generator updates before which no trial is stopped: tests/benchmarks/README.md, "How early a rung tells".
 MIN_UPDATES = 10
 TRIALS_OF_A_MAP = 64  # which hyperparameters matter is told from 32 on, better of more
+RETRIES = 3  # of a trial whose process is lost
 EVALUATIONS = 9  # after the one at kimg 0, where the user does not say
 AGGREGATES = ("mean", "median", "cvar")
 NAME_BYTES = 255
@@ -99,6 +100,7 @@ class StudyPlan:
         concurrency, cpus_per_trial, gpus_per_trial, pack: see `Resources`.
         fingerprint, declared, plugins: as of each trial.
         min_updates: generator updates before which ASHA stops no trial.
+        retries: how often a trial goes on after its process was lost.
     """
 
     name: str
@@ -126,6 +128,7 @@ class StudyPlan:
     keep_best: bool = True
     plugins: list[dict[str, str]] = field(default_factory=list)
     min_updates: int = MIN_UPDATES
+    retries: int = RETRIES
 
     def __post_init__(self) -> None:
         """Raises ConfigError where a plan read from study.json makes no sense."""
@@ -140,6 +143,8 @@ class StudyPlan:
         for name, number in (*self.trials.items(), ("seeds", self.seeds), ("min_updates", self.min_updates)):
             if not isinstance(number, int) or number < 1:
                 raise ConfigError(f"{name} = {number!r} must be a whole number of at least 1")
+        if not isinstance(self.retries, int) or self.retries < 0:
+            raise ConfigError(f"retries = {self.retries!r} must be a whole number of at least 0")
         dataset_named(self.dataset)
         for model, precision in self.precision.items():
             _check_precision(precision, model)

@@ -41,6 +41,7 @@ from study.plan import (
     EVALUATIONS,
     MIN_UPDATES,
     PACKS,
+    RETRIES,
     SAMPLERS,
     SCHEDULERS,
     TRIALS_OF_A_MAP,
@@ -142,6 +143,15 @@ def parser() -> argparse.ArgumentParser:
     )
     add_shared(how, "--precision")
     how.add_argument(
+        "--retries",
+        type=whole_at_least(0),
+        metavar="N",
+        help=f"how often a trial whose process dies goes on from its last checkpoint (default: {RETRIES})",
+    )
+    how.add_argument(
+        "--retry-failed", action="store_true", help="with --resume: go on with the trials that failed, too"
+    )
+    how.add_argument(
         "--address", help="join a running Ray cluster: 'auto' or host:port (default: this machine alone)"
     )
     where = p.add_argument_group("where results go")
@@ -170,6 +180,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.plugin = plugins
     if bool(options.space) == bool(options.resume):
         p.error("give either --space, for a new study, or --resume, to finish one")
+    if options.retry_failed and not options.resume:
+        p.error("--retry-failed goes with --resume")
     terminate_as_interrupt()
     use_data_folder(options.data_dir)
     if options.resume:
@@ -231,8 +243,11 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
         )
     resources.check(hardware, is_cluster=bool(options.address))
     wandb = options.wandb if options.wandb != p.get_default("wandb") else plan.wandb
-    plan = replace(plan, trials=trials, wandb=wandb, address=options.address, **asdict(resources))
-    return _run(plan, folder, spaces, hardware, timing, options.report, resumed=True)
+    retries = plan.retries if options.retries is None else options.retries
+    plan = replace(
+        plan, retries=retries, trials=trials, wandb=wandb, address=options.address, **asdict(resources)
+    )
+    return _run(plan, folder, spaces, hardware, timing, options.report, True, options.retry_failed)
 
 
 def _check_models(plan: StudyPlan, spaces: "Sequence[Space]") -> None:
@@ -304,6 +319,7 @@ def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: 
         keep_best=options.keep_best,
         plugins=[plugin.recorded() for plugin in options.plugin],
         min_updates=options.min_updates,
+        retries=RETRIES if options.retries is None else options.retries,
         **asdict(resources),
     )
 
@@ -371,6 +387,7 @@ def _run(
     timing: Timing,
     report: bool,
     resumed: bool = False,
+    retry_failed: bool = False,
 ) -> int:
     """Run what is left, show the best trials, and turn the outcome into an exit status."""
     from study.reporting.console import Console
@@ -381,6 +398,10 @@ def _run(
     with folder.lock():
         if resumed:
             folder.resume(plan, command_line(), hardware.to_dict())
+        if retry_failed:
+            console.say(
+                f"to be tried again: {', '.join(folder.reopen_failed()) or 'none, as no trial failed'}"
+            )
         cost = StudyCost(plan.concurrency, timing, before=folder.read().get("cost"))
         try:
             results, finished = run_study(plan, folder, spaces, console, cost)

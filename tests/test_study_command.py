@@ -26,7 +26,7 @@ from study.records.trial_folder import TrialFolder
 from study.reporting.timing import WORKER_PARTS
 from study.trial.run import run
 from tests.recomputed import check_tables
-from tests.studies import TINY, check_books, is_timed, journal, small, states, table
+from tests.studies import TINY, check_books, is_timed, journal, small, states, table, untimed
 
 pytestmark = pytest.mark.study
 
@@ -248,7 +248,9 @@ def test_a_finished_study_has_nothing_to_resume(three_arms: tuple[Command, Start
     assert {name: (study / f"{name}.parquet").read_bytes() for name in TABLES} == tables
 
 
-def begin(start: Start, folder: Path, pack: str, concurrency: int = 2) -> tuple[Command, StudyFolder]:
+def begin(
+    start: Start, folder: Path, pack: str, *more: str, concurrency: int = 2
+) -> tuple[Command, StudyFolder]:
     """A study of five trials of which, on return, the first have ended (one, or those of the first pack).
 
     Each of its processes that train stands at the gate, in a trial that has been evaluated three times;
@@ -261,7 +263,7 @@ def begin(start: Start, folder: Path, pack: str, concurrency: int = 2) -> tuple[
     for number in range(free, 5):
         (gate / f"small-{number:05d}").touch()
     budget = ["--kimg", "4", "--eval-kimg", "0.5", "--trials", "5"]
-    how = ["--pack", pack, "--concurrency", str(concurrency), "--name", "cut"]
+    how = ["--pack", pack, "--concurrency", str(concurrency), "--name", "cut", *more]
     command = start("--space", "small.yaml", *TINY, *budget, *how, gate=gate)
     wait_until_held(command, concurrency)
     study = StudyFolder(folder / "results" / "cut")
@@ -311,11 +313,46 @@ def test_a_killed_study_is_finished_by_resume(pack: str, start: Start, tmp_path:
         assert study.trial(name).rows()[: len(rows)] == rows
 
 
-def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(start: Start, tmp_path: Path) -> None:
-    """Before it a worker dies; after it, one of the interrupted trials can't be continued."""
+def test_a_trial_whose_process_is_killed_goes_on(start: Start, tmp_path: Path) -> None:
     command, study = begin(start, tmp_path, "trial")
     os.kill(workers(descendants(command.process.pid)).pop(), signal.SIGKILL)
-    wait_until_held(command, 3)  # the next trial, in a new worker
+    for closed in tmp_path.glob("gate/small-*"):
+        closed.unlink()
+    assert (command.wait(), command.err) == (0, "")
+    assert command.out.count("its process died (killed, out of memory, or its machine was lost)") == 1
+    assert "it goes on from its last checkpoint (retry 1 of 3)" in command.out
+    check_books(study, {"small": 5}, evaluations=9)
+    assert set(states(study).values()) == {"completed"}
+    for name, folder in study.trials():
+        alone = TrialFolder(tmp_path / name)
+        list(run(folder.plan(), alone, torch.device("cpu")))
+        assert untimed(folder.rows()) == untimed(alone.rows())
+
+
+def test_a_trial_that_is_lost_too_often_has_failed_and_can_be_tried_again(
+    start: Start, tmp_path: Path
+) -> None:
+    command, study = begin(start, tmp_path, "trial", "--retries", "0")
+    os.kill(workers(descendants(command.process.pid)).pop(), signal.SIGKILL)
+    for closed in tmp_path.glob("gate/small-*"):
+        closed.unlink()
+    assert (command.wait(), command.err) == (0, "")
+    (lost,) = (name for name, state in states(study).items() if state == "failed")
+    ending = study.trial(lost).ending()
+    assert ending is not None
+    assert ending.error == "its process died (killed, out of memory, or its machine was lost)"
+    before = {name: file for name, file in finished_files(study).items() if name != lost}
+    resumed = start("--resume", "results/cut", "--retry-failed")
+    assert (resumed.wait(), resumed.err) == (0, "")
+    assert f"to be tried again: {lost}" in resumed.out
+    check_books(study, {"small": 5}, evaluations=9)
+    assert set(states(study).values()) == {"completed"}
+    assert finished_files(study).items() >= before.items()
+
+
+def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(start: Start, tmp_path: Path) -> None:
+    """After it, the checkpoint of one of the interrupted trials is damaged: it begins again."""
+    command, study = begin(start, tmp_path, "trial")
     below = descendants(command.process.pid)
     began = time.monotonic()
     os.killpg(command.process.pid, signal.SIGINT)  # a terminal's Ctrl-C goes to all of the group
@@ -325,31 +362,22 @@ def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(start: Start, tmp_path
     assert command.out.splitlines()[-1].endswith("python -m study.tune --resume results/cut")
     wait_for(lambda: not alive(below), seconds=15)
 
-    (dead,) = (path.parent.name for path in study.path.glob("trials/*/FAILED"))
     done = finished_files(study)
     left = unfinished(study)
-    found = states(study)
-    assert found == {
+    assert states(study) == {
         **dict.fromkeys(done, "completed"),
         **{folder.path.name: "interrupted" for folder in left},
-        dead: "failed",
     }
     assert len(table(study, "curves")) == sum(len(f.rows()) for _, f in study.trials())
 
     broken = next(folder for folder in left if folder.checkpoint.is_file())
     broken.checkpoint.write_bytes(b"nothing that torch can read")
     resumed = start("--resume", "results/cut")
-    assert resumed.wait() == 0
-    assert "Traceback" not in resumed.out + resumed.err
+    assert (resumed.wait(), resumed.err) == (0, "")
+    assert f"{broken.path.name}: {broken.checkpoint}: the checkpoint can't be read" in resumed.out
+    assert "it begins again" in resumed.out
     check_books(study, {"small": 5}, evaluations=9)
-    found = states(study)
-    assert {found.pop(dead), found.pop(broken.path.name)} == {"failed"}
-    assert set(found.values()) == {"completed"}
-    ending = broken.ending()
-    assert ending is not None
-    assert ending.error is not None
-    assert "Traceback (most recent call last)" in ending.error
-    assert "pack.pt: the checkpoint can't be read" in ending.error
+    assert set(states(study).values()) == {"completed"}
     assert finished_files(study).items() >= done.items()
 
 
@@ -424,7 +452,7 @@ def test_a_fault_in_a_pack_is_recorded_as_that_of_its_trial(start: Start, tmp_pa
     os.killpg(command.process.pid, signal.SIGINT)
     assert command.wait(60) == 130
     broken = next(folder for folder in unfinished(study) if folder.checkpoint.is_file())
-    broken.checkpoint.write_bytes(b"nothing that torch can read")
+    torch.save({"of": "another program"}, broken.checkpoint)
     assert start("--resume", "results/cut").wait() == 0
     found = states(study)
     assert found.pop(broken.path.name) == "failed"
@@ -433,7 +461,7 @@ def test_a_fault_in_a_pack_is_recorded_as_that_of_its_trial(start: Start, tmp_pa
     assert ending is not None
     assert ending.error is not None
     assert ending.error.startswith("Traceback (most recent call last)")
-    assert "pack.pt: the checkpoint can't be read" in ending.error
+    assert "pack.pt is no checkpoint of this trial" in ending.error
     assert "ray" not in ending.error
 
 

@@ -155,6 +155,10 @@ class StudyFolder:
         record["resumed"].append(again)
         write_json(self.path / "study.json", {**record, "plan": plan.to_dict()})
 
+    def reopen_failed(self) -> list[str]:
+        """Take the marker of their end from the trials that failed; returns their names."""
+        return [name for name, trial in self.trials() if trial.reopen_failed()]
+
     def add_facts(self, **facts: Any) -> None:
         """Write further facts into study.json."""
         write_json(self.path / "study.json", {**self.read(), **facts})

@@ -178,6 +178,13 @@ class TrialFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         self.finish(Ending(state="failed", ended_by="fault", kimg=kimg, objective=None, error=error))
 
+    def reopen_failed(self) -> bool:
+        """Take the marker of its end from a trial that failed; returns whether it had one."""
+        path = self.path / MARKERS["failed"]
+        known = path.exists()
+        path.unlink(missing_ok=True)
+        return known
+
     def ending(self) -> Ending | None:
         """How the trial ended; None while it runs or when it was interrupted.
 

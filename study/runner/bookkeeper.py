@@ -136,10 +136,14 @@ class Bookkeeper(Callback):
         **info: Any,
     ) -> None:
         del iteration, trials, info
+        if result["state"] == "failed":
+            return
         name, space = trial.config["plan"]["trial_id"], trial.config["space"]
-        summary, image, cost = result.pop("news")  # Ray keeps a trial's last result for good
+        summary, image, cost, note = result.pop("news")  # Ray keeps a trial's last result for good
         with self.timing.part("report"):
             self.cost.reported(*cost)
+            if note:
+                self.console.say(f"{name}: {note}")
             if self._best_untold and (folder := self.folder.trial(name)).best.exists():
                 self._best_untold = False
                 self.console.say(folder.cost_of_best())
@@ -169,10 +173,18 @@ class Bookkeeper(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         del iteration, trials, info
-        name = trial.config["plan"]["trial_id"]
-        error = trial.get_error()
-        self.folder.trial(name).record_fault(f"{type(error).__name__}: {error}")
+        name, losses = trial.config["plan"]["trial_id"], trial.run_metadata.num_failures
+        self.folder.trial(name).record_fault(lost(losses))
         self._ended(name, trial.config["space"])
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Its process was lost: Ray begins it again, and it goes on from its checkpoint."""
+        del iteration, trials, info
+        losses = trial.run_metadata.num_failures
+        self.console.say(
+            f"{trial.config['plan']['trial_id']}: {lost(losses)}; it goes on from its last checkpoint "
+            f"(retry {losses} of {self.plan.retries})"
+        )
 
     def _ended(self, name: str, space: str) -> None:
         """Ray takes an exception here for the trial's own: it is kept, to stop the study instead."""
@@ -212,6 +224,12 @@ class Bookkeeper(Callback):
         took = time.monotonic() - began
         least, most = TABLES_SECONDS
         self._write_again = began + took + min(most, max(least, took / TABLES_SHARE))
+
+
+def lost(times: int) -> str:
+    """That a trial's process died, in words."""
+    often = "" if times == 1 else f" {times} times"
+    return f"its process died{often} (killed, out of memory, or its machine was lost)"
 
 
 class QueueSearcher(Searcher):

@@ -19,6 +19,7 @@ from study.records.trial_folder import TrialFolder
 from study.runner.search import Search
 
 Searches = dict[str, Search]
+Plans = dict[int, TrialPlan | None]
 
 
 def open_searches(
@@ -32,7 +33,7 @@ def open_searches(
     Raises:
         UserError: the journal is no file.
     """
-    proposed = _proposed(plan, folder)
+    proposed, unfinished = _proposed(plan, folder)
     path = folder.journal
     if path.exists() and not path.is_file():
         raise UserError(f"{path} is not a file")
@@ -40,7 +41,7 @@ def open_searches(
     if not wrong:
         try:
             searches = search_of(open_journal(path))
-            wrong = _contradiction(searches, proposed)
+            wrong = _contradiction(searches, proposed, unfinished)
         except Exception as error:  # whatever Optuna makes of what it can't read
             wrong = f"unreadable ({type(error).__name__})"
         if not wrong:
@@ -76,9 +77,13 @@ def open_journal(path: Path) -> JournalStorage:
     return JournalStorage(JournalFileBackend(str(path)))
 
 
-def _proposed(plan: StudyPlan, folder: StudyFolder) -> dict[str, dict[int, TrialPlan | None]]:
-    """What was proposed as each trial that has a folder, by space and number; None where it can't be read."""
-    found: dict[str, dict[int, TrialPlan | None]] = {}
+def _proposed(plan: StudyPlan, folder: StudyFolder) -> tuple[dict[str, Plans], dict[str, set[int]]]:
+    """What was proposed as each trial that has a folder, by space and number, and those that have not ended.
+
+    None stands for a plan that can't be read.
+    """
+    found: dict[str, Plans] = {}
+    unfinished: dict[str, set[int]] = {space: set() for space in plan.trials}
     known = set(folder.trial_ids())
     for space, trials in plan.trials.items():
         for number in range(trials):
@@ -88,7 +93,9 @@ def _proposed(plan: StudyPlan, folder: StudyFolder) -> dict[str, dict[int, Trial
                 except ValueError:
                     own = None
                 found.setdefault(space, {})[number] = own
-    return found
+                if folder.trial(name).ending() is None:
+                    unfinished[space].add(number)
+    return found, unfinished
 
 
 def _curve(trial: TrialFolder, plan: TrialPlan) -> list[tuple[int, float]]:
@@ -99,12 +106,14 @@ def _curve(trial: TrialFolder, plan: TrialPlan) -> list[tuple[int, float]]:
         return []
 
 
-def _contradiction(searches: Searches, proposed: Mapping[str, Mapping[int, TrialPlan | None]]) -> str:
+def _contradiction(
+    searches: Searches, proposed: Mapping[str, Plans], unfinished: Mapping[str, set[int]]
+) -> str:
     """Where the journal and the folders disagree, in words; '' where they don't."""
     for space, plans in proposed.items():
-        unlike = searches[space].unlike(plans)
+        unlike = searches[space].unlike(plans, unfinished[space])
         if unlike:
-            return f"of other trials than their folders ({trial_id(space, unlike[0])} is the first)"
+            return f"at odds with the trials' folders (first with {trial_id(space, unlike[0])})"
     return ""
 
 

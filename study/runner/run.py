@@ -161,6 +161,7 @@ def _tune(
             storage_path=str(folder.ray.resolve()),
             callbacks=[bookkeeper],
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            failure_config=tune.FailureConfig(max_failures=plan.retries),  # losses of processes alone
             verbose=0,
         ),
     )

@@ -139,7 +139,10 @@ class PerSpaceScheduler(TrialScheduler):
         return self._judge(trial.config["space"], tune_controller, trial, result)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        self._for(trial).on_trial_complete(tune_controller, trial, result)
+        if result.get("state") == "failed":  # nothing was evaluated that others could be compared with
+            self._for(trial).on_trial_error(tune_controller, trial)
+        else:
+            self._for(trial).on_trial_complete(tune_controller, trial, result)
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
         self._for(trial).on_trial_remove(tune_controller, trial)

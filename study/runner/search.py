@@ -7,7 +7,7 @@ healthy one that was stopped early: the constraint `diverged`, 1 or 0 on every t
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,14 +100,19 @@ class Search:
         self._study.sampler = self._sampler(number)
         return self._proposal(self._study.ask(self._distributions))
 
-    def unlike(self, plans: Mapping[int, TrialPlan | None]) -> list[int]:
-        """Numbers of those trials that were not proposed so; of one cut short by a kill, what was counts."""
+    def unlike(self, plans: Mapping[int, TrialPlan | None], unfinished: Container[int]) -> list[int]:
+        """Numbers of those trials that were not proposed so, or are said to have ended and have not.
+
+        Of a proposal that a kill cut short, what there is counts.
+        """
         trials = self._trials()
         found = []
         for number, plan in plans.items():
+            known = trials[number] if number < len(trials) else None
             config = {} if plan is None else plan.config.to_dict()
-            params = trials[number].params if number < len(trials) else {"unknown": True}
-            if plan is not None and any(config.get(name) != value for name, value in params.items()):
+            is_other = known is None or any(config.get(n) != value for n, value in known.params.items())
+            has_ended = known is not None and known.state.is_finished()
+            if plan is not None and (is_other or (has_ended and number in unfinished)):
                 found.append(number)
         return found
 

@@ -1,5 +1,6 @@
 """A trial as Ray Tune sees it: every step is the next evaluation. Its state is in its folder."""
 
+import math
 import os
 import socket
 import time
@@ -55,10 +56,14 @@ class TrialTrainable(Trainable):
             if self._evaluations is None:
                 self._evaluations = self._start(folder)
             evaluation = next(self._evaluations)
+        except RayActorError:  # the pack worker's process
+            self._close()
+            raise
         except Exception:
+            # A fault of software ends the trial; after the loss of a process Ray begins it again.
             self._close()
             folder.record_fault(traceback.format_exc())
-            raise
+            return dict.fromkeys(("objective", "rank"), math.nan) | {"state": "failed", "done": True}
         return {
             "objective": evaluation.objective,
             "rank": evaluation.rank,
@@ -68,7 +73,7 @@ class TrialTrainable(Trainable):
             "state": evaluation.state,
             "done": evaluation.state != RUNNING,
             # In a tuple, where Ray does not look for metrics of its own to keep.
-            "news": (evaluation.summary(), evaluation.image, self._cost()),
+            "news": (evaluation.summary(), evaluation.image, self._cost(), evaluation.note),
         }
 
     def _start(self, folder: TrialFolder) -> Iterator[Evaluation]:

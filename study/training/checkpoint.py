@@ -17,6 +17,10 @@ def state_of(pack: Pack) -> dict[str, Any]:
     return {**members.state_of(pack), **{name: getattr(pack, name) for name in COUNTERS}}
 
 
+class DamagedError(RuntimeError):
+    """A checkpoint that can't be read."""
+
+
 def restore(pack: Pack, state: dict[str, Any]) -> None:
     """Raises ValueError, before anything is changed, when `state` is of a pack of another shape."""
     counters = {name: state[name] for name in COUNTERS}
@@ -39,9 +43,16 @@ def load(pack: Pack, path: Path) -> None:
     """Put `pack` back to where it was saved.
 
     Raises:
-        RuntimeError: the file is damaged or belongs to a pack of another shape.
+        DamagedError: the file can't be read.
+        RuntimeError: it belongs to a pack of another shape.
     """
     try:
-        restore(pack, torch.load(path, map_location=pack.device, weights_only=True))
+        state = torch.load(path, map_location=pack.device, weights_only=True)
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # of pickle's, of zipfile's, of torch's: whatever damage looks like to them
+        raise DamagedError(f"{path}: the checkpoint can't be read: {error}") from error
+    try:
+        restore(pack, state)
     except Exception as error:
-        raise RuntimeError(f"{path}: the checkpoint can't be read: {error}") from error
+        raise RuntimeError(f"{path} is no checkpoint of this trial: {error}") from error

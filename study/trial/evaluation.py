@@ -18,6 +18,7 @@ class Evaluation:
         state: 'running', or the state in which the trial has now ended.
         ended_by: what ended it; '' while it runs.
         image: the picture of samples.
+        note: what happened on the way here that the user should know; '' if nothing.
     """
 
     evaluation: int
@@ -28,6 +29,7 @@ class Evaluation:
     state: str
     ended_by: str
     image: Path | None
+    note: str = ""
 
     def summary(self) -> dict[str, float]:
         """Figures for a log or a chart: means over the seeds, and each seed's as '<metric>/seed_<seed>'.

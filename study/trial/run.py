@@ -51,7 +51,7 @@ def run(
 
     Raises:
         filelock.Timeout: another process is training this trial.
-        RuntimeError: its checkpoint can't be read.
+        RuntimeError: its checkpoint is one of another trial.
     """
     return carry_out(steps(plan, folder, device, timing or Timing("next_trial")))
 
@@ -71,10 +71,7 @@ def steps(
             if data.fingerprint != plan.fingerprint.get("sha256", data.fingerprint):
                 raise UserError(f"the data of {plan.config.dataset} are not those that the trial began with")
             evaluator = evaluator_for(plan.config.dataset, device, folder.judges)
-            configs = [plan.config] * len(plan.seeds)
-            pack = Pack(configs, plan.seeds, plan.study_seed, data.sample_shape, device, plan.precision)
-            if folder.checkpoint.exists():
-                checkpoint.load(pack, folder.checkpoint)
+            pack, note = _continued(plan, folder, data.sample_shape, device)
             history = folder.keep_rows_before(pack.next_evaluation)
         if history:
             # Killed between the last checkpoint and the marker: nothing is left to train.
@@ -99,11 +96,31 @@ def steps(
                     checkpoint.save_networks(pack, event.evaluation, folder.best)
                 checkpoint.save(pack, folder.checkpoint)
             with timing.part("record"):
-                evaluation = _judge(plan, history, is_finished(pack, plan.kimg), image)
+                evaluation = _judge(plan, history, is_finished(pack, plan.kimg), image, note)
+                note = ""
                 if evaluation.state != RUNNING:
                     folder.finish(_ending(evaluation))
             with timing.part("report" if evaluation.state == RUNNING else "next_trial"):
                 yield evaluation
+
+
+def _continued(
+    plan: TrialPlan, folder: TrialFolder, sample_shape: tuple[int, ...], device: torch.device
+) -> tuple[Pack, str]:
+    """The trial's pack as its checkpoint has it; where that is damaged a new one, and what to say of it."""
+
+    def new() -> Pack:
+        seeds = plan.seeds
+        return Pack([plan.config] * len(seeds), seeds, plan.study_seed, sample_shape, device, plan.precision)
+
+    pack = new()
+    if folder.checkpoint.exists():
+        try:
+            checkpoint.load(pack, folder.checkpoint)
+        except checkpoint.DamagedError as error:
+            folder.checkpoint.unlink()
+            return new(), f"{' '.join(str(error).split())}; it begins again"
+    return pack, ""
 
 
 def _evaluate(
@@ -190,7 +207,9 @@ def _critic(pack: Pack, k: int) -> Callable[[Tensor], Tensor]:
     return lambda samples: network()(samples[None])[0]
 
 
-def _judge(plan: TrialPlan, history: Sequence[Row], finished: bool, image: Path | None = None) -> Evaluation:
+def _judge(
+    plan: TrialPlan, history: Sequence[Row], finished: bool, image: Path | None = None, note: str = ""
+) -> Evaluation:
     """What the trial has come to after the last evaluation in `history`."""
     last = [row for row in history if row["evaluation"] == history[-1]["evaluation"]]
     kimg = last[0]["kimg"]
@@ -208,6 +227,7 @@ def _judge(plan: TrialPlan, history: Sequence[Row], finished: bool, image: Path 
         state=state,
         ended_by=ended_by,
         image=image,
+        note=note,
     )
 
 

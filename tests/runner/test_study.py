@@ -125,12 +125,7 @@ class Driver:
 
     def step(self, trial: Any) -> bool:
         """One evaluation; whether the trial goes on."""
-        try:
-            trial.last_result = self.worker.step()
-        except Exception as error:
-            trial.get_error = lambda error=error: error
-            self.books.on_trial_error(0, [], trial)
-            return False
+        trial.last_result = self.worker.step()
         self.books.on_trial_result(0, [], trial, trial.last_result)
         if not trial.last_result["done"]:
             decision = self.scheduler.on_trial_result(None, trial, trial.last_result)

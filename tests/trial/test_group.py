@@ -209,10 +209,10 @@ def test_a_trials_own_fault_is_its_own(group: Group) -> None:
     broken, sound = plan(0), plan(1)
     group.folder(broken).create(broken)
     group.folder(broken).checkpoint.parent.mkdir(exist_ok=True)
-    group.folder(broken).checkpoint.write_bytes(b"not a checkpoint")
+    torch.save({"of": "another program"}, group.folder(broken).checkpoint)
     fault, evaluations = together(group.all(broken), group.all(sound))
     assert isinstance(fault, RuntimeError)
-    assert "can't be read" in str(fault)
+    assert "is no checkpoint of this trial" in str(fault)
     assert evaluations[-1].state == "completed"
     assert_as_alone(group, sound)
 

@@ -274,10 +274,26 @@ def test_a_marker_lost_in_a_kill_is_written_without_training(
     assert (folder.path / "curves.jsonl").read_bytes() == rows
 
 
-def test_an_unreadable_checkpoint_is_named(folder: TrialFolder) -> None:
+@pytest.mark.parametrize("damage", [lambda _: b"nothing", lambda content: content[:-100]])
+def test_a_trial_whose_checkpoint_is_damaged_begins_again_and_says_so(
+    damage: Callable[[bytes], bytes], folder: TrialFolder, tmp_path: Path
+) -> None:
+    evaluations = run(trial_plan(), folder, CPU)
+    next(evaluations), next(evaluations)
+    evaluations.close()  # type: ignore[attr-defined]
+    folder.checkpoint.write_bytes(damage(folder.checkpoint.read_bytes()))
+    again = list(run(trial_plan(), folder, CPU))
+    assert "pack.pt: the checkpoint can't be read" in again[0].note
+    assert again[0].note.endswith("; it begins again")
+    assert {evaluation.note for evaluation in again[1:]} == {""}
+    list(run(trial_plan(), TrialFolder(tmp_path / "undisturbed"), CPU))
+    assert untimed(folder.rows()) == untimed(TrialFolder(tmp_path / "undisturbed").rows())
+
+
+def test_a_checkpoint_of_another_trial_is_a_fault(folder: TrialFolder) -> None:
     next(run(trial_plan(), folder, CPU))
-    folder.checkpoint.write_bytes(b"not a checkpoint")
-    with pytest.raises(RuntimeError, match=r"pack\.pt: the checkpoint can't be read"):
+    torch.save({"of": "another program"}, folder.checkpoint)
+    with pytest.raises(RuntimeError, match=r"pack\.pt is no checkpoint of this trial"):
         next(run(trial_plan(), folder, CPU))
 
 
