@@ -66,6 +66,8 @@ def run_study(
         console.say(wrong)
     results = Results(folder)
     results.add_all(include_unfinished=False)
+    for name in results.missing():
+        console.say(f"{name}: no folder is there any more, nor a row in the tables")
     tracker = Tracker(plan.wandb, folder.path, plan.wandb_project, plan.name)
     interruption = Interruption(console)
     bookkeeper = Bookkeeper(plan, folder, searches, results, tracker, console, interruption, cost)

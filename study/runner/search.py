@@ -109,21 +109,26 @@ class Search:
         found = []
         for number, plan in plans.items():
             known = trials[number] if number < len(trials) else None
-            config = {} if plan is None else plan.config.to_dict()
-            is_other = known is None or any(config.get(n) != value for n, value in known.params.items())
+            if plan is None:
+                continue
+            proposed = self._searched(plan)
+            is_other = known is None or any(proposed.get(n) != value for n, value in known.params.items())
             has_ended = known is not None and known.state.is_finished()
-            if plan is not None and (is_other or (has_ended and number in unfinished)):
+            if is_other or (has_ended and number in unfinished):
                 found.append(number)
         return found
 
     def restore(self, plan: TrialPlan, curve: Sequence[tuple[int, float]]) -> None:
         """Have the next trial as it was proposed once, with what it reported; RUNNING until it is told."""
-        config = plan.config.to_dict()
-        searched = {name: config[name] for name in self._distributions}
-        self._study.enqueue_trial(searched, user_attrs={"origin": plan.origin})
+        self._study.enqueue_trial(self._searched(plan), user_attrs={"origin": plan.origin})
         trial = self._study.ask(self._distributions)
         for evaluation, objective in curve:
             trial.report(objective, evaluation)
+
+    def _searched(self, plan: TrialPlan) -> dict[str, Any]:
+        """What was proposed as a trial. A null in the space became what the data give."""
+        config = plan.config.to_dict()
+        return {n: config[n] if known.holds(config[n]) else None for n, known in self.space.searched.items()}
 
     def give_up(self) -> None:
         """Have the next trial as a failed one: what was proposed as it can't be read any more."""

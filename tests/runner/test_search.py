@@ -14,12 +14,15 @@ from optuna.storages import InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from study.config import TrialConfig
+from study.plan import TrialPlan
 from study.records.trial_folder import MARKERS, Ending
 from study.runner.distributions import distributions
 from study.runner.journal import open_journal
 from study.runner.schedulers import asha
 from study.runner.search import STATES, Proposal, Search
 from study.space import Space, parse_space
+from tests.studies import trial_plan
 
 SAMPLERS = ["tpe", "random", "qmc", "grid"]
 LOG = {"distribution": "log_uniform_values", "min": 1e-5, "max": 1e-1}
@@ -315,6 +318,34 @@ def test_a_failed_cell_is_not_proposed_again(journal: Path) -> None:
         cells.append(tuple(searcher.ask().hyperparameters.values()))
         searcher.tell(number, ending("failed", None))
     assert len(set(cells)) == 12
+
+
+def test_a_null_of_a_space_is_no_contradiction(journal: Path) -> None:
+    """It becomes what the data give: the configuration has a number there."""
+    document = {
+        "method": "grid",
+        "parameters": {"model": {"value": "dcgan"}, "latent_dim": {"values": [None, 8]}},
+    }
+    space = parse_space("nulls", document)
+    searcher = Search(space, open_journal(journal), "grid", 0, "w1", trials=2)
+    plans: dict[int, TrialPlan | None] = {}
+    for _ in range(2):
+        proposal = searcher.ask()
+        config = TrialConfig.from_dict({**proposal.hyperparameters, "dataset": "ring8"})
+        plans[proposal.number] = replace(
+            trial_plan(proposal.number, space="nulls"), config=config, origin=proposal.origin
+        )
+    assert searcher.unlike(plans, ()) == []
+    again = Search(space, open_journal(journal.with_name("again")), "grid", 0, "w1", trials=2)
+    for plan in plans.values():
+        assert plan is not None
+        again.restore(plan, [(0, 1.0)])
+    assert again.unlike(plans, ()) == []
+    assert again.running() == searcher.running()
+    (eight,) = (n for n, plan in plans.items() if plan is not None and plan.config.latent_dim == 8)
+    other = TrialConfig(model="dcgan", dataset="ring8", latent_dim=9)
+    changed = replace(trial_plan(eight, space="nulls"), config=other)
+    assert searcher.unlike({eight: changed, 5: changed}, ()) == [eight, 5]
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
