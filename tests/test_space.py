@@ -265,3 +265,34 @@ def test_of_several_models_the_default_is_that_of_one() -> None:
         "model": "dcgan",
         "lr_g": 2e-4,
     }
+
+
+# Values at places
+
+
+def test_each_choice_has_an_equal_part_of_the_axis() -> None:
+    known = Choice(("a", "b", "c", "d"))
+    assert [known.at(place) for place in (0.0, 0.24, 0.25, 0.74, 0.999999)] == ["a", "a", "b", "c", "d"]
+
+
+def test_a_range_has_its_value_at_each_place() -> None:
+    assert [Range(2.0, 4.0).at(place) for place in (0.0, 0.25, 0.999999)] == pytest.approx(
+        [2.0, 2.5, 4.0], abs=1e-5
+    )
+    assert Range(1e-4, 1e-2, log=True).at(0.5) == pytest.approx(1e-3)
+
+
+@pytest.mark.parametrize(
+    ("known", "values"),
+    [
+        (Range(1, 4, step=1, whole=True), [1, 2, 3, 4]),
+        (Range(32.0, 128.0, step=32.0), [32.0, 64.0, 96.0, 128.0]),
+        (Range(0.1, 0.4, step=0.1), [0.1, 0.2, 0.3, 0.4]),
+    ],
+)
+def test_each_step_of_a_range_has_an_equal_part_and_is_a_value_of_the_grid(
+    known: Range, values: list[float]
+) -> None:
+    found = [known.at((place + 0.5) / 400) for place in range(400)]
+    assert found == [value for value in values for _ in range(100)]
+    assert tuple(values) == known.values
