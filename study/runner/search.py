@@ -13,7 +13,7 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, TPESampler
+from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
@@ -74,7 +74,7 @@ class Search:
         self.space = space
         self._distributions = distributions(space)
         self._proposals = Proposals(space, sampler, seed, default)
-        self._default, self._seed = default, seed
+        self._default = default
         quiet()
         self._study = optuna.create_study(
             study_name=space.name,
@@ -88,6 +88,10 @@ class Search:
             number = startup_trials(trials, len(space.searched)) if sampler == "tpe" else 0
             self._study.set_user_attr(STARTUP, number)
         self._startup = self._study.user_attrs[STARTUP]
+        # TPE after so many trials: a resumed one must not draw its first numbers once more.
+        asked = sum(trial.state != TrialState.WAITING for trial in self._trials())
+        fresh = derive_seed(seed, "sampler", space.name, asked) % 2**32
+        self._study.sampler = TPESampler(seed=fresh, constant_liar=True, n_startup_trials=self._startup)
 
     def ask(self) -> Proposal:
         """The next configuration to try; it stays RUNNING in the journal until it is told."""
@@ -97,7 +101,6 @@ class Search:
         known = self._proposals.of(number)
         if known is not None and not waiting:  # else a kill came before it was asked for
             self._study.enqueue_trial(known)
-        self._study.sampler = self._sampler(number)
         return self._proposal(self._study.ask(self._distributions))
 
     def unlike(self, plans: Mapping[int, TrialPlan | None], unfinished: Container[int]) -> list[int]:
@@ -134,11 +137,6 @@ class Search:
         """Have the next trial as a failed one: what was proposed as it can't be read any more."""
         self._study.tell(self.ask().number, state=TrialState.FAIL)
 
-    def _sampler(self, number: int) -> BaseSampler:
-        """Optuna's sampler for one trial: what it draws depends on the trials before and on nothing else."""
-        seed = derive_seed(self._seed, "sampler", self.space.name, number) % 2**32
-        return TPESampler(seed=seed, constant_liar=True, n_startup_trials=self._startup)
-
     def report(self, number: int, evaluation: int, objective: float) -> None:
         """Record an intermediate objective; its step is the evaluation's number."""
         trial = self._trials()[number]
@@ -170,12 +168,11 @@ class Search:
 
         A kill in the middle of asking leaves a trial without all its parameters; it gets the rest now.
         """
-        proposals = []
-        for trial in self._trials():
-            if trial.state == TrialState.RUNNING:
-                self._study.sampler = self._sampler(trial.number)
-                proposals.append(self._proposal(optuna.trial.Trial(self._study, trial._trial_id)))
-        return proposals
+        return [
+            self._proposal(optuna.trial.Trial(self._study, trial._trial_id))
+            for trial in self._trials()
+            if trial.state == TrialState.RUNNING
+        ]
 
     def _proposal(self, trial: optuna.trial.Trial) -> Proposal:
         searched = {

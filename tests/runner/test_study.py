@@ -367,9 +367,7 @@ def run_with_kills(folder: StudyFolder, kills: int, patch: pytest.MonkeyPatch) -
     Driver(folder).run()
 
 
-@pytest.mark.parametrize(
-    ("sampler", "scheduler"), [("random", "fifo"), ("qmc", "fifo"), ("grid", "fifo"), ("tpe", "asha")]
-)
+@pytest.mark.parametrize(("sampler", "scheduler"), [("random", "fifo"), ("qmc", "fifo"), ("grid", "fifo")])
 def test_a_study_killed_twenty_times_has_the_tables_of_an_undisturbed_one(
     sampler: str, scheduler: str, tmp_path: Path, cheap_transport: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
