@@ -21,7 +21,7 @@ from study.data.store import absolute
 from study.errors import UserError
 from study.machine.precision import PRECISIONS
 from study.models import MODELS
-from study.plan import AGGREGATES
+from study.plan import AGGREGATES, MOST_COUNT
 from study.plugins import Plugin
 from study.reporting.tracking import PROJECT
 
@@ -99,7 +99,7 @@ def add_shared(group: "argparse._ActionsContainer", *flags: str) -> None:
             "metavar": "FILE.py",
             "help": "a file that declares models, datasets or metrics of your own (may be repeated)",
         },
-        "--seed": {"type": whole_at_least(0), "default": 0, "help": "master random seed"},
+        "--seed": {"type": whole_at_least(0, 2**63 - 1), "default": 0, "help": "master random seed"},
         "--eval-kimg": {
             "type": positive,
             "help": "kimg between evaluations (default: a ninth of --kimg)",
@@ -168,7 +168,7 @@ def terminate_as_interrupt() -> None:
     signal.signal(signal.SIGTERM, interrupt)
 
 
-def whole_at_least(least: int) -> Callable[[str], int]:
+def whole_at_least(least: int, most: int = MOST_COUNT) -> Callable[[str], int]:
     """An argparse type: a whole number of at least `least`."""
 
     def parse(text: str) -> int:
@@ -178,6 +178,8 @@ def whole_at_least(least: int) -> Callable[[str], int]:
             value = least - 1
         if value < least:
             raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least {least}")
+        if value > most:
+            raise argparse.ArgumentTypeError(f"{text} is above {most:,}")
         return value
 
     return parse

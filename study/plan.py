@@ -22,6 +22,7 @@ RETRIES = 3  # of a trial whose process is lost
 EVALUATIONS = 9  # after the one at kimg 0, where the user does not say
 AGGREGATES = ("mean", "median", "cvar")
 NAME_BYTES = 255
+MOST_COUNT = 1_000_000  # of whatever a study counts: more is a slip of the hand
 SAMPLERS = ("tpe", "random", "qmc", "grid")
 SCHEDULERS = ("asha", "hyperband", "fifo")
 PACKS = ("trial", "auto")
@@ -140,11 +141,20 @@ class StudyPlan:
             for value in getattr(self, name).values():
                 if value not in known:
                     raise ConfigError(f"{name}: {value!r} is not one of {', '.join(known)}")
-        for name, number in (*self.trials.items(), ("seeds", self.seeds), ("min_updates", self.min_updates)):
-            if not isinstance(number, int) or number < 1:
-                raise ConfigError(f"{name} = {number!r} must be a whole number of at least 1")
-        if not isinstance(self.retries, int) or self.retries < 0:
-            raise ConfigError(f"retries = {self.retries!r} must be a whole number of at least 0")
+        for name in (self.name, *self.spaces):
+            check_study_name(name)  # of files inside the study's folder
+        of_all = {n: getattr(self, n) for n in ("seeds", "min_updates", "concurrency")}
+        for name, number in {**self.trials, **of_all, "retries": self.retries}.items():
+            least = 0 if name == "retries" else 1
+            if not isinstance(number, int) or not least <= number <= MOST_COUNT:
+                raise ConfigError(
+                    f"{name} = {number!r} must be a whole number from {least} to {MOST_COUNT:,}"
+                )
+        for name, share, fewest in (("cpus", self.cpus_per_trial, 1e-4), ("gpus", self.gpus_per_trial, 0.0)):
+            if not isinstance(share, int | float) or not fewest <= share <= MOST_COUNT:
+                raise ConfigError(
+                    f"{name}_per_trial = {share!r} must be a number from {fewest:g} to {MOST_COUNT:,}"
+                )
         dataset_named(self.dataset)
         for model, precision in self.precision.items():
             _check_precision(precision, model)

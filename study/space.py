@@ -30,6 +30,7 @@ INEXPRESSIBLE = (
     "categorical_w_probabilities",
 )
 LARGEST = 1e300  # of numbers in a space: beyond it arithmetic overflows
+MOST_NODES = 100_000  # values of a document
 MOST_STEPS = 2**53  # of a quantised range: beyond it neighbours are the same float
 Spec = dict[str, Any]
 
@@ -158,8 +159,8 @@ class Space:
         per_member = {name for name, h in hyperparameters().items() if h.per_member}
         found = {name: value for name, value in self.constants.items() if name not in per_member}
         for name, searched in self.searched.items():
-            if name not in per_member:
-                ends = searched.ends
+            ends = [end for end in searched.ends if end is not None]  # null: what the data give
+            if name not in per_member and ends:
                 found[name] = ends[0] if isinstance(ends[0], str) else choose(ends)
         return found
 
@@ -211,7 +212,7 @@ def find_space(name_or_path: str) -> Path:
 def read_space(path: Path) -> Space:
     """Raises SpaceError: not readable, not YAML (line and column), or not a space we can search."""
     try:
-        document = yaml.safe_load(path.read_text())
+        document = yaml.load(path.read_text(), Loader=_Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise SpaceError(f"{path}: can't be read: {error}") from error
     except yaml.MarkedYAMLError as error:
@@ -223,6 +224,38 @@ def read_space(path: Path) -> Space:
     except (ValueError, RecursionError) as error:  # an impossible date, a number or depth without end
         raise SpaceError(f"{path}: YAML can't make a value of this: {error}") from error
     return parse_space(path.stem, document)
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses what yaml would take silently: a key that is there twice, aliases that multiply beyond "
+    "measure."""
+
+    def get_single_node(self) -> Any:
+        node = super().get_single_node()
+        if node is not None and _size(node, {}) > MOST_NODES:
+            raise yaml.MarkedYAMLError(
+                problem=f"it is larger than {MOST_NODES:,} values", problem_mark=node.start_mark
+            )
+        return node
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen = set()
+        for key, _ in node.value:
+            name = self.construct_object(key)
+            if isinstance(name, str) and name != "<<" and name in seen:
+                raise yaml.MarkedYAMLError(problem=f"{name!r} is there twice", problem_mark=key.start_mark)
+            seen.add(name if isinstance(name, str) else id(key))
+        return super().construct_mapping(node, deep)
+
+
+def _size(node: Any, known: dict[int, int]) -> int:
+    """How many values a document has, its aliases written out; each part is counted once."""
+    if id(node) not in known:
+        known[id(node)] = 1  # an alias of itself adds nothing
+        children = node.value if isinstance(node.value, list) else []
+        parts = [part for child in children for part in (child if isinstance(child, tuple) else (child,))]
+        known[id(node)] = 1 + sum(_size(part, known) for part in parts)
+    return known[id(node)]
 
 
 def parse_space(name: str, document: Any) -> Space:

@@ -300,6 +300,47 @@ def test_changing_what_a_study_began_with(arguments: list[str], refuse: Refuse) 
     assert f"{arguments[0].replace('--no-', '--')} can't be changed by --resume" in message
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("concurrency", 0, "concurrency = 0 must be a whole number from 1"),
+        ("cpus_per_trial", 1e308, "cpus_per_trial = 1e+308 must be a number from"),
+        ("cpus_per_trial", 0.0, "cpus_per_trial = 0.0 must be a number from"),
+        ("gpus_per_trial", -1.0, "gpus_per_trial = -1.0 must be a number from"),
+        ("seeds", 10**20, "seeds = 100000000000000000000 must be a whole number"),
+        ("retries", -1, "retries = -1 must be a whole number from 0"),
+        ("name", "../evil", "study name '../evil' must be a plain folder name"),
+    ],
+)
+def test_a_plan_that_makes_no_sense(field: str, value: Any, words: str, refuse: Refuse) -> None:
+    assert words in refuse("--resume", study({**PLAN, field: value}))
+
+
+def test_a_space_whose_name_leads_out_of_the_folder(refuse: Refuse) -> None:
+    out = "../../../evil"
+    by_space = {
+        name: {out: next(iter(PLAN[name].values()))}
+        for name in ("spaces", "samplers", "schedulers", "trials")
+    }
+    assert f"study name '{out}' must be a plain folder name" in refuse(
+        "--resume", study({**PLAN, **by_space})
+    )
+    assert not list(Path().glob("**/evil*"))
+
+
+@pytest.mark.parametrize("option", ["--seeds", "--trials", "--concurrency"])
+def test_a_number_beyond_measure(option: str, refuse: Refuse) -> None:
+    message = refuse("--space", "wgan_gp", "--dataset", "ring8", option, str(10**20))
+    assert "100000000000000000000 is above 1,000,000" in message
+
+
+def test_a_temporary_folder_that_can_not_be_written(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", "/proc/nothing")
+    message = refuse("--space", "wgan_gp", "--dataset", "ring8")
+    assert "the temporary folder /proc/nothing can't be written" in message
+    assert "set RAY_TMPDIR to another" in message
+
+
 def test_tables_without_their_trials_are_left_as_they_are(refuse: Refuse) -> None:
     folder = study(PLAN)
     pd.DataFrame({"trial_id": ["a-00000"]}).to_parquet(Path(folder, "trials.parquet"))

@@ -296,3 +296,12 @@ def test_each_step_of_a_range_has_an_equal_part_and_is_a_value_of_the_grid(
     found = [known.at((place + 0.5) / 400) for place in range(400)]
     assert found == [value for value in values for _ in range(100)]
     assert tuple(values) == known.values
+
+
+def test_the_largest_and_the_middle_shape_leave_a_null_to_the_data() -> None:
+    document = {
+        "method": "random",
+        "parameters": {"model": {"value": "dcgan"}, "latent_dim": {"values": [None, 64]}},
+    }
+    space = parse_space("nulls", document)
+    assert (space.largest()["latent_dim"], space.middle()["latent_dim"]) == (64, 64)

@@ -292,3 +292,46 @@ def test_mutated_text_is_a_space_or_a_user_error(tmp_path: Path) -> None:
         path.write_text("".join(characters))
         with contextlib.suppress(UserError):
             read_space(path)
+
+
+def bomb(levels: int) -> str:
+    """Ten values, ten times over at each level, in a few hundred bytes."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 10)}]" for k in range(1, levels)]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("key", ["description", "parameters", "command"])
+def test_aliases_that_multiply_beyond_measure_are_refused_at_once(key: str, tmp_path: Path) -> None:
+    path = tmp_path / "bomb.yaml"
+    inner = "\n  ".join(bomb(12).splitlines())
+    path.write_text(f"method: random\n{key}:\n  {inner}\n")
+    with pytest.raises(SpaceError, match="it is larger than 100,000 values"):
+        read_space(path)
+
+
+def test_an_alias_of_itself_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "loop.yaml"
+    path.write_text("method: random\nparameters: &p\n  lr_g: *p\n")
+    with pytest.raises(SpaceError) as caught:
+        read_space(path)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_ordinary_aliases_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "alias.yaml"
+    lr = "{distribution: log_uniform_values, min: 0.0001, max: 0.01}"
+    path.write_text(
+        f"method: random\nparameters:\n  model: {{value: dcgan}}\n  lr_g: &lr {lr}\n  lr_d: *lr\n"
+    )
+    space = read_space(path)
+    assert space.searched["lr_g"] == space.searched["lr_d"]
+
+
+def test_a_key_that_is_there_twice_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "twice.yaml"
+    twice = ["  lr_g: {min: 1, max: 2}", "  lr_g: {min: 3, max: 4}"]
+    path.write_text("\n".join(["method: random", "parameters:", "  model: {value: dcgan}", *twice]))
+    with pytest.raises(SpaceError, match=r"line 5, column 3: .*'lr_g' is there twice"):
+        read_space(path)

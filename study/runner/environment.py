@@ -10,6 +10,7 @@ from study.errors import UserError
 
 CONNECT_SECONDS = 5.0
 SOCKET_BYTES = 107
+LEAST_BYTES = 1_000_000  # that have to fit into the temporary folder
 # The longest socket name that Ray makes below its temporary folder.
 SOCKET_EXAMPLE = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 SETTINGS = {
@@ -35,7 +36,7 @@ def prepare(address: str | None) -> None:
         os.environ.setdefault(name, value)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a fault is in its folder
     if address is None:
-        _check_socket_paths()
+        _check_temporary_folder()
         return
     _check_listening(address)
     if (Path.home() / ".ray" / "auth_token").exists():
@@ -43,14 +44,23 @@ def prepare(address: str | None) -> None:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
-def _check_socket_paths() -> None:
-    temporary = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()) / "ray"
+def _check_temporary_folder() -> None:
+    chosen = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or tempfile.gettempdir()
+    temporary = Path(chosen) / "ray"
     length = len(os.fsencode(temporary / SOCKET_EXAMPLE))
     if length > SOCKET_BYTES:
         raise UserError(
             f"the temporary folder {temporary.parent} is too long for Ray's sockets ({length} bytes, "
             f"at most {SOCKET_BYTES}): set RAY_TMPDIR to a shorter one"
         )
+    try:
+        temporary.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=temporary) as file:
+            file.write(bytes(LEAST_BYTES))
+    except OSError as error:
+        raise UserError(
+            f"the temporary folder {chosen} can't be written ({error.strerror}): set RAY_TMPDIR to another"
+        ) from error
 
 
 def _check_listening(address: str) -> None:
