@@ -228,6 +228,7 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
         raise UserError(
             f"{flags} can't be changed by --resume: {folder.path} keeps the settings that it started with"
         )
+    folder.check_own()
     if not folder.can_go_on():
         raise UserError(
             f"{folder.path} has tables and no trial folders: it can't go on, and is left as it is"

@@ -1,6 +1,7 @@
 """Bad input: one clear sentence on stderr, exit status 2, and nothing created."""
 
 import json
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -339,6 +340,23 @@ def test_a_temporary_folder_that_can_not_be_written(refuse: Refuse, monkeypatch:
     message = refuse("--space", "wgan_gp", "--dataset", "ring8")
     assert "the temporary folder /proc/nothing can't be written" in message
     assert "set RAY_TMPDIR to another" in message
+
+
+@pytest.mark.parametrize(
+    "name", ["optuna.journal", "trials.parquet", "trials/a-00000", "trials/a-00000/curves.jsonl"]
+)
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_what_is_no_file_of_a_studys_own_is_not_written_to(name: str, kind: str, refuse: Refuse) -> None:
+    folder = Path(study(PLAN))
+    Path("elsewhere").write_text("somebody's")
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    if kind == "link":
+        (folder / name).symlink_to(Path("elsewhere").resolve())
+    else:
+        os.mkfifo(folder / name)
+    message = refuse("--resume", str(folder))
+    assert f"{folder / name} is neither a file nor a folder of its own: nothing was changed" in message
+    assert Path("elsewhere").read_text() == "somebody's"
 
 
 def test_tables_without_their_trials_are_left_as_they_are(refuse: Refuse) -> None:

@@ -28,7 +28,9 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Raises ValueError naming the file when it isn't JSON."""
+    """Raises ValueError naming the file when it isn't JSON, or no file at all: a pipe would be waited for."""
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is not a file")
     try:
         return json.loads(path.read_text())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

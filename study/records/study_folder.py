@@ -33,6 +33,7 @@ PACKAGES = (
     "POT",
 )
 
+FOREIGN = ("wandb", ".ray")  # folders whose content is other programs' business
 LOOK_SECONDS = 0.5  # far longer than whoever looks whether a study is running shares its lock
 
 
@@ -69,6 +70,12 @@ class StudyFolder:
                 return sorted(entry.name for entry in entries if entry.is_dir())
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+    def check_own(self) -> None:
+        """Raise UserError for a link, a pipe or the like in it: what a study writes goes to no other "
+        "place."""
+        for path in _others(self.path):
+            raise UserError(f"{path} is neither a file nor a folder of its own: nothing was changed")
 
     def can_go_on(self) -> bool:
         """Whether it has its trials' folders, without which its tables are all that there is of it."""
@@ -192,6 +199,16 @@ class StudyFolder:
         except BlockingIOError:
             return True
         return False
+
+
+def _others(folder: Path) -> Iterator[Path]:
+    """What is below a folder and neither a file nor a folder."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from () if entry.name in FOREIGN else _others(Path(entry.path))
+            elif not entry.is_file(follow_symlinks=False):
+                yield Path(entry.path)
 
 
 def _versions() -> dict[str, str | None]:

@@ -134,6 +134,8 @@ class TrialFolder:
         """
         if not self._curves.exists():
             return []
+        if not self._curves.is_file():
+            raise ValueError(f"{self._curves} is not a file")
         rows: list[Row] = []
         for number, line in enumerate(self._curves.read_bytes().split(b"\n")[:-1], 1):
             try:

@@ -1,5 +1,6 @@
 """python -m study.results rebuilds the tables, and says what it can't read."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -111,3 +112,16 @@ def test_a_study_of_another_version_keeps_its_tables(add: Add, study: StudyFolde
     with pytest.raises(UserError, match="made by another version"):
         main([str(study.path)])
     assert not (study.path / "trials.parquet").exists()
+
+
+@pytest.mark.parametrize("name", ["config.json", "curves.jsonl", "DONE"])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(
+    name: str, add: Add, study: StudyFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    add("a-00000", rows([1.0, 0.6], [1.0, 0.7]), ended("completed"), kimg=1.0)
+    path = study.path / "trials" / "a-00000" / name
+    path.unlink()
+    os.mkfifo(path)
+    assert main([str(study.path)]) == 0
+    assert pd.read_parquet(study.path / "trials.parquet")["state"].tolist() == ["failed"]
+    assert "is not a" in capsys.readouterr().err or name == "DONE"
