@@ -16,6 +16,9 @@ HELD_BELOW_BF16 = {
 BF16_CAPABILITY = 8.0  # of GPUs: Ampere and later
 
 
+CGROUP = Path("/sys/fs/cgroup")  # of this process, in a container
+
+
 @dataclass(frozen=True)
 class Hardware:
     """Processors this process may use, and the machine's GPUs by name.
@@ -41,12 +44,11 @@ class Hardware:
 
 def detect() -> Hardware:
     """Look at the machine without importing torch."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     gpus = _gpus()
     return Hardware(
         cpus=_cpus(),
         cpu_name=_cpu_info("model name") or "unknown",
-        memory_gib=round(memory, 1),
+        memory_gib=round(_memory_bytes() / 2**30, 1),
         gpus=tuple(name for name, _ in gpus),
         cpu_bf16=_cpu_bf16(),
         gpu_bf16=bool(gpus) and all(capability >= BF16_CAPABILITY for _, capability in gpus),
@@ -56,12 +58,21 @@ def detect() -> Hardware:
 def _cpus() -> int:
     """Processors of this process: its affinity, and a container's quota where there is one."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = Path("/sys/fs/cgroup/cpu.max")
+    quota = CGROUP / "cpu.max"
     if quota.exists():
         limit, period = quota.read_text().split()
         if limit != "max":
             cpus = min(cpus, max(1, int(limit) // int(period)))
     return cpus
+
+
+def _memory_bytes() -> int:
+    """The machine's, or a container's limit where that is less."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = CGROUP / "memory.max"
+    if limit.exists() and (text := limit.read_text().strip()) != "max":
+        memory = min(memory, int(text))
+    return memory
 
 
 def _cpu_info(field: str) -> str:

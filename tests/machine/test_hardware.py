@@ -174,3 +174,19 @@ def test_a_driver_without_a_device_means_no_gpu(monkeypatch: pytest.MonkeyPatch)
 def test_looking_at_the_machine_does_not_import_torch() -> None:
     code = "import sys; from study.machine.hardware import detect; detect(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize(("text", "limited"), [("1073741824\n", True), ("max\n", False), (None, False)])
+def test_a_containers_memory_is_what_it_may_use(
+    text: str | None, limited: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware, "CGROUP", tmp_path)
+    if text is not None:
+        (tmp_path / "memory.max").write_text(text)
+    assert (hardware.detect().memory_gib == 1.0) == limited
+
+
+def test_a_containers_cpus_are_its_quota(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "CGROUP", tmp_path)
+    (tmp_path / "cpu.max").write_text("100000 100000\n")
+    assert hardware.detect().cpus == 1
