@@ -219,9 +219,9 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
     if not plan.spaces:
         raise UserError(f"{folder.path} names no search space")
     spaces = [parse_space(name, document) for name, document in plan.spaces.items()]
-    fixed = ("space", "dataset", "side", "results", "metric", "aggregate", "seeds", "kimg", "eval_kimg", "seed",
+    fixed = ("space", "dataset", "side", "metric", "aggregate", "seeds", "kimg", "eval_kimg", "seed",
              "map", "sampler", "scheduler", "min_updates", "precision", "keep_best", "wandb_project",
-             "name")  # fmt: skip
+             "name", "results")  # fmt: skip
     changed = [name for name in fixed if getattr(options, name) != p.get_default(name)]
     if changed:
         flags = ", ".join("--" + name.replace("_", "-") for name in changed)
