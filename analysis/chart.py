@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis.words import as_html
+
 
 @dataclass(frozen=True)
 class Chart:
@@ -34,8 +36,7 @@ class Chart:
         png = io.BytesIO()
         self.figure.savefig(png, format="png", dpi=80)
         data = base64.b64encode(png.getvalue()).decode()
-        title, caption, alt = (html.escape(words) for words in (self.title, self.caption, self.alt))
-        caption = re.sub("`(.*?)`", r"<code>\1</code>", caption)
+        title, alt, caption = html.escape(self.title), html.escape(self.alt), as_html(self.caption)
         return (
             f"<figure><h4>{title}</h4><img src='data:image/png;base64,{data}' alt='{alt}'>"
             f"<figcaption>{caption}</figcaption></figure>"

@@ -71,10 +71,8 @@ def trials(results: SpaceResults) -> Found | None:
     if not results.maps or not results.space.searched:
         return None
     planned, n = results.plan.trials[results.space.name], len(results.objectives(results.plan.kimg))
-    sentence = (
-        f"n = {n} of {planned} trials inform on which hyperparameters matter; it takes {LEAST}, better "
-    )
-    sentence += f"{TRIALS_OF_A_MAP}."
+    enough = f"it takes {LEAST}, better {TRIALS_OF_A_MAP}"
+    sentence = f"n = {n} of {planned} trials inform on which hyperparameters matter; {enough}."
     if n >= LEAST:
         return PASSED, sentence
     more = TRIALS_OF_A_MAP if planned < TRIALS_OF_A_MAP else 2 * planned

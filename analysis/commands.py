@@ -32,21 +32,11 @@ def again(results: SpaceResults, changes: Mapping[str, Sequence[object] | None])
     Args:
         changes: the new values of options by their flag, () for one without a value; None: not given.
     """
-    head, options = _read(results.record["command"])
-    words, folder = [*head], Path(results.record.get("directory", ""))
-    trials = results.plan.trials[results.space.name]
+    plan, trials = results.plan, results.plan.trials[results.space.name]
+    words, options = _read(results.record["command"])
     for flag, values in options:
-        if flag == "--space":
-            values = [value for value in values if Path(value).stem == results.space.name]
-            values = [str(folder / value) if Path(value).suffix else value for value in values]
-        if flag in PATHS:
-            values = [str(folder / value) for value in values]
-        if flag == "--dataset":
-            values = [results.plan.dataset]  # with its path in full
-        if flag == "--trials":  # a study that was extended has more than it began with
-            values = [str(trials)]
         if flag not in (*ONCE, *changes):
-            words += [flag, *values]
+            words += [flag, *_now(results, flag, values)]
     for flag, given in changes.items():
         if given is not None:
             words += [flag, *(str(value) for value in given)]
@@ -54,8 +44,20 @@ def again(results: SpaceResults, changes: Mapping[str, Sequence[object] | None])
     is_whole = "--map" in changes or new.get("--scheduler") == "fifo"
     if "--map" in changes:
         trials = max(trials, TRIALS_OF_A_MAP)
-    kimg, seeds = (float(str(new.get(f"--{of}", getattr(results.plan, of)))) for of in ("kimg", "seeds"))
+    kimg, seeds = float(str(new.get("--kimg", plan.kimg))), float(str(new.get("--seeds", plan.seeds)))
     return Command(shlex.join(words), _price(results, trials, seeds, kimg, is_whole))
+
+
+def _now(results: SpaceResults, flag: str, values: Sequence[str]) -> Sequence[str]:
+    """An option's values as they are now, and from any folder: this space, as many trials, paths in full."""
+    folder, name = Path(results.record.get("directory", "")), results.space.name
+    if flag == "--space":
+        own = [value for value in values if Path(value).stem == name]
+        return [str(folder / value) if Path(value).suffix else value for value in own]
+    if flag in PATHS:
+        return [str(folder / value) for value in values]
+    known = {"--dataset": results.plan.dataset, "--trials": str(results.plan.trials[name])}
+    return [known[flag]] if flag in known else values
 
 
 def _price(results: SpaceResults, trials: int, seeds: float, kimg: float, is_whole: bool) -> str:
@@ -122,8 +124,7 @@ def train(results: SpaceResults, trial_id: str) -> str:
         words += [flag, str(value)]
     for flag, values in _read(results.record["command"])[1]:
         if flag in OF_DATA:
-            folder = Path(results.record.get("directory", "")) if flag in PATHS else Path()
-            words += [flag, *(str(folder / value) for value in values)]
+            words += [flag, *_now(results, flag, values)]
     for plugin in plan.plugins:
         words += ["--plugin", plugin["path"]]
     return shlex.join(words)

@@ -143,10 +143,9 @@ def reading(several: Sequence[SpaceResults]) -> str:
     """How to read the table of all trials."""
     how = ", ".join(dict.fromkeys(f"{results.plan.aggregate} {results.metric}" for results in several))
     return (
-        f"The objective ({how}) is of what the seeds score, where one that diverged has its price; the other "
-        "columns of metrics are of the seeds at the end, empty where one diverged; a trial that was stopped "
-        "early "
-        "stands where it was stopped"
+        f"The objective ({how}) is of what the seeds score, where one that diverged has its price; the "
+        "other columns of metrics are of the seeds at the end, empty where one diverged; a trial that was "
+        "stopped early stands where it was stopped"
     )
 
 

@@ -13,7 +13,9 @@ from study.metrics.failure import Failure
 from study.metrics.stability import aggregate
 
 ENDED_EARLY = {"pruned": "stopped", "failed": "lost to a fault", "interrupted": "last seen"}
-SEARCH = "a search score, unconfirmed: the seeds and the data that chose the best flatter it"
+UNCONFIRMED = "unconfirmed: the seeds and the data that chose the best flatter it"
+SEARCH = f"a search score, {UNCONFIRMED}"
+SEARCH_SCORES = f"search scores, {UNCONFIRMED}"
 
 
 def tuned(results: SpaceResults) -> str:
@@ -31,8 +33,8 @@ def tuned(results: SpaceResults) -> str:
     if found is None:
         return f"{said}; {_no_default(results)}; {SEARCH}."
     shown = "" if found.gain.is_shown else ", which these seeds do not show"
-    default = _default(results, found)
-    return f"{said}; against the paper's default ({default}) it is {found.words}{shown}; {SEARCH}."
+    against = f"against the paper's default ({_default(results, found)}) it is {found.words}{shown}"
+    return f"{said}; {against}; both are {SEARCH_SCORES}."
 
 
 def _default(results: SpaceResults, found: Tuned) -> str:
@@ -101,10 +103,10 @@ def coverage(results: SpaceResults) -> str:
     several = f"mean of {best['seeds']:.0f} seeds, the worst {best['low']:.0%}, the best {best['high']:.0%}"
     seeds = several if best["seeds"] > 1 else "one seed"
     of = "" if results.maps else " (chosen by a search for the best)"
-    interval = f"95% interval {share.low:.0%} to {share.high:.0%}, Wilson"
+    between = f"95% interval {share.low:.0%} to {share.high:.0%}, Wilson"
     return (
         f"{results.label}: {share.found} of {share.n} trials{of} cover all modes in all of their "
-        f"{results.plan.seeds} seeds ({share.found / share.n:.0%}, {interval}); the best trial, "
+        f"{results.plan.seeds} seeds ({share.found / share.n:.0%}, {between}); the best trial, "
         f"{results.best}, covers {best['mode_coverage']:.0%} ({seeds})."
     )
 

@@ -1,6 +1,8 @@
 """Numbers as words of a sentence."""
 
+import html
 import math
+import re
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -26,6 +28,11 @@ def duration(seconds: float) -> str:
 def sentences(*parts: str) -> str:
     """Those that say something, as one text."""
     return " ".join(part for part in parts if part)
+
+
+def as_html(text: str) -> str:
+    """A text as HTML: what stands between backticks is code."""
+    return re.sub("`(.*?)`", r"<code>\1</code>", html.escape(text))
 
 
 def interval(low: float | None, high: float | None, level: str = "95%") -> str:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from analysis import page, verdicts
 from analysis.attempts import Attempts
@@ -17,6 +17,7 @@ from analysis.checks import CHECKS, check
 from analysis.sections import budget, comparison, coverage, hyperparameters, stability
 from analysis.sections.parts import Section, parts
 from analysis.tables import SpaceResults, load
+from analysis.words import as_html
 from study.errors import UserError
 from study.machine.clock import now
 from study.reporting.first_words import purpose
@@ -140,12 +141,6 @@ def _marks(artist: Any) -> int:
     return len(artist.get_xdata()) if hasattr(artist, "get_xdata") else 0
 
 
-def _prose(text: str) -> Markup:
-    """A sentence as HTML: what stands between backticks is code."""
-    parts = [escape(part) for part in text.split("`")]
-    return Markup("").join(Markup(f"<code>{part}</code>") if k % 2 else part for k, part in enumerate(parts))
-
-
 def _render(
     several: Sequence[SpaceResults],
     spaces: Sequence[Mapping[str, Any]],
@@ -161,7 +156,7 @@ def _render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["prose"] = _prose
+    environment.filters["prose"] = lambda text: Markup(as_html(text))
     head, rows = page.trial_table(several)
     return environment.get_template("report.html.j2").render(
         question=QUESTION,

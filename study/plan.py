@@ -143,9 +143,9 @@ class StudyPlan:
                     raise ConfigError(f"{name}: {value!r} is not one of {', '.join(known)}")
         for name in (self.name, *self.spaces):
             check_study_name(name)  # of files inside the study's folder
-        of_all = {n: getattr(self, n) for n in ("seeds", "min_updates", "concurrency")}
-        for name, number in {**self.trials, **of_all, "retries": self.retries}.items():
-            least = 0 if name == "retries" else 1
+        counts = [(space, number, 1) for space, number in self.trials.items()]  # of any name
+        counts += [(name, getattr(self, name), 1) for name in ("seeds", "min_updates", "concurrency")]
+        for name, number, least in (*counts, ("retries", self.retries, 0)):
             if not isinstance(number, int) or not least <= number <= MOST_COUNT:
                 raise ConfigError(
                     f"{name} = {number!r} must be a whole number from {least} to {MOST_COUNT:,}"

@@ -12,10 +12,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from study.config import TrialConfig, check_name
 from study.errors import ConfigError, UserError, did_you_mean
+from study.machine.documents import read_yaml
 from study.models import GIVEN_BY_DATA, MODELS, hyperparameters
 
 FOLDERS = (Path("search_spaces"), Path(__file__).resolve().parents[1] / "search_spaces")
@@ -30,7 +29,6 @@ INEXPRESSIBLE = (
     "categorical_w_probabilities",
 )
 LARGEST = 1e300  # of numbers in a space: beyond it arithmetic overflows
-MOST_NODES = 100_000  # values of a document
 MOST_STEPS = 2**53  # of a quantised range: beyond it neighbours are the same float
 Spec = dict[str, Any]
 
@@ -212,50 +210,10 @@ def find_space(name_or_path: str) -> Path:
 def read_space(path: Path) -> Space:
     """Raises SpaceError: not readable, not YAML (line and column), or not a space we can search."""
     try:
-        document = yaml.load(path.read_text(), Loader=_Loader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpaceError(f"{path}: can't be read: {error}") from error
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise SpaceError(f"{path}{where}: this is not YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise SpaceError(f"{path}: this is not YAML: {' '.join(str(error).split())}") from error
-    except (ValueError, RecursionError) as error:  # an impossible date, a number or depth without end
-        raise SpaceError(f"{path}: YAML can't make a value of this: {error}") from error
+        document = read_yaml(path)
+    except ValueError as error:
+        raise SpaceError(str(error)) from error
     return parse_space(path.stem, document)
-
-
-class _Loader(yaml.SafeLoader):
-    """Refuses what yaml would take silently: a key that is there twice, aliases that multiply beyond "
-    "measure."""
-
-    def get_single_node(self) -> Any:
-        node = super().get_single_node()
-        if node is not None and _size(node, {}) > MOST_NODES:
-            raise yaml.MarkedYAMLError(
-                problem=f"it is larger than {MOST_NODES:,} values", problem_mark=node.start_mark
-            )
-        return node
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        seen = set()
-        for key, _ in node.value:
-            name = self.construct_object(key)
-            if isinstance(name, str) and name != "<<" and name in seen:
-                raise yaml.MarkedYAMLError(problem=f"{name!r} is there twice", problem_mark=key.start_mark)
-            seen.add(name if isinstance(name, str) else id(key))
-        return super().construct_mapping(node, deep)
-
-
-def _size(node: Any, known: dict[int, int]) -> int:
-    """How many values a document has, its aliases written out; each part is counted once."""
-    if id(node) not in known:
-        known[id(node)] = 1  # an alias of itself adds nothing
-        children = node.value if isinstance(node.value, list) else []
-        parts = [part for child in children for part in (child if isinstance(child, tuple) else (child,))]
-        known[id(node)] = 1 + sum(_size(part, known) for part in parts)
-    return known[id(node)]
 
 
 def parse_space(name: str, document: Any) -> Space:

@@ -248,7 +248,16 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
     plan = replace(
         plan, retries=retries, trials=trials, wandb=wandb, address=options.address, **asdict(resources)
     )
-    return _run(plan, folder, spaces, hardware, timing, options.report, True, options.retry_failed)
+    return _run(
+        plan,
+        folder,
+        spaces,
+        hardware,
+        timing,
+        options.report,
+        resumed=True,
+        retry_failed=options.retry_failed,
+    )
 
 
 def _check_models(plan: StudyPlan, spaces: "Sequence[Space]") -> None:

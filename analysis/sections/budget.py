@@ -24,8 +24,7 @@ def _best(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
         if budget.is_exchangeable(results):
             how = (
                 "the expected best of so many trials drawn from the n, without the paper's default, which "
-                "nobody "
-                "drew; band: 95% interval from random halves of the trials, up to a quarter of n"
+                "nobody drew; band: 95% interval from random halves of the trials, up to a quarter of n"
             )
         words.append(
             f"{results.label}: {how}; n = {counted(n, 'trial')} of "
@@ -82,8 +81,7 @@ def _rungs(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
     stopped = [r for r in group if r.label in found and r.stopped]
     only = (
         f"Of {', '.join(r.label for r in stopped)} these are the trials that early stopping let live: what "
-        "the "
-        "others would have come to nobody knows."
+        "the others would have come to nobody knows."
     )
     asha = [r for r in stopped if r.scheduler == "asha"]
     judged = (
@@ -130,8 +128,7 @@ def _seconds_of(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
     said = f"{train:,.0f} s of training and {judge:,.0f} s of evaluation in n = {counted(n, 'trial')}"
     idle = (
         f" Right: what the study's {counted(group[0].record['cost']['slots'], 'slot')} did from start to "
-        "end, "
-        f"{sum(slots.values()):,.0f} s in all; parts under 0.5% are left out."
+        f"end, {sum(slots.values()):,.0f} s in all; parts under 0.5% are left out."
         if slots
         else " The study has not ended: what its slots did is not known yet."
     )

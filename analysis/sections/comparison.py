@@ -142,9 +142,8 @@ def _pareto(group: Sequence[SpaceResults], suffix: str) -> Iterator[Chart]:
         f"pareto{suffix}",
         f"Who is beaten by nobody in {respects}",
         f"n = {len(table)} trials of {group[0].plan.kimg:g} kimg whose seeds were all seen to their end, "
-        f"{each} each; "
-        f"ringed: the {len(front)} that no other trial equals or beats in every respect ({told}{more}). "
-        f"Hollow: at least one seed diverged.{covers} No intervals: see the trials' own.",
+        f"{each} each; ringed: the {len(front)} that no other trial equals or beats in every respect "
+        f"({told}{more}). Hollow: at least one seed diverged.{covers} No intervals: see the trials' own.",
         f"Scatter chart of {coverage or 'the share of seeds that diverged'} over {group[0].metric}; "
         f"{len(front)} of {len(table)} trials are on the front: {told}{more}.",
         table,

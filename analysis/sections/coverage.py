@@ -76,19 +76,14 @@ def _by_hyperparameter(results: SpaceResults) -> Iterator[Chart]:
         title=f"Which values of {results.label}'s hyperparameters reach the modes",
         caption=sentences(
             f"Share of modes at the end of {drawn} of {counted(results.plan.seeds, 'seed')}: the mean of "
-            "the seeds, "
-            "and a line from the worst to the best.",
+            "the seeds, and a line from the worst to the best.",
             f"Crosses: a seed diverged. {RULE}" * bool(trials["diverged"].any()),
-            "Black: mean of the n "
-            "trials in that part of the axis, with Student's 95% interval; among the marks of one value, "
-            "left and "
-            "right mean nothing. The other hyperparameters vary along with each: a pattern to test, not a "
-            "result. "
-            f"{_left_out(results)}",
+            "Black: mean of the n trials in that part of the axis, with Student's 95% interval; among the "
+            "marks of one value, left and right mean nothing. The other hyperparameters vary along with "
+            f"each: a pattern to test, not a result. {_left_out(results)}",
         ),
         alt=f"Scatter plots of mode coverage against {', '.join(means)}, {counted(len(trials), 'trial')}. "
-        "The means "
-        f"differ most along {along}: from {low:.0%} to {high:.0%}.",
+        f"The means differ most along {along}: from {low:.0%} to {high:.0%}.",
         numbers=shown,
         figure=figures.by_hyperparameter(results.space, shown, means),
     )

@@ -52,9 +52,8 @@ def _slices(space: SpaceResults) -> Iterator[Chart]:
         f"{space.label}: {space.metric} against each hyperparameter",
         sentences(
             f"A mark a trial, of {counted(len(trials), 'trial')} with an objective: {states}{some}; the "
-            "objective "
-            f"is the {space.plan.aggregate} over {counted(space.plan.seeds, 'seed')}, {_better(space)} is "
-            "better.",
+            f"objective is the {space.plan.aggregate} over {counted(space.plan.seeds, 'seed')}, "
+            f"{_better(space)} is better.",
             "Among the marks of one value, left and right mean nothing." * has_choices,
             "A diverged seed counts as its price." * bool(trials["n_diverged"].gt(0).any()),
             "A pruned trial stands at its last evaluation, at a smaller budget than others."
@@ -82,11 +81,9 @@ def _importance(space: SpaceResults) -> Iterator[Chart]:
         sentences(
             "Total effect: the share of the variance of a random forest's predictions in which a "
             f"hyperparameter takes part, over axes drawn evenly ({n}). Bars: 95% of what other tables as "
-            "large "
-            "would bring, from random halves; a forest exaggerates the largest effect. Filled: above the "
-            "dashed line,"
-            f" the largest of {COPIES} shadows per hyperparameter, which can't matter; chance "
-            f"brings any above it in 1 of {COPIES + 1} tables a panel.",
+            "large would bring, from random halves; a forest exaggerates the largest effect. Filled: "
+            f"above the dashed line, the largest of {COPIES} shadows per hyperparameter, which can't "
+            f"matter; chance brings any above it in 1 of {COPIES + 1} tables a panel.",
             *blank,
             warning(space),
         ),
@@ -128,7 +125,7 @@ def _parallel(space: SpaceResults) -> Iterator[Chart]:
             f"A line a trial; n = {len(ended):,} trials, which were trained to their budget or "
             f"diverged{some}; the darker, the better its {space.metric} ({_better(space)}).",
             lane,
-            "Those that were stopped early are left out." * (space.stopped),
+            "Those that were stopped early are left out." * space.stopped,
             warning(space),
         ),
         f"Parallel coordinates of {', '.join(names)} and {space.metric}; {len(drawn)} lines.",

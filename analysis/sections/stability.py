@@ -60,8 +60,7 @@ def _survival(results: Sequence[SpaceResults]) -> Iterator[Chart]:
         "How many seeds have not diverged, over training",
         sentences(
             "Kaplan and Meier's estimate, in which a seed that was stopped counts for as long as it was "
-            "seen "
-            f"({sizes}). {INTERVALS}",
+            f"seen ({sizes}). {INTERVALS}",
             CENSORING * censored,
         ),
         f"Step curves of the share of seeds that have not diverged over kimg. At the end: {ends}.",
@@ -95,7 +94,7 @@ def _failures(space: SpaceResults) -> Iterator[Chart]:
     words = sentences(
         f"Share of seeds that diverge within {space.plan.kimg:g} kimg, with its 95% interval; n counts "
         f"configurations ({space.label}: {n}). {INTERVALS}",
-        CENSORING * (space.stopped),
+        CENSORING * space.stopped,
     )
     found = {
         name: failure_by(space, name, space.stream(f"failure by {name}")) for name in space.space.searched

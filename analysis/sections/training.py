@@ -38,12 +38,11 @@ def _seeds(space: SpaceResults) -> Iterator[Chart]:
         stem("seeds", space.label),
         f"{space.label}: the seeds of each configuration side by side",
         sentences(
-            f"Final {space.metric} of every seed of {counted(len(ended), 'configuration')} trained "
-            "to the "
+            f"Final {space.metric} of every seed of {counted(len(ended), 'configuration')} trained to the "
             f"budget or diverged{some}, {counted(space.plan.seeds, 'seed')} each; a line joins the seeds "
             "of one.",
             "A diverged seed stands at what it is counted as." * (fallen > 0),
-            "Those that were stopped early ended at other budgets and are left out." * (space.stopped),
+            "Those that were stopped early ended at other budgets and are left out." * space.stopped,
         ),
         f"Dots by rank. Seeds of one configuration differ by {spread.median():.3g} in the median and by "
         f"{spread.max():.3g} at most; {fallen} of {len(rows)} seeds diverged.",

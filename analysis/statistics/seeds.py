@@ -102,7 +102,8 @@ class Difference:
         if not self.relative:
             return number(abs(gain))
         percent = abs(100 * math.expm1(-gain))
-        return "over 99.9%" if gain > 0 and percent > 99.9 else f"{number(min(percent, MOST_PERCENT))}%"
+        most = 99.9 if gain > 0 else MOST_PERCENT
+        return f"over {most:,}%" if percent > most else f"{number(percent)}%"
 
     @property
     def words(self) -> str:

@@ -14,8 +14,6 @@ HELD_BELOW_BF16 = {
     "ATEN_CPU_CAPABILITY": r"default|avx2",
 }
 BF16_CAPABILITY = 8.0  # of GPUs: Ampere and later
-
-
 CGROUP = Path("/sys/fs/cgroup")  # of this process, in a container
 
 

@@ -24,8 +24,7 @@ def fd(features: "Tensor", held_out_features: "Tensor") -> float:
     higher_is_better=False,
     is_default=True,
     meaning="Fréchet distance to held-out images without labels, in principal components of the training "
-    "pixels "
-    "(comparable with no other fd)",
+    "pixels (comparable with no other fd)",
 )
 def fd_pca(components: "Tensor", held_out_components: "Tensor") -> float:
     return distance_of_equal_numbers(held_out_components.cpu(), components.cpu())

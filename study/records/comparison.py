@@ -1,5 +1,4 @@
-"""Two trials, seed by seed, at equal training: in one study seed k means the same weights and data to "
-"both."""
+"""Two trials, seed by seed, at equal training; in one study seed k has the same weights and data in both."""
 
 import math
 from collections.abc import Sequence

@@ -72,8 +72,7 @@ class StudyFolder:
             return []
 
     def check_own(self) -> None:
-        """Raise UserError for a link, a pipe or the like in it: what a study writes goes to no other "
-        "place."""
+        """Raise UserError for a link, a pipe or the like in it: what it writes goes to no other place."""
         for path in _others(self.path):
             raise UserError(f"{path} is neither a file nor a folder of its own: nothing was changed")
 

@@ -50,7 +50,7 @@ def _check_temporary_folder() -> None:
     length = len(os.fsencode(temporary / SOCKET_EXAMPLE))
     if length > SOCKET_BYTES:
         raise UserError(
-            f"the temporary folder {temporary.parent} is too long for Ray's sockets ({length} bytes, "
+            f"the temporary folder {chosen} is too long for Ray's sockets ({length} bytes, "
             f"at most {SOCKET_BYTES}): set RAY_TMPDIR to a shorter one"
         )
     try:

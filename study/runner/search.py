@@ -111,9 +111,9 @@ class Search:
         trials = self._trials()
         found = []
         for number, plan in plans.items():
-            known = trials[number] if number < len(trials) else None
             if plan is None:
                 continue
+            known = trials[number] if number < len(trials) else None
             proposed = self._searched(plan)
             is_other = known is None or any(proposed.get(n) != value for n, value in known.params.items())
             has_ended = known is not None and known.state.is_finished()

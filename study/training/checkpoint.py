@@ -12,6 +12,9 @@ from study.training.pack import Pack
 COUNTERS = ("critic_updates", "generator_updates", "next_evaluation", "train_seconds")
 
 
+MEMORY = (MemoryError, torch.OutOfMemoryError)  # of the machine, and no fault of a file
+
+
 def state_of(pack: Pack) -> dict[str, Any]:
     """Everything that training from here depends on; loads with torch.load(weights_only=True)."""
     return {**members.state_of(pack), **{name: getattr(pack, name) for name in COUNTERS}}
@@ -48,11 +51,13 @@ def load(pack: Pack, path: Path) -> None:
     """
     try:
         state = torch.load(path, map_location=pack.device, weights_only=True)
-    except (MemoryError, torch.OutOfMemoryError):
+    except MEMORY:
         raise
     except Exception as error:  # of pickle's, of zipfile's, of torch's: whatever damage looks like to them
         raise DamagedError(f"{path}: the checkpoint can't be read: {error}") from error
     try:
         restore(pack, state)
+    except MEMORY:
+        raise
     except Exception as error:
         raise RuntimeError(f"{path} is no checkpoint of this trial: {error}") from error

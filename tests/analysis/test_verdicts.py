@@ -82,9 +82,8 @@ def test_the_best_is_compared_with_the_default_seed_by_seed() -> None:
     assert against(CLEAR) == (
         "The best of 2 trials has w1 0.3000 (95% interval 0.286 to 0.314, n = 5 seeds); against the paper's "
         "default (0.9000) it is 66.7% lower in the geometric mean of seeds (95% interval 65.8% to 67.5% "
-        "lower, "
-        "n = 5 seeds in pairs); a search score, unconfirmed: the seeds and the data that chose the best "
-        "flatter it."
+        "lower, n = 5 seeds in pairs); both are search scores, unconfirmed: the seeds and the data that "
+        "chose the best flatter it."
     )
 
 
