@@ -1,6 +1,7 @@
 """What the command lines share: one sentence for a wrong command, and the exit statuses.
 
-0 the job was done; 1 no trial completed; 2 the command or a file it names is wrong; 130 interrupted.
+0 the job was done; 1 no trial completed, or it could not go on; 2 the command or a file it names is wrong;
+130 interrupted.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from study.plan import AGGREGATES, MOST_COUNT
 from study.plugins import Plugin
 from study.reporting.tracking import PROJECT
 
-OK, NOTHING_COMPLETED, WRONG_COMMAND, INTERRUPTED = 0, 1, 2, 130
+OK, NOTHING_COMPLETED, STOPPED, WRONG_COMMAND, INTERRUPTED = 0, 1, 1, 2, 130
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):

@@ -1,4 +1,4 @@
-"""The errors that are the user's to mend: a command or a file it names is wrong."""
+"""The errors that are the user's to mend: a command, a file that it names, or what it runs on is wrong."""
 
 import os
 from collections.abc import Iterable
@@ -9,6 +9,10 @@ from traceback import extract_tb
 
 class UserError(ValueError):
     """Bad input. The commands print its single sentence on stderr and exit with status 2."""
+
+
+class StoppedError(RuntimeError):
+    """Why a study can't go on now, in one sentence: its disk is full, or Ray is gone. It can be resumed."""
 
 
 class ConfigError(UserError):

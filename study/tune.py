@@ -17,6 +17,7 @@ from study.command import (
     INTERRUPTED,
     NOTHING_COMPLETED,
     OK,
+    STOPPED,
     Parser,
     add_shared,
     check_model_of,
@@ -32,7 +33,8 @@ from study.command import (
 from study.config import TrialConfig
 from study.data import DATASETS, check_contents, facts, file_name, prepare
 from study.declared import describe
-from study.errors import UserError
+from study.errors import StoppedError, UserError
+from study.machine.files import full_disk, is_full
 from study.machine.hardware import Hardware, detect
 from study.machine.precision import resolve
 from study.metrics import METRICS, check_metric, default_metric
@@ -384,7 +386,7 @@ def _hardware(address: str | None) -> Hardware:
     prepare(address)
     if address is None:
         return detect()
-    from study.runner.run import connect
+    from study.runner.cluster import connect
 
     return connect(address)
 
@@ -413,10 +415,22 @@ def _run(
                 f"to be tried again: {', '.join(folder.reopen_failed()) or 'none, as no trial failed'}"
             )
         cost = StudyCost(plan.concurrency, timing, before=folder.read().get("cost"))
+
+        def stopped(error: StoppedError) -> int:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            console.say(_how_to_continue(plan, folder))
+            return STOPPED
+
         try:
-            results, finished = run_study(plan, folder, spaces, console, cost)
+            results, finished = run_study(plan, folder, spaces, console, cost, stopped)
         except KeyboardInterrupt:
             results, finished = None, False
+        except Exception as error:
+            if is_full(error):
+                return stopped(StoppedError(full_disk(folder.path)))
+            if isinstance(error, StoppedError):
+                return stopped(error)
+            raise
         if results is not None:
             console.results(results, spaces, _tuned(folder, plan.spaces))
     console.say(f"results: {folder.path}")
@@ -468,7 +482,7 @@ def _report(folder: StudyFolder, *, make: bool) -> str:
 def _how_to_continue(plan: StudyPlan, folder: StudyFolder) -> str:
     joined = f" --address {plan.address}" if plan.address else ""
     command = with_plugins(f"{PROGRAM} --resume {folder.path}{joined}", plan.plugins)
-    return f"interrupted; continue with: {command}"
+    return f"not finished; continue with: {command}"
 
 
 if __name__ == "__main__":

@@ -477,6 +477,64 @@ def test_a_pack_worker_that_dies_is_followed_by_another(start: Start, tmp_path: 
     assert set(states(study).values()) == {"completed"}
 
 
+def test_a_trial_that_kills_its_process_takes_no_other_with_it(start: Start, tmp_path: Path) -> None:
+    command, study = begin(start, tmp_path, "4", "--retries", "1", concurrency=1)
+    deadly = "small-00002"
+    (tmp_path / "gate" / f"{deadly}.deadly").touch()
+    for closed in tmp_path.glob("gate/small-?????"):
+        closed.unlink()
+    assert (command.wait(), command.err) == (0, "")
+    check_books(study, {"small": 5}, evaluations=9)
+    found = states(study)
+    assert found.pop(deadly) == "failed"
+    assert set(found.values()) == {"completed"}
+    ending = study.trial(deadly).ending()
+    assert ending is not None
+    assert ending.error == "its process died 2 times (killed, out of memory, or its machine was lost)"
+    assert f"{deadly}: its process died (killed, out of memory, or its machine was lost)" in command.out
+    innocent = "its pack's process died; it went on from its last checkpoint, in a pack of its own"
+    assert f"small-00003: {innocent}" in command.out.splitlines()
+    assert "small-00003: its process" not in command.out
+    (tmp_path / "gate" / f"{deadly}.deadly").unlink()
+    assert start("--resume", "results/cut", "--retry-failed").wait() == 0
+    assert set(states(study).values()) == {"completed"}
+
+
+def test_a_trial_whose_asker_is_killed_is_begun_anew_by_its_pack_worker(start: Start, tmp_path: Path) -> None:
+    command, study = begin(start, tmp_path, "4", concurrency=1)
+    below = workers(descendants(command.process.pid))
+    askers = {pid for pid in below if b"Trainable" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+    assert len(askers) == 2
+    os.kill(askers.pop(), signal.SIGKILL)
+    wait_for(lambda: "retry 1 of 3" in command.out)
+    for closed in tmp_path.glob("gate/small-?????"):
+        closed.unlink()
+    assert (command.wait(), command.err) == (0, "")
+    check_books(study, {"small": 5}, evaluations=9)
+    assert set(states(study).values()) == {"completed"}
+
+
+@pytest.mark.parametrize("process", ["raylet", "gcs_server"])
+def test_a_study_that_loses_ray_says_so_and_can_go_on(process: str, start: Start, tmp_path: Path) -> None:
+    command, study = begin(start, tmp_path, "trial")
+    below = descendants(command.process.pid)
+    named = [pid for pid in below if Path(f"/proc/{pid}/comm").read_text().strip() == process]
+    try:
+        os.kill(named[0], signal.SIGKILL)
+        assert command.wait(30) == 1
+        what = {"raylet": "its process on this machine (raylet)", "gcs_server": "its head (GCS)"}[process]
+        assert command.err == f"error: Ray is gone: {what} does not answer\n"
+        last = command.out.splitlines()[-1]
+        assert last == "not finished; continue with: python -m study.tune --resume results/cut"
+        assert len(table(study, "trials")) == 3
+    finally:
+        end_all(below)
+    resumed = start("--resume", "results/cut")
+    assert (resumed.wait(), resumed.err) == (0, "")
+    check_books(study, {"small": 5}, evaluations=9)
+    assert set(states(study).values()) == {"completed"}
+
+
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
 

@@ -1,11 +1,16 @@
 """Files that are written whole or not at all."""
 
+import errno
 import json
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
@@ -19,6 +24,21 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether an error goes back to a disk that has no space left."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in FULL:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def full_disk(folder: Path) -> str:
+    """Which disk has no space left, in words: a folder's, or that of temporary files."""
+    place = min((folder, Path(tempfile.gettempdir())), key=lambda known: shutil.disk_usage(known).free)
+    return f"there is no space left on the disk of {place}"
 
 
 def write_json(path: Path, value: Any) -> None:

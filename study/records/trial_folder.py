@@ -11,6 +11,7 @@ DONE | DIVERGED | FAILED   how it ended (JSON); none while it runs or was interr
 import json
 import math
 import os
+import uuid
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -60,15 +61,21 @@ class Ending:
     ended: str | None = field(default=None, compare=False)
 
 
+class GivenAwayError(RuntimeError):
+    """Another process has taken on the trial: nothing is to be written here any more."""
+
+
 class TrialFolder:
     """Reads and writes one trial's folder."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._claim = ""
         self.checkpoint = path / "checkpoint" / "pack.pt"
         self.best = path / "checkpoint" / "best.pt"
         self.samples = path / "samples"
-        self.judges = path.parent.parent / "judge"  # the study's
+        self.study = path.parent.parent
+        self.judges = self.study / "judge"
         self._curves = path / "curves.jsonl"
 
     def create(self, plan: TrialPlan) -> None:
@@ -108,6 +115,15 @@ class TrialFolder:
             f"about {size:.3g} MB a trial (--no-keep-best: none)"
         )
 
+    def claim(self) -> None:
+        """Take the trial from whoever trains it: what a process given up for lost still writes is refused."""
+        self._claim = uuid.uuid4().hex
+        write_json(self.path / ".claim", self._claim)
+
+    def _check_claim(self) -> None:
+        if self._claim and read_json(self.path / ".claim") != self._claim:
+            raise GivenAwayError(f"{self.path} has been given to another process")
+
     def lock(self) -> FileLock:
         """Held while a process trains this trial: a killed driver's last worker may still be dying."""
         return FileLock(self.path / ".lock", timeout=LOCK_SECONDS)
@@ -115,8 +131,11 @@ class TrialFolder:
     def append(self, rows: Iterable[Row]) -> None:
         """Add one evaluation's rows and force them to disk. Numbers that are not finite become null.
 
-        Raises ValueError for a row that the schema of curves does not know.
+        Raises:
+            ValueError: the schema of curves does not know a row.
+            GivenAwayError: another process has claimed the trial since.
         """
+        self._check_claim()
         lines = []
         for row in map(_without_nan, rows):
             check_row(row, written=True)
@@ -166,7 +185,8 @@ class TrialFolder:
         return not self._curves.exists() or self._curves.read_bytes()[-1:] in (b"", b"\n")
 
     def finish(self, ending: Ending) -> None:
-        """Write the marker, last of all."""
+        """Write the marker, last of all. Raises GivenAwayError: see `append`."""
+        self._check_claim()
         write_json(self.path / MARKERS[ending.state], {**asdict(ending), "ended": now()})
 
     def record_fault(self, error: str) -> None:

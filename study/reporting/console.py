@@ -1,10 +1,12 @@
 """What a running study shows: a status line that lives in a terminal, plain lines elsewhere."""
 
 import math
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import pandas as pd
 from rich.console import Console as RichConsole
@@ -68,6 +70,17 @@ class Console:
         """Print a line (above the status, where there is one)."""
         self._rich.print(Text(line), soft_wrap=True)
 
+    @contextmanager
+    def on(self, screen: TextIO) -> Iterator[None]:
+        """Meanwhile lines go to `screen`, where they would have gone to the process's own stream."""
+        if is_stream := self._rich.file is sys.__stdout__:
+            self._rich.file = screen
+        try:
+            yield
+        finally:
+            if is_stream:
+                self._rich.file = sys.stdout
+
     def begin(self, folder: Path, hardware: Hardware, spaces: Sequence[Space]) -> None:
         """What the study is, and what it runs on."""
         plan = self._plan
@@ -93,7 +106,13 @@ class Console:
     def __enter__(self) -> "Console":
         self._start = self._printed = time.monotonic()
         if self._rich.is_terminal:
-            self._live = Live(console=self._rich, refresh_per_second=2, get_renderable=self._status)
+            self._live = Live(
+                console=self._rich,
+                refresh_per_second=2,
+                get_renderable=self._status,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
             self._live.start()
         return self
 

@@ -22,6 +22,7 @@ from study.reporting.timing import StudyCost
 from study.reporting.tracking import Tracker, config_of
 from study.runner.interruption import Interruption
 from study.runner.search import Proposal, Search
+from study.runner.trainable import STOPPED, WITHOUT_NEWS
 from study.runner.worker import PackWorkers
 
 # Between two writings of the tables: so that they take 1% of the driver's time, within these seconds.
@@ -136,7 +137,7 @@ class Bookkeeper(Callback):
         **info: Any,
     ) -> None:
         del iteration, trials, info
-        if result["state"] == "failed":
+        if result["state"] in WITHOUT_NEWS:
             return
         name, space = trial.config["plan"]["trial_id"], trial.config["space"]
         summary, image, cost, note = result.pop("news")  # Ray keeps a trial's last result for good
@@ -158,6 +159,9 @@ class Bookkeeper(Callback):
         name = trial.config["plan"]["trial_id"]
         folder = self.folder.trial(name)
         result = trial.last_result
+        if result["state"] == STOPPED:  # it has not ended: a resumed study goes on with it
+            self.interruption.stop(result["why"])
+            return
         if result["state"] == RUNNING:
             folder.finish(
                 Ending(
@@ -174,13 +178,16 @@ class Bookkeeper(Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         del iteration, trials, info
         name, losses = trial.config["plan"]["trial_id"], trial.run_metadata.num_failures
-        self.folder.trial(name).record_fault(lost(losses))
+        folder = self.folder.trial(name)
+        folder.claim()  # a process that lives on, out of reach, is not to write any more
+        folder.record_fault(lost(losses))
         self._ended(name, trial.config["space"])
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Its process was lost: Ray begins it again, and it goes on from its checkpoint."""
         del iteration, trials, info
         losses = trial.run_metadata.num_failures
+        trial.config["alone"] = True
         self.console.say(
             f"{trial.config['plan']['trial_id']}: {lost(losses)}; it goes on from its last checkpoint "
             f"(retry {losses} of {self.plan.retries})"
@@ -267,6 +274,7 @@ class QueueSearcher(Searcher):
             "folder": str(folder.path.resolve()),
             "history": history,
             "worker": workers.assign(plan) if workers else None,
+            "alone": False,
             **self._where,
         }
 

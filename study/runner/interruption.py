@@ -1,4 +1,7 @@
-"""Ctrl-C (or SIGTERM) in a running study: remembered, then acted on between two steps of Ray's loop."""
+"""What ends a study before its time: Ctrl-C, SIGTERM, a full disk, the loss of Ray.
+
+It is remembered, then acted on between two steps of Ray's loop.
+"""
 
 import signal
 from types import FrameType
@@ -13,10 +16,14 @@ class Interruption:
 
     Starting Ray must not be cut off (its exit handlers crash then), nor a step of its loop, in which
     files are being written.
+
+    Attributes:
+        why: in words, where it is no signal.
     """
 
     def __init__(self, console: Console) -> None:
         self.requested = False
+        self.why = ""
         self._console = console
 
     def __enter__(self) -> "Interruption":
@@ -38,6 +45,11 @@ class Interruption:
             raise KeyboardInterrupt
         self.requested = True
         self._console.say("stopping: running trials keep their last checkpoint (again to stop at once) ...")
+
+    def stop(self, why: str) -> None:
+        """End the study, for this reason."""
+        self.why = self.why or why
+        self.requested = True
 
     def check(self) -> None:
         """Raise KeyboardInterrupt if it was asked for: called where nothing is half done."""

@@ -1,9 +1,9 @@
 """Run a study from where its folder stands: Ray up, Tuner, Ray down, tables complete."""
 
-import logging
 import math
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -11,8 +11,7 @@ import ray
 from optuna.storages import BaseStorage
 from ray import tune
 
-from study.errors import UserError
-from study.machine.hardware import Hardware
+from study.errors import StoppedError, UserError
 from study.metrics import METRICS
 from study.plan import StudyPlan, trial_id
 from study.records.study_folder import StudyFolder
@@ -21,6 +20,7 @@ from study.reporting.console import Console
 from study.reporting.timing import StudyCost
 from study.reporting.tracking import Tracker, sweep_of
 from study.runner.bookkeeper import Bookkeeper, QueueSearcher
+from study.runner.cluster import Watch, start, words_to
 from study.runner.interruption import Interruption
 from study.runner.journal import open_searches
 from study.runner.schedulers import PerSpaceScheduler
@@ -33,31 +33,24 @@ TRACKER_SECONDS = 60.0
 TRACKER_SECONDS_INTERRUPTED = 5.0
 
 
-def connect(address: str) -> Hardware:
-    """Join a running Ray cluster and say what it has. Raises UserError when there is none."""
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = str(error).split("\n")[0]
-        raise UserError(f"there is no Ray cluster to join at {address!r}: {reason}") from error
-    resources = ray.cluster_resources()
-    return Hardware(
-        cpus=max(1, int(resources.get("CPU", 1))),
-        cpu_name="Ray cluster",
-        memory_gib=round(resources.get("memory", 0) / 2**30, 1),
-        gpus=("GPU",) * int(resources.get("GPU", 0)),
-        cpu_bf16=False,  # Ray does not tell; --precision bf16 can be asked for
-        gpu_bf16=False,
-    )
-
-
 def run_study(
-    plan: StudyPlan, folder: StudyFolder, spaces: list[Space], console: Console, cost: StudyCost
+    plan: StudyPlan,
+    folder: StudyFolder,
+    spaces: list[Space],
+    console: Console,
+    cost: StudyCost,
+    stopped: Callable[[StoppedError], int],
 ) -> tuple[Results, bool]:
     """Run all that is left to run. The caller holds the study's lock.
 
+    Args:
+        stopped: says why the study has stopped; returns the exit status of a process that Ray holds for ever.
+
     Returns:
         The study's tables, and whether every trial asked for has ended (False: interrupted).
+
+    Raises:
+        StoppedError: Ray was lost, or a worker found no space left; what was trained is kept.
     """
     searches, wrong = open_searches(
         plan, folder, lambda journal: {s.name: search_of(plan, s, journal) for s in spaces}
@@ -73,25 +66,45 @@ def run_study(
     bookkeeper = Bookkeeper(plan, folder, searches, results, tracker, console, interruption, cost)
     total = plan.total_trials
     finished = False
-    try:
-        ended = bookkeeper.reconcile()
-        console.already(ended, results.best(plan.metric))
+
+    def end() -> None:
+        tracker.close(TRACKER_SECONDS if finished else TRACKER_SECONDS_INTERRUPTED)
+        shutil.rmtree(folder.ray, ignore_errors=True)
+        results.add_all(include_unfinished=True)
         results.write()
-        if ended < total:
-            tracker.make_sweeps({space: sweep_of(plan, space) for space in plan.spaces})
-            with console, interruption, suppress(KeyboardInterrupt):
-                _tune(plan, folder, spaces, bookkeeper, total - ended)
-        finished = sum(len(search.finished()) for search in searches.values()) >= total
-    finally:
-        with cost.driver.part("end"):
-            tracker.close(TRACKER_SECONDS if finished else TRACKER_SECONDS_INTERRUPTED)
-            ray.shutdown()
-            shutil.rmtree(folder.ray, ignore_errors=True)
-            results.add_all(include_unfinished=True)
+        for problem in results.problems:
+            console.say(problem)
+
+    with words_to(folder.path / "ray.log", console) as to_the_screen:
+
+        def lost(gone: str) -> None:
+            interruption.stop(f"Ray is gone: {gone} does not answer")
+
+        def give_up() -> None:
+            try:
+                end()
+            finally:
+                to_the_screen()
+                os._exit(stopped(StoppedError(interruption.why)))
+
+        try:
+            ended = bookkeeper.reconcile()
+            console.already(ended, results.best(plan.metric))
             results.write()
-            for problem in results.problems:
-                console.say(problem)
-        folder.add_facts(cost=cost.to_dict())
+            if ended < total:
+                tracker.make_sweeps({space: sweep_of(plan, space) for space in plan.spaces})
+                with console, interruption, suppress(KeyboardInterrupt):
+                    _ray(plan, bookkeeper)
+                    with Watch(lost, give_up):
+                        _tune(plan, folder, spaces, bookkeeper, total - ended)
+            finished = sum(len(search.finished()) for search in searches.values()) >= total
+        finally:
+            with cost.driver.part("end"):
+                ray.shutdown()
+                end()
+            folder.add_facts(cost=cost.to_dict())
+    if interruption.why:
+        raise StoppedError(interruption.why)
     return results, finished
 
 
@@ -109,6 +122,15 @@ def search_of(plan: StudyPlan, space: Space, journal: BaseStorage) -> Search:
     )
 
 
+def _ray(plan: StudyPlan, bookkeeper: Bookkeeper) -> None:
+    """Have Ray: that of a cluster has been joined already."""
+    with bookkeeper.cost.driver.part("ray_start"):
+        if not ray.is_initialized():
+            start(plan)
+    bookkeeper.interruption.listen()
+    bookkeeper.interruption.check()
+
+
 def _tune(
     plan: StudyPlan,
     folder: StudyFolder,
@@ -118,11 +140,6 @@ def _tune(
 ) -> None:
     """Ray Tune's part: returns when all trials have ended, or after Ctrl-C."""
     cost = bookkeeper.cost
-    with cost.driver.part("ray_start"):
-        if not ray.is_initialized():
-            _start_ray(plan)
-    bookkeeper.interruption.listen()
-    bookkeeper.interruption.check()
     mode = "max" if METRICS[plan.metric].higher_is_better else "min"
     scheduler = PerSpaceScheduler(plan, spaces, mode)
     for space, name, history in bookkeeper.past():
@@ -187,18 +204,6 @@ def _prepare(
         raise UserError(f"the judge in {folder.path / 'judge'} is not the one that the study began with")
     folder.add_facts(**facts)
     bookkeeper.console.facts(facts)
-
-
-def _start_ray(plan: StudyPlan) -> None:
-    """On this machine, for this study alone."""
-    ray.init(
-        address="local",  # left to itself, Ray would join any cluster that runs here
-        # Bounds Hyperband, too. Trials that ask pack workers share one more.
-        num_cpus=math.ceil(plan.concurrency * plan.cpus_per_trial) + (plan.pack != "trial"),
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
 
 
 def _resources_of_a_trial(plan: StudyPlan, slots: int, *, limited: bool) -> dict[str, float]:

@@ -20,6 +20,7 @@ from ray.tune.schedulers import (
 
 from study.plan import DEFAULT, StudyPlan
 from study.records.objective import Standing
+from study.runner.trainable import WITHOUT_NEWS
 from study.space import Space
 
 History = Sequence[Standing]
@@ -139,7 +140,7 @@ class PerSpaceScheduler(TrialScheduler):
         return self._judge(trial.config["space"], tune_controller, trial, result)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        if result.get("state") == "failed":  # nothing was evaluated that others could be compared with
+        if result.get("state") in WITHOUT_NEWS:  # nothing was evaluated that others could be compared with
             self._for(trial).on_trial_error(tune_controller, trial)
         else:
             self._for(trial).on_trial_complete(tune_controller, trial, result)

@@ -7,18 +7,28 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError
+from filelock import Timeout
+from ray.exceptions import RayActorError, RayTaskError
 from ray.tune import Trainable
 
+from study.errors import StoppedError
+from study.machine.files import full_disk, is_full
 from study.plan import TrialPlan
 from study.plugins import use_sent
-from study.records.trial_folder import RUNNING, TrialFolder
+from study.records.trial_folder import RUNNING, GivenAwayError, TrialFolder
 from study.reporting.timing import Timing
-from study.trial.evaluation import Evaluation
+from study.trial.evaluation import Evaluation, SharedFaultError
+
+STOPPED = "stopped"  # of a trial that could not go on, through no fault of its own, and has not ended
+WITHOUT_NEWS = (STOPPED, "failed")
+# Another process has the trial, still or again, or the pack worker's has died: Ray asks once more.
+PACK_LOST = "its pack's {}; it went on from its last checkpoint, in a pack of its own"
+LOSSES = (RayActorError, Timeout, GivenAwayError)
 
 
 class TrialTrainable(Trainable):
@@ -56,14 +66,20 @@ class TrialTrainable(Trainable):
             if self._evaluations is None:
                 self._evaluations = self._start(folder)
             evaluation = next(self._evaluations)
-        except RayActorError:  # the pack worker's process
+        except LOSSES:
             self._close()
             raise
-        except Exception:
+        except Exception as error:
             # A fault of software ends the trial; after the loss of a process Ray begins it again.
             self._close()
+            nothing = {"objective": math.nan, "rank": math.nan, "done": True}
+            cause = error.cause if isinstance(error, RayTaskError) else error  # the pack worker's
+            if isinstance(cause, StoppedError):
+                return nothing | {"state": STOPPED, "why": str(cause)}
+            if is_full(cause):
+                return nothing | {"state": STOPPED, "why": full_disk(folder.study)}
             folder.record_fault(traceback.format_exc())
-            return dict.fromkeys(("objective", "rank"), math.nan) | {"state": "failed", "done": True}
+            return nothing | {"state": "failed"}
         return {
             "objective": evaluation.objective,
             "rank": evaluation.rank,
@@ -91,17 +107,36 @@ class TrialTrainable(Trainable):
     def _ask(self, name: str) -> Iterator[Evaluation]:
         """The trial's evaluations by the pack worker of this name."""
         worker = ray.get_actor(name)
-        plan, folder = self.config["plan"], self.config["folder"]
+        plan, folder, alone, note = self.config["plan"], self.config["folder"], self.config["alone"], ""
         try:
             while True:
-                with self._timing.part("wait"):
-                    evaluation, seconds, cpu_seconds = ray.get(worker.next.remote(plan, folder))
-                    self._timing.add(seconds)
-                self._worker_cpu_seconds += cpu_seconds
-                with self._timing.part("report" if evaluation.state == RUNNING else "next_trial"):
-                    yield evaluation
+                try:
+                    with self._timing.part("wait"):
+                        ray.get(worker.begin.remote(plan, folder, alone))
+                    for evaluation in self._asked(worker, plan["trial_id"], folder):
+                        yield replace(evaluation, note=" ".join(filter(None, (note, evaluation.note))))
+                        note = ""
+                    return
+                except (RayActorError, SharedFaultError) as error:
+                    if alone:
+                        raise
+                    # It may have been another trial's fault. The next time it is this one's.
+                    what = "process died" if isinstance(error, RayActorError) else "training failed"
+                    alone, note = True, PACK_LOST.format(what)
         finally:
             self._dropped = worker.drop.remote(plan["trial_id"])
+
+    def _asked(self, worker: Any, trial_id: str, folder: str) -> Iterator[Evaluation]:
+        """The evaluations of a trial that the worker has begun."""
+        state = RUNNING
+        while state == RUNNING:
+            with self._timing.part("wait"):
+                evaluation, seconds, cpu_seconds = ray.get(worker.next.remote(trial_id, folder))
+                self._timing.add(seconds)
+            self._worker_cpu_seconds += cpu_seconds
+            state = evaluation.state
+            with self._timing.part("report" if state == RUNNING else "next_trial"):
+                yield evaluation
 
     def _cost(self) -> tuple[str, dict[str, float], float]:
         """This process, its seconds by part since its last report, and the CPU seconds of these."""

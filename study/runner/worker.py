@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from filelock import Timeout
 from ray.exceptions import RayActorError, RayTaskError
 
-from study.errors import UserError
+from study.errors import StoppedError, UserError
+from study.machine.files import full_disk, is_full
 from study.plan import StudyPlan, TrialPlan
 from study.plugins import to_send, use_sent
-from study.records.trial_folder import TrialFolder
-from study.trial.evaluation import Evaluation
+from study.records.trial_folder import GivenAwayError, TrialFolder
+from study.trial.evaluation import Evaluation, SharedFaultError
 
 CHECK_SECONDS = 0.5
 
@@ -22,7 +24,7 @@ CHECK_SECONDS = 0.5
 class PackWorker:
     """A Ray actor: a `TrialGroup` in a process with its own CPUs and GPUs.
 
-    When it dies, Ray starts another and asks it once more: its trials continue from their folders.
+    When it dies, Ray starts another, and its trials continue from their folders.
     """
 
     def __init__(self, threads: int, device: str, plugins: list[dict[str, str]]) -> None:
@@ -54,22 +56,36 @@ class PackWorker:
         sizes = measure(TrialPlan.from_dict(plan), self._device, largest, memory_share)
         return choose(sizes), [size.to_dict() for size in sizes]
 
-    async def next(self, plan: dict[str, Any], folder: str) -> tuple[Evaluation, dict[str, float], float]:
+    @ray.method(max_task_retries=-1)
+    async def begin(self, plan: dict[str, Any], folder: str, alone: bool) -> None:
+        """See `TrialGroup.begin`. Where this process dies meanwhile, the next one is asked."""
+        await self._group.begin(TrialPlan.from_dict(plan), TrialFolder(Path(folder)), alone=alone)
+
+    @ray.method(max_task_retries=0)  # whose fault it was that this process died is not known
+    async def next(self, trial_id: str, folder: str) -> tuple[Evaluation, dict[str, float], float]:
         """A trial's next evaluation, its seconds by part, and this process's CPU seconds since its last.
 
-        A fault is recorded in the trial's folder and raised.
+        See `TrialGroup.next`. A fault is recorded in the trial's folder and raised.
+
+        Raises:
+            StoppedError: there is no space left.
         """
         self._use_threads()
         trial = TrialFolder(Path(folder))
         try:
-            evaluation, seconds = await self._group.next(TrialPlan.from_dict(plan), trial)
-        except Exception:
+            evaluation, seconds = await self._group.next(trial_id)
+        except (Timeout, GivenAwayError, SharedFaultError):
+            raise
+        except Exception as error:
+            if is_full(error):  # what it goes back to does not travel
+                raise StoppedError(full_disk(trial.study)) from error
             trial.record_fault(traceback.format_exc())
             raise
         before, self._cpu_seconds = self._cpu_seconds, time.process_time()
         return evaluation, seconds, self._cpu_seconds - before
 
     async def drop(self, trial_id: str) -> None:
+        """See `TrialGroup.drop`."""
         self._group.drop(trial_id)
 
     def _use_threads(self) -> None:

@@ -33,13 +33,20 @@ def restore(pack: Pack, state: dict[str, Any]) -> None:
 
 
 def save(pack: Pack, path: Path) -> None:
-    write_whole(path, lambda temporary: torch.save(state_of(pack), temporary))
+    _write(path, state_of(pack))
 
 
 def save_networks(pack: Pack, evaluation: int, path: Path) -> None:
     """What is kept of a pack's best evaluation: its members' networks, without what training needs beside."""
-    state = {**members.networks_of(pack), "evaluation": evaluation}
-    write_whole(path, lambda temporary: torch.save(state, temporary))
+    _write(path, {**members.networks_of(pack), "evaluation": evaluation})
+
+
+def _write(path: Path, state: dict[str, Any]) -> None:
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # torch's own writer would not say that a disk is full
+            torch.save(state, file)
+
+    write_whole(path, write)
 
 
 def load(pack: Pack, path: Path) -> None:

@@ -7,6 +7,10 @@ from study.metrics import METRICS
 from study.records.schema import CLOCKS, METERS, Row
 
 
+class SharedFaultError(RuntimeError):
+    """A fault in the training of several trials as one pack: whose it was is seen when each goes on alone."""
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """One evaluation of all members.

@@ -51,6 +51,7 @@ def run(
 
     Raises:
         filelock.Timeout: another process is training this trial.
+        GivenAwayError: another process has taken it on.
         RuntimeError: its checkpoint is one of another trial.
     """
     return carry_out(steps(plan, folder, device, timing or Timing("next_trial")))
@@ -66,6 +67,7 @@ def steps(
                 folder.create(plan)
             keep_freed_memory()
             settle(device)
+            folder.claim()
             locked.enter_context(folder.lock())
             data = load(plan.config.dataset, device)
             if data.fingerprint != plan.fingerprint.get("sha256", data.fingerprint):

@@ -128,7 +128,8 @@ def run(trials: int, sampler: str) -> dict[str, Any]:
         console = Console(plan)
         console.say = str  # type: ignore[method-assign, assignment]
         cost = StudyCost(plan.concurrency, timing)
-        results, _ = runner.run_study(plan, folder, [parse_space("hollow", SPACE)], console, cost)
+        spaces = [parse_space("hollow", SPACE)]
+        results, _ = runner.run_study(plan, folder, spaces, console, cost, lambda _: 1)
         assert len(results.table("trials")) == trials
         return {"samples": samples, "end_mib": resident_mib(), "cost": cost.to_dict()}
 

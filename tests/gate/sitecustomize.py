@@ -1,10 +1,12 @@
 """Holds trials at a gate, in every Python process that finds this folder on its PYTHONPATH.
 
 A trial that a file in the folder GATE is named after stops before its fourth evaluation is written, and
-its process with it, until that file is gone. `<name>.held` says that it stands there.
+its process with it, until that file is gone. `<name>.held` says that it stands there. Where there is a file
+`<name>.deadly` the process then kills itself.
 """
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -20,6 +22,8 @@ def hold(event: str, arguments: tuple[Any, ...]) -> None:
         Path(f"{gate}.held").touch()
     while gate.exists():
         time.sleep(0.02)
+    if Path(f"{gate}.deadly").exists():
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 sys.addaudithook(hold)

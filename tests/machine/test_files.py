@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from study.machine.files import read_json, write_json, write_whole
+from study.machine.files import is_full, read_json, write_json, write_whole
 
 
 @pytest.mark.parametrize("value", [{"a": [1, 2.5, None, "é"], "b": {}}, [], 3, None, "text"])
@@ -108,3 +108,18 @@ def test_what_is_no_json_is_named(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(ValueError, match=r"file\.json is not readable JSON") as caught:
         read_json(path)
     assert not isinstance(caught.value, json.JSONDecodeError | UnicodeDecodeError)
+
+
+def test_a_full_disk_is_known_behind_other_errors() -> None:
+    def write() -> None:
+        with Path("/dev/full").open("wb", buffering=0) as file:
+            file.write(b"a")
+
+    with pytest.raises(OSError, match="No space left") as full:
+        write()
+    assert is_full(full.value)
+    later = RuntimeError("could not be written")
+    later.__context__ = full.value
+    assert is_full(later)
+    assert not is_full(OSError(5, "Input/output error"))
+    assert not is_full(None)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from filelock import Timeout
 
-from study.records.trial_folder import MARKERS, Ending, TrialFolder
+from study.records.trial_folder import MARKERS, Ending, GivenAwayError, TrialFolder
 from tests.studies import trial_plan
 
 PLAN = trial_plan(3, space="wgan_gp", lr_g=3e-4)
@@ -206,3 +206,18 @@ def test_creating_a_folder_again_replaces_its_plan(folder: TrialFolder) -> None:
     longer = replace(PLAN, kimg=4.0)
     folder.create(longer)
     assert folder.plan() == longer
+
+
+def test_whoever_claims_a_trial_last_alone_writes(folder: TrialFolder) -> None:
+    before, after = folder, TrialFolder(folder.path)
+    before.claim()
+    before.append(rows(0))
+    after.claim()
+    with pytest.raises(GivenAwayError, match="given to another process"):
+        before.append(rows(1))
+    with pytest.raises(GivenAwayError, match="given to another process"):
+        before.finish(ENDINGS[0])
+    assert after.rows() == rows(0)
+    assert after.ending() is None
+    after.finish(ENDINGS[1])
+    assert before.ending() == ENDINGS[1]

@@ -1,5 +1,6 @@
 """What Ray is started with, and an interrupt meanwhile."""
 
+import errno
 import os
 import signal
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import pytest
 
 from study import tune
 from study.records.study_folder import StudyFolder
-from study.records.tables import TABLES
+from study.records.tables import TABLES, Results
 from study.reporting.tracking import Tracker
 from tests.studies import TINY, journal, table
 
@@ -46,6 +47,21 @@ def test_an_interrupt_while_ray_starts(
     study = StudyFolder(tmp_path / "results" / "x")
     assert [len(table(study, name)) for name in TABLES] == [0, 0, 0]
     assert journal(study, "wgan_gp") == []
+
+
+def test_a_full_disk_is_said_in_a_sentence(
+    ray_starts_with: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(_: Results) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Results, "write", full)
+    assert tune.main(["--space", "wgan_gp", *TINY, "--name", "x"]) == 1
+    assert not ray_starts_with
+    said = capsys.readouterr()
+    assert said.err.startswith("error: there is no space left on the disk of ")
+    assert len(said.err.splitlines()) == 1
+    assert said.out.splitlines()[-1].endswith("continue with: python -m study.tune --resume results/x")
 
 
 def test_a_cluster_that_happens_to_run_here_is_not_joined(ray_starts_with: dict[str, Any]) -> None:

@@ -3,7 +3,9 @@
 The trials and the books are the real ones, with a loop in place of Ray.
 """
 
+import errno
 import json
+import os
 import random
 import shutil
 import time
@@ -274,6 +276,30 @@ def test_a_trial_that_raises_is_failed_and_the_study_goes_on(
     assert ending.error.startswith("Traceback (most recent call last)")
     assert "ZeroDivisionError: no such luck" in ending.error
     assert (ending.ended_by, ending.kimg) == ("fault", 0.064)
+
+
+def test_a_full_disk_ends_the_study_and_no_trial(
+    folder: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append = TrialFolder.append
+
+    def full(trial: TrialFolder, rows: list[Row]) -> None:
+        if (trial.path.name, rows[0]["evaluation"]) == ("a-00001", 1):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        append(trial, rows)
+
+    folder.create(study_plan(), [], {})
+    driver = Driver(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(TrialFolder, "append", full)
+        driver.run()
+    assert driver.books.interruption.why.startswith("there is no space left on the disk of ")
+    with pytest.raises(KeyboardInterrupt):
+        driver.books.on_step_begin(0, [])
+    assert states(folder)["a-00001"] == "interrupted"
+    Driver(folder).run()
+    check_books(folder, {"a": 3}, evaluations=3)
+    assert set(states(folder).values()) == {"completed"}
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4])

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from study.machine.files import is_full
 from study.training import checkpoint
 from tests.packs import Case, everything, make_pack, train, training_data
 
@@ -93,3 +94,10 @@ def test_a_fault_while_writing_keeps_the_last_checkpoint(
     restored = make_pack("dcgan", "points")
     checkpoint.load(restored, path)
     assert everything(restored) == saved
+
+
+def test_a_checkpoint_says_that_the_disk_is_full(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "write_whole", lambda path, write: write(path))
+    with pytest.raises(Exception) as fault:  # noqa: PT011 - torch's own
+        checkpoint.save(make_pack(*case), Path("/dev/full"))
+    assert is_full(fault.value)

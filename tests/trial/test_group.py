@@ -19,7 +19,7 @@ from study.training.capture import EagerIterations
 from study.training.trainer import Due, Trainer
 from study.trial import group as trial_group
 from study.trial import run as trial_run
-from study.trial.evaluation import Evaluation
+from study.trial.evaluation import Evaluation, SharedFaultError
 from study.trial.group import TrialGroup
 from study.trial.run import run
 from tests.studies import Clock, trial_plan, untimed
@@ -60,8 +60,11 @@ class Group:
     def folder(self, trial: TrialPlan) -> TrialFolder:
         return TrialFolder(self.path / trial.trial_id)
 
-    async def next(self, trial: TrialPlan) -> Evaluation:
-        evaluation, seconds = await self.trials.next(trial, self.folder(trial))
+    async def next(self, trial: TrialPlan, *, alone: bool = False) -> Evaluation:
+        """Of one that has begun, or begins now."""
+        if trial.trial_id not in self.trials._trials:
+            await self.trials.begin(trial, self.folder(trial), alone=alone)
+        evaluation, seconds = await self.trials.next(trial.trial_id)
         self.seconds.append(seconds)
         await asyncio.sleep(0.01)  # the way to the scheduler and back
         return evaluation
@@ -217,16 +220,63 @@ def test_a_trials_own_fault_is_its_own(group: Group) -> None:
     assert_as_alone(group, sound)
 
 
-def test_a_fault_in_training_is_everybodys_who_trained(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_in_training_is_nobodys_where_several_trained(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def out_of_memory(*_: object) -> None:
         raise RuntimeError("out of memory")
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "train", out_of_memory)
         found = together(group.all(plan(0)), group.all(plan(1)))
-    assert [str(fault) for fault in found] == ["out of memory"] * 2
-    together(group.all(plan(2)))  # the group itself goes on
+        assert [type(fault) for fault in found] == [SharedFaultError] * 2
+        assert "out of memory" in str(found[0])
+        (own,) = together(group.all(plan(3)))
+        assert (type(own), str(own)) == (RuntimeError, "out of memory")
+    together(group.all(plan(0)), group.all(plan(2)))  # the group itself goes on
+    assert_as_alone(group, plan(0))
     assert_as_alone(group, plan(2))
+
+
+def test_one_that_is_to_be_alone_is(group: Group, trained: list[int]) -> None:
+    first, alone, last = plan(0), plan(1), plan(2)
+
+    async def come(trial: TrialPlan, after: float, *, is_alone: bool) -> list[int]:
+        await asyncio.sleep(after)
+        here, evaluation = [], None
+        while evaluation is None or evaluation.state == "running":
+            evaluation = await group.next(trial, alone=is_alone)
+            if evaluation.state == "running":
+                here.append(len(group.trials._trials))
+            await asyncio.sleep(0.01)
+        return here
+
+    found = together(
+        come(first, 0.0, is_alone=False), come(alone, 0.005, is_alone=True), come(last, 0.01, is_alone=False)
+    )
+    assert found == [[1] * 3] * 3  # each came in its turn
+    assert trained == [1] * 9
+    for trial in (first, alone, last):
+        assert_as_alone(group, trial)
+
+
+def test_one_that_waits_to_be_alone_can_be_dropped(group: Group) -> None:
+    first, alone, last = plan(0), plan(1), plan(2)
+
+    async def scenario() -> None:
+        await group.next(first)
+        waiting = asyncio.ensure_future(group.next(alone, alone=True))
+        behind = asyncio.ensure_future(group.next(last))
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        assert not behind.done()
+        group.trials.drop(alone.trial_id)
+        assert (await behind).evaluation == 0
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert not group.folder(alone).exists()
+
+    assert together(scenario()) == [None]
 
 
 def test_a_dropped_trials_pending_call_ends(group: Group) -> None:
@@ -257,7 +307,7 @@ def test_a_trial_that_is_begun_anew_is_not_dropped_with_the_old_call(group: Grou
         pending = asyncio.ensure_future(group.next(waiting))
         await asyncio.sleep(0.05)
         with pytest.raises(AssertionError, match="twice"):
-            await group.trials.next(waiting, group.folder(waiting))
+            await group.trials.next(waiting.trial_id)
         group.trials.drop(waiting.trial_id)
         evaluation = await group.next(waiting)  # begun anew, before the old call has heard of its end
         assert evaluation.evaluation == 1

@@ -1,0 +1,152 @@
+"""Ray: joined or started, what it has, whether it is still there, and where its own words go."""
+
+import logging
+import math
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import ray
+
+from study.errors import UserError
+from study.machine.hardware import Hardware
+from study.plan import StudyPlan
+from study.reporting.console import Console
+
+LOOK_SECONDS = 2.0  # between two looks whether Ray is there
+ANSWER_SECONDS = 5.0
+STUCK_SECONDS = 5.0  # a step of Ray's loop takes less, unless it waits for what is gone
+MISSED = 3  # looks in a row that find nobody: Ray is gone
+STREAMS = (1, 2)  # of a process: what it says, and its errors
+
+
+def connect(address: str) -> Hardware:
+    """Join a running Ray cluster and say what it has. Raises UserError when there is none."""
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = str(error).split("\n")[0]
+        raise UserError(f"there is no Ray cluster to join at {address!r}: {reason}") from error
+    resources = ray.cluster_resources()
+    return Hardware(
+        cpus=max(1, int(resources.get("CPU", 1))),
+        cpu_name="Ray cluster",
+        memory_gib=round(resources.get("memory", 0) / 2**30, 1),
+        gpus=("GPU",) * int(resources.get("GPU", 0)),
+        cpu_bf16=False,  # Ray does not tell; --precision bf16 can be asked for
+        gpu_bf16=False,
+    )
+
+
+def start(plan: StudyPlan) -> None:
+    """Start Ray on this machine, for this study alone."""
+    ray.init(
+        address="local",  # left to itself, Ray would join any cluster that runs here
+        # Bounds Hyperband, too. Trials that ask pack workers share one more.
+        num_cpus=math.ceil(plan.concurrency * plan.cpus_per_trial) + (plan.pack != "trial"),
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+
+
+@contextmanager
+def words_to(path: Path, console: Console) -> Iterator[Callable[[], None]]:
+    """Meanwhile what Ray's libraries write to the screen goes to a file, and what the console says does not.
+
+    They write from C++ and from threads of their own: only the process's two streams can be turned away.
+
+    Yields:
+        what turns them back at once, for a process that won't come to the end.
+    """
+    kept = {stream: os.dup(stream) for stream in STREAMS}
+    with path.open("ab") as file:
+        _point(dict.fromkeys(STREAMS, file.fileno()))
+    try:
+        with os.fdopen(os.dup(kept[1]), "w", buffering=1) as screen, console.on(screen):
+            yield partial(_point, kept)
+    finally:
+        _point(kept)
+        for copy in kept.values():
+            os.close(copy)
+        if not path.stat().st_size:
+            path.unlink()
+
+
+def _point(streams: Mapping[int, int]) -> None:
+    """Let the process's streams lead where others do."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    for number, other in streams.items():
+        os.dup2(other, number)
+
+
+class Watch:
+    """Looks, in a thread, whether the two processes are there without which Ray does nothing any more.
+
+    Ray itself says so after a minute at the earliest, and then by ending this process. Use as a context; an
+    exception that comes of the loss ends it as KeyboardInterrupt.
+
+    Attributes:
+        gone: which of them, once it is.
+    """
+
+    def __init__(self, lost: Callable[[str], None], give_up: Callable[[], None]) -> None:
+        """Both are called from the thread.
+
+        Args:
+            lost: called once, with what is gone.
+            give_up: called when the context has not ended some seconds after that: a call of Ray's holds it.
+        """
+        self.gone = ""
+        self._lost, self._give_up = lost, give_up
+        self._places = _places()
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="watch", daemon=True)
+
+    def __enter__(self) -> "Watch":
+        self._thread.start()
+        return self
+
+    def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
+        if isinstance(error, Exception):  # it may come of that loss, before this has seen it often enough
+            self._thread.join(MISSED * (LOOK_SECONDS + 1))
+        self._end.set()
+        if self.gone and isinstance(error, Exception):
+            raise KeyboardInterrupt from error
+
+    def _look(self) -> None:
+        missed = dict.fromkeys(self._places, 0)
+        while not self._end.wait(LOOK_SECONDS):
+            for name, place in self._places.items():
+                missed[name] = 0 if _answers(place) else missed[name] + 1
+                if missed[name] == MISSED:
+                    self.gone = name
+                    self._lost(name)
+                    if not self._end.wait(STUCK_SECONDS):
+                        self._give_up()
+                    return
+
+
+def _places() -> dict[str, tuple[str, int]]:
+    """Where Ray's head, and its process on this node, listen."""
+    context = ray.get_runtime_context()
+    host, _, port = context.gcs_address.rpartition(":")
+    (own,) = (node for node in ray.nodes() if node["NodeID"] == context.get_node_id())
+    return {
+        "its head (GCS)": (host.strip("[]"), int(port)),
+        "its process on this machine (raylet)": (own["NodeManagerAddress"], own["NodeManagerPort"]),
+    }
+
+
+def _answers(place: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(place, timeout=ANSWER_SECONDS).close()
+    except OSError:
+        return False
+    return True
