@@ -1,5 +1,6 @@
 """What a study's packs run on, and how large it is, where the user does not say: it follows the hardware."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -22,7 +23,7 @@ class Resources:
     gpus_per_trial: float
     pack: int | str = "trial"
 
-    def check(self, hardware: Hardware, *, is_cluster: bool) -> None:
+    def check(self, hardware: Hardware) -> None:
         """Raise UserError where they are more than there is; Ray would wait for it for ever."""
         gpus, cpus = self.gpus_per_trial, self.cpus_per_trial
         if gpus > len(hardware.gpus):
@@ -31,13 +32,34 @@ class Resources:
             )
         if gpus > 1 and gpus != int(gpus):
             raise UserError(f"--gpus-per-trial {gpus:g}: above 1 it must be a whole number")
-        if is_cluster and cpus > hardware.cpus:
-            raise UserError(f"--cpus-per-trial {cpus:g}: the cluster has {hardware.cpus} CPUs")
-        if is_cluster and self.pack != "trial" and self.concurrency * cpus > hardware.cpus - 1:
+        if self.concurrency > (fit := self.fit(hardware)):
+            each = f"{cpus:g} CPUs" + (f" and {gpus:g} GPUs" if gpus else "")
+            where = "machine by machine, " if hardware.machines else ""
+            raise UserError(
+                f"--concurrency {self.concurrency}: {where}there is room for {fit:g} at a time of {each} each"
+            )
+        if hardware.machines and self.pack != "trial" and self.concurrency * cpus > hardware.cpus - 1:
             raise UserError(
                 f"{self.concurrency} packs of {cpus:g} CPUs leave none of the cluster's "
                 f"{hardware.cpus} for Ray Tune's trials, which need one: set --concurrency, or --pack trial"
             )
+
+    def fit(self, hardware: Hardware) -> float:
+        """How many there is room for, machine by machine; one machine's CPUs may be shared."""
+
+        def room(cpus: int, gpus: int) -> float:
+            by_cpus = cpus // self.cpus_per_trial if hardware.machines else math.inf
+            if not self.gpus_per_trial:
+                return by_cpus
+            is_part = self.gpus_per_trial < 1  # of one GPU
+            by_gpus = gpus * (1 // self.gpus_per_trial) if is_part else gpus // self.gpus_per_trial
+            return min(by_cpus, by_gpus)
+
+        return sum(room(*machine) for machine in _machines(hardware))
+
+
+def _machines(hardware: Hardware) -> tuple[tuple[int, int], ...]:
+    return hardware.machines or ((hardware.cpus, len(hardware.gpus)),)
 
 
 def resolve_resources(asked: Mapping[str, Any], fallback: Resources) -> Resources:
@@ -51,14 +73,15 @@ def default_resources(hardware: Hardware, pack: int | str | None = None) -> Reso
 
     `pack`: what was asked for; with 'trial' up to four trials, in as many processes, share a GPU.
     """
-    gpus = len(hardware.gpus)
-    if not gpus:
+    if not hardware.gpus:
         return Resources(hardware.cpus, cpus_per_trial=1, gpus_per_trial=0)
+    cpus_of_a_gpu = min(cpus // gpus for cpus, gpus in _machines(hardware) if gpus)
     if pack == "trial":
-        per_gpu = max(1, min(4, hardware.cpus // gpus))
-        return Resources(per_gpu * gpus, cpus_per_trial=1, gpus_per_trial=1 / per_gpu)
-    cpus = max(1, min(4, hardware.cpus // gpus - 1))
-    return Resources(gpus, cpus_per_trial=cpus, gpus_per_trial=1, pack="auto")
+        per_gpu = max(1, min(4, cpus_of_a_gpu))
+        chosen = Resources(1, cpus_per_trial=1, gpus_per_trial=1 / per_gpu)
+    else:
+        chosen = Resources(1, max(1, min(4, cpus_of_a_gpu - 1)), gpus_per_trial=1, pack="auto")
+    return replace(chosen, concurrency=max(1, int(chosen.fit(hardware))))
 
 
 def default_trials(hardware: Hardware) -> int:

@@ -244,7 +244,7 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
             f"--gpus-per-trial {resources.gpus_per_trial:g}: {plan.name} started {where}; random numbers "
             f"differ {'on a CPU' if plan.gpus_per_trial else 'on a GPU'}, so it cannot switch"
         )
-    resources.check(hardware, is_cluster=bool(options.address))
+    resources.check(hardware)
     wandb = options.wandb if options.wandb != p.get_default("wandb") else plan.wandb
     retries = plan.retries if options.retries is None else options.retries
     plan = replace(
@@ -295,7 +295,7 @@ def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: 
         raise UserError(f"--eval-kimg {eval_kimg:g} is above the budget of {kimg:g} kimg")
     used = hardware if options.gpus_per_trial != 0 else replace(hardware, gpus=())
     resources = resolve_resources(vars(options), default_resources(used, options.pack))
-    resources.check(hardware, is_cluster=bool(options.address))
+    resources.check(hardware)
     bf16 = hardware.bf16(resources.gpus_per_trial)
     trials = TRIALS_OF_A_MAP if options.map else default_trials(hardware)
     if options.map and (options.sampler or options.scheduler):

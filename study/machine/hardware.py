@@ -3,6 +3,8 @@
 import os
 import re
 import subprocess
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ class Hardware:
 
     Attributes:
         cpu_bf16, gpu_bf16: whether the CPU, and every GPU, has instructions for bfloat16 that may be used.
+        machines: CPUs and GPUs of each machine of a cluster; none where it is one machine.
     """
 
     cpus: int
@@ -31,6 +34,7 @@ class Hardware:
     gpus: tuple[str, ...]
     cpu_bf16: bool
     gpu_bf16: bool
+    machines: tuple[tuple[int, int], ...] = ()
 
     def bf16(self, gpus_per_trial: float) -> bool:
         """Whether what trains has instructions for bfloat16."""
@@ -50,6 +54,21 @@ def detect() -> Hardware:
         gpus=tuple(name for name, _ in gpus),
         cpu_bf16=_cpu_bf16(),
         gpu_bf16=bool(gpus) and all(capability >= BF16_CAPABILITY for _, capability in gpus),
+    )
+
+
+def together(machines: Sequence[Hardware]) -> Hardware:
+    """What several machines have in all."""
+    names = Counter(machine.cpu_name for machine in machines)
+    gpus = [machine for machine in machines if machine.gpus]
+    return Hardware(
+        cpus=sum(machine.cpus for machine in machines),
+        cpu_name=", ".join(f"{number} x {name}" for name, number in names.items()),
+        memory_gib=round(sum(machine.memory_gib for machine in machines), 1),
+        gpus=tuple(name for machine in machines for name in machine.gpus),
+        cpu_bf16=all(machine.cpu_bf16 for machine in machines),
+        gpu_bf16=bool(gpus) and all(machine.gpu_bf16 for machine in gpus),
+        machines=tuple((machine.cpus, len(machine.gpus)) for machine in machines),
     )
 
 

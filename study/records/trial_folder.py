@@ -115,14 +115,20 @@ class TrialFolder:
             f"about {size:.3g} MB a trial (--no-keep-best: none)"
         )
 
-    def claim(self) -> None:
+    def claim(self) -> str:
         """Take the trial from whoever trains it: what a process given up for lost still writes is refused."""
         self._claim = uuid.uuid4().hex
         write_json(self.path / ".claim", self._claim)
+        return self._claim
 
-    def _check_claim(self) -> None:
-        if self._claim and read_json(self.path / ".claim") != self._claim:
+    def check_claim(self, claim: str) -> None:
+        """Raise GivenAwayError unless the last claim was this one."""
+        if read_json(self.path / ".claim") != claim:
             raise GivenAwayError(f"{self.path} has been given to another process")
+
+    def _check_own(self) -> None:
+        if self._claim:
+            self.check_claim(self._claim)
 
     def lock(self) -> FileLock:
         """Held while a process trains this trial: a killed driver's last worker may still be dying."""
@@ -135,7 +141,7 @@ class TrialFolder:
             ValueError: the schema of curves does not know a row.
             GivenAwayError: another process has claimed the trial since.
         """
-        self._check_claim()
+        self._check_own()
         lines = []
         for row in map(_without_nan, rows):
             check_row(row, written=True)
@@ -186,7 +192,7 @@ class TrialFolder:
 
     def finish(self, ending: Ending) -> None:
         """Write the marker, last of all. Raises GivenAwayError: see `append`."""
-        self._check_claim()
+        self._check_own()
         write_json(self.path / MARKERS[ending.state], {**asdict(ending), "ended": now()})
 
     def record_fault(self, error: str) -> None:

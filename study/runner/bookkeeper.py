@@ -22,8 +22,9 @@ from study.reporting.timing import StudyCost
 from study.reporting.tracking import Tracker, config_of
 from study.runner.interruption import Interruption
 from study.runner.search import Proposal, Search
-from study.runner.trainable import STOPPED, WITHOUT_NEWS
+from study.runner.trainable import FAILED, STOPPED, WITHOUT_NEWS
 from study.runner.worker import PackWorkers
+from study.runner.workplace import Home
 
 # Between two writings of the tables: so that they take 1% of the driver's time, within these seconds.
 TABLES_SHARE = 0.01
@@ -151,7 +152,8 @@ class Bookkeeper(Callback):
             self.searches[space].report(trial_number(name), result["evaluation"], result["objective"])
             self.console.evaluated(name, result["kimg"], result["objective"])
         with self.timing.part("wandb"):
-            self.tracker.log(name, summary, step=result["evaluation"], image=image)
+            own = self.folder.trial(name).samples / image.name if image else None  # it may be of another node
+            self.tracker.log(name, summary, step=result["evaluation"], image=own)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """The trial ended by itself, or the scheduler stopped it: then its marker is written here."""
@@ -162,6 +164,8 @@ class Bookkeeper(Callback):
         if result["state"] == STOPPED:  # it has not ended: a resumed study goes on with it
             self.interruption.stop(result["why"])
             return
+        if result["state"] == FAILED:
+            folder.record_fault(result["why"])
         if result["state"] == RUNNING:
             folder.finish(
                 Ending(
@@ -242,13 +246,13 @@ def lost(times: int) -> str:
 class QueueSearcher(Searcher):
     """Hands Ray Tune the bookkeeper's queue; what comes back goes to the bookkeeper, not here."""
 
-    def __init__(self, bookkeeper: Bookkeeper, threads: int, device: str) -> None:
+    def __init__(self, bookkeeper: Bookkeeper, home: Home, threads: int, device: str) -> None:
         super().__init__()
         self._bookkeeper = bookkeeper
         self._queue = bookkeeper.queue()
         # As source: the file itself may not be where the trial is trained.
         plugins = to_send(bookkeeper.plan.plugins)
-        self._where = {"threads": threads, "device": device, "plugins": plugins}
+        self._where = {"home": home, "threads": threads, "device": device, "plugins": plugins}
 
     def __getstate__(self) -> dict[str, Any]:
         """As for the bookkeeper."""
@@ -271,7 +275,6 @@ class QueueSearcher(Searcher):
         return {
             "plan": plan.to_dict(),
             "space": plan.space,
-            "folder": str(folder.path.resolve()),
             "history": history,
             "worker": workers.assign(plan) if workers else None,
             "alone": False,

@@ -8,20 +8,28 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import ray
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.errors import UserError
-from study.machine.hardware import Hardware
+from study.machine.hardware import Hardware, detect, together
 from study.plan import StudyPlan
+from study.records.study_folder import StudyFolder
 from study.reporting.console import Console
+from study.runner.workplace import Home, Keeper, mark
 
 LOOK_SECONDS = 2.0  # between two looks whether Ray is there
 ANSWER_SECONDS = 5.0
 STUCK_SECONDS = 5.0  # a step of Ray's loop takes less, unless it waits for what is gone
 MISSED = 3  # looks in a row that find nobody: Ray is gone
+NODE_SECONDS = 60.0  # for a node to start a process and look at itself
+UNKNOWN_GPU = "GPU"
 STREAMS = (1, 2)  # of a process: what it says, and its errors
 
 
@@ -32,15 +40,52 @@ def connect(address: str) -> Hardware:
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).split("\n")[0]
         raise UserError(f"there is no Ray cluster to join at {address!r}: {reason}") from error
-    resources = ray.cluster_resources()
-    return Hardware(
-        cpus=max(1, int(resources.get("CPU", 1))),
-        cpu_name="Ray cluster",
-        memory_gib=round(resources.get("memory", 0) / 2**30, 1),
-        gpus=("GPU",) * int(resources.get("GPU", 0)),
-        cpu_bf16=False,  # Ray does not tell; --precision bf16 can be asked for
-        gpu_bf16=False,
+    return together(on_every_node(_look))
+
+
+def _look() -> Hardware:
+    """What Ray may use of the node that this runs on."""
+    os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # Ray hides GPUs from those that did not ask for one
+    node = ray.get_runtime_context().get_node_id()
+    (resources,) = (known["Resources"] for known in ray.nodes() if known["NodeID"] == node)
+    found, gpus = detect(), int(resources.get("GPU", 0))
+    return replace(
+        found,
+        cpus=int(resources.get("CPU", 0)),
+        gpus=(*found.gpus, *[UNKNOWN_GPU] * gpus)[:gpus],
+        gpu_bf16=found.gpu_bf16 and len(found.gpus) >= gpus,
     )
+
+
+def on_every_node(function: Callable[..., Any], *arguments: Any) -> list[Any]:
+    """What a function returns on each of a cluster's nodes. Raises UserError: it could not be asked."""
+    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+    task = ray.remote(function)
+    asked = [
+        task.options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
+            *arguments
+        )
+        for node in nodes
+    ]
+    try:
+        found: list[Any] = ray.get(asked, timeout=NODE_SECONDS)
+    except (RayError, ImportError) as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise UserError(
+            f"a node of the cluster can't be used (each needs this package installed): {reason}"
+        ) from error
+    return found
+
+
+def keep(folder: StudyFolder) -> tuple[Home, int]:
+    """Have a study's folder kept for nodes that don't have it; also the number of these."""
+    path = str(folder.path.resolve())
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    kept = ray.remote(Keeper).options(
+        num_cpus=0, scheduling_strategy=here, max_restarts=-1, max_task_retries=-1
+    )
+    home = Home(path, mark(folder), kept.remote(path))
+    return home, on_every_node(Home.is_here, home).count(False)
 
 
 def start(plan: StudyPlan) -> None:

@@ -34,7 +34,7 @@ def prepare(address: str | None) -> None:
     """
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a fault is in its folder
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
     if address is None:
         _check_temporary_folder()
         return

@@ -13,20 +13,21 @@ from ray import tune
 
 from study.errors import StoppedError, UserError
 from study.metrics import METRICS
-from study.plan import StudyPlan, trial_id
+from study.plan import StudyPlan
 from study.records.study_folder import StudyFolder
 from study.records.tables import Results
 from study.reporting.console import Console
 from study.reporting.timing import StudyCost
 from study.reporting.tracking import Tracker, sweep_of
 from study.runner.bookkeeper import Bookkeeper, QueueSearcher
-from study.runner.cluster import Watch, start, words_to
+from study.runner.cluster import Watch, keep, start, words_to
 from study.runner.interruption import Interruption
 from study.runner.journal import open_searches
 from study.runner.schedulers import PerSpaceScheduler
 from study.runner.search import Search
 from study.runner.trainable import TrialTrainable
 from study.runner.worker import PackWorkers
+from study.runner.workplace import Home
 from study.space import Space
 
 TRACKER_SECONDS = 60.0
@@ -144,15 +145,17 @@ def _tune(
     scheduler = PerSpaceScheduler(plan, spaces, mode)
     for space, name, history in bookkeeper.past():
         scheduler.replay(space, name, history)
+    home = _home(plan, folder, bookkeeper)
     threads = max(1, int(plan.cpus_per_trial))
     device = "cuda" if plan.gpus_per_trial else "cpu"
     bookkeeper.console.preparing()
     if plan.pack != "trial":
         with cost.driver.part("pack_size"):
-            bookkeeper.workers = PackWorkers(plan, threads, device)
+            bookkeeper.workers = PackWorkers(plan, home, threads, device)
             cost.slots = plan.concurrency * _share_packs(plan, folder, spaces, bookkeeper)
     with cost.driver.part("prepare"):
-        workers = bookkeeper.workers or PackWorkers(replace(plan, concurrency=1), threads, device)
+        one = replace(plan, concurrency=1)
+        workers = bookkeeper.workers or PackWorkers(one, home, threads, device)
         _prepare(plan, folder, spaces, bookkeeper, workers)
         if workers is not bookkeeper.workers:
             workers.stop()
@@ -169,7 +172,7 @@ def _tune(
         tune_config=tune.TuneConfig(
             metric="objective",
             mode=mode,
-            search_alg=QueueSearcher(bookkeeper, threads, device),
+            search_alg=QueueSearcher(bookkeeper, home, threads, device),
             scheduler=scheduler,
             num_samples=samples,
             max_concurrent_trials=limit,
@@ -188,6 +191,19 @@ def _tune(
         tuner.fit()
 
 
+def _home(plan: StudyPlan, folder: StudyFolder, bookkeeper: Bookkeeper) -> Home:
+    """Where the study's folder is; on a cluster, nodes that don't have it are found."""
+    if not plan.address:
+        return Home(str(folder.path.resolve()))
+    home, elsewhere = keep(folder)
+    if elsewhere:
+        what = f"the folder {folder.path} is not there on {elsewhere} of the cluster's nodes"
+        bookkeeper.console.say(f"{what}: what their trials add is sent here")
+    else:
+        bookkeeper.console.say(f"all of the cluster's nodes share {folder.path}: nothing is sent")
+    return home
+
+
 def _prepare(
     plan: StudyPlan,
     folder: StudyFolder,
@@ -197,8 +213,7 @@ def _prepare(
 ) -> None:
     """Have a worker make the judge and measure what trials cost."""
     plans = {s.name: plan.trial(s.name, 0, s.middle()) for s in spaces}
-    trial = str(folder.trial(trial_id(spaces[0].name, 0)).path.resolve())
-    facts = workers.prepare(plans, trial, bookkeeper.interruption.check)
+    facts = workers.prepare(plans, bookkeeper.interruption.check)
     judge = facts.get("judge_sha256")
     if folder.read().get("judge_sha256", judge) != judge:
         raise UserError(f"the judge in {folder.path / 'judge'} is not the one that the study began with")

@@ -6,9 +6,8 @@ import socket
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -20,12 +19,14 @@ from study.errors import StoppedError
 from study.machine.files import full_disk, is_full
 from study.plan import TrialPlan
 from study.plugins import use_sent
-from study.records.trial_folder import RUNNING, GivenAwayError, TrialFolder
+from study.records.trial_folder import RUNNING, GivenAwayError
 from study.reporting.timing import Timing
-from study.trial.evaluation import Evaluation, SharedFaultError
+from study.runner.workplace import Workplace
+from study.trial.evaluation import Evaluation, FaultError, SharedFaultError
 
+FAILED = "failed"
 STOPPED = "stopped"  # of a trial that could not go on, through no fault of its own, and has not ended
-WITHOUT_NEWS = (STOPPED, "failed")
+WITHOUT_NEWS = (STOPPED, FAILED)
 # Another process has the trial, still or again, or the pack worker's has died: Ray asks once more.
 PACK_LOST = "its pack's {}; it went on from its last checkpoint, in a pack of its own"
 LOSSES = (RayActorError, Timeout, GivenAwayError)
@@ -45,6 +46,7 @@ class TrialTrainable(Trainable):
         self._cpu_seconds = time.process_time()
         self._worker_cpu_seconds = 0.0
         self._dropped: Any = None
+        self._workplace = Workplace(config["home"])
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take on another trial without a new process."""
@@ -55,16 +57,16 @@ class TrialTrainable(Trainable):
 
     def _prepare(self, config: dict[str, Any]) -> None:
         use_sent(config["plugins"])
+        self._trial_id = config["plan"]["trial_id"]
         if config["worker"] is None:
             import torch  # not above: neither the driver nor who asks a worker has to wait for it
 
             torch.set_num_threads(config["threads"])
 
     def step(self) -> dict[str, Any]:
-        folder = TrialFolder(Path(self.config["folder"]))
         try:
             if self._evaluations is None:
-                self._evaluations = self._start(folder)
+                self._evaluations = self._start()
             evaluation = next(self._evaluations)
         except LOSSES:
             self._close()
@@ -74,12 +76,11 @@ class TrialTrainable(Trainable):
             self._close()
             nothing = {"objective": math.nan, "rank": math.nan, "done": True}
             cause = error.cause if isinstance(error, RayTaskError) else error  # the pack worker's
-            if isinstance(cause, StoppedError):
-                return nothing | {"state": STOPPED, "why": str(cause)}
             if is_full(cause):
-                return nothing | {"state": STOPPED, "why": full_disk(folder.study)}
-            folder.record_fault(traceback.format_exc())
-            return nothing | {"state": "failed"}
+                cause = StoppedError(full_disk(self._workplace.root))
+            state = STOPPED if isinstance(cause, StoppedError) else FAILED
+            known = isinstance(cause, StoppedError | FaultError)
+            return nothing | {"state": state, "why": str(cause) if known else traceback.format_exc()}
         return {
             "objective": evaluation.objective,
             "rank": evaluation.rank,
@@ -92,9 +93,13 @@ class TrialTrainable(Trainable):
             "news": (evaluation.summary(), evaluation.image, self._cost(), evaluation.note),
         }
 
-    def _start(self, folder: TrialFolder) -> Iterator[Evaluation]:
+    def _start(self) -> Iterator[Evaluation]:
         if self.config["worker"] is not None:
             return self._ask(self.config["worker"])
+        return self._train()
+
+    def _train(self) -> Iterator[Evaluation]:
+        """The trial's evaluations, made here."""
         with self._timing.part("load"):
             import torch
 
@@ -102,18 +107,26 @@ class TrialTrainable(Trainable):
 
             plan = TrialPlan.from_dict(self.config["plan"])
             device = torch.device(self.config["device"])
-        return run(plan, folder, device, self._timing)
+            folder = self._workplace.begin(self._trial_id)
+        try:
+            with closing(run(plan, folder, device, self._timing)) as evaluations:
+                for evaluation in evaluations:
+                    with self._timing.part("report"):
+                        self._workplace.send(self._trial_id)
+                    yield evaluation
+        finally:
+            self._workplace.leave(self._trial_id)
 
     def _ask(self, name: str) -> Iterator[Evaluation]:
         """The trial's evaluations by the pack worker of this name."""
         worker = ray.get_actor(name)
-        plan, folder, alone, note = self.config["plan"], self.config["folder"], self.config["alone"], ""
+        alone, note = self.config["alone"], ""
         try:
             while True:
                 try:
                     with self._timing.part("wait"):
-                        ray.get(worker.begin.remote(plan, folder, alone))
-                    for evaluation in self._asked(worker, plan["trial_id"], folder):
+                        ray.get(worker.begin.remote(self.config["plan"], alone))
+                    for evaluation in self._asked(worker):
                         yield replace(evaluation, note=" ".join(filter(None, (note, evaluation.note))))
                         note = ""
                     return
@@ -124,14 +137,14 @@ class TrialTrainable(Trainable):
                     what = "process died" if isinstance(error, RayActorError) else "training failed"
                     alone, note = True, PACK_LOST.format(what)
         finally:
-            self._dropped = worker.drop.remote(plan["trial_id"])
+            self._dropped = worker.drop.remote(self._trial_id)
 
-    def _asked(self, worker: Any, trial_id: str, folder: str) -> Iterator[Evaluation]:
+    def _asked(self, worker: Any) -> Iterator[Evaluation]:
         """The evaluations of a trial that the worker has begun."""
         state = RUNNING
         while state == RUNNING:
             with self._timing.part("wait"):
-                evaluation, seconds, cpu_seconds = ray.get(worker.next.remote(trial_id, folder))
+                evaluation, seconds, cpu_seconds = ray.get(worker.next.remote(self._trial_id))
                 self._timing.add(seconds)
             self._worker_cpu_seconds += cpu_seconds
             state = evaluation.state

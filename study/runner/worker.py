@@ -4,7 +4,6 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -15,8 +14,9 @@ from study.errors import StoppedError, UserError
 from study.machine.files import full_disk, is_full
 from study.plan import StudyPlan, TrialPlan
 from study.plugins import to_send, use_sent
-from study.records.trial_folder import GivenAwayError, TrialFolder
-from study.trial.evaluation import Evaluation, SharedFaultError
+from study.records.trial_folder import GivenAwayError
+from study.runner.workplace import Home, Workplace
+from study.trial.evaluation import Evaluation, FaultError, SharedFaultError
 
 CHECK_SECONDS = 0.5
 
@@ -27,24 +27,28 @@ class PackWorker:
     When it dies, Ray starts another, and its trials continue from their folders.
     """
 
-    def __init__(self, threads: int, device: str, plugins: list[dict[str, str]]) -> None:
+    def __init__(self, home: Home, threads: int, device: str, plugins: list[dict[str, str]]) -> None:
         import torch
 
         from study.trial.group import TrialGroup
 
         use_sent(plugins)
+        self._workplace = Workplace(home)
         self._threads = threads
         self._device = torch.device(device)
         self._group = TrialGroup(self._device)
         self._cpu_seconds = time.process_time()
 
-    async def prepare(self, plans: dict[str, dict[str, Any]], folder: str, trials: int) -> dict[str, Any]:
+    async def prepare(self, plans: dict[str, dict[str, Any]], trials: int) -> dict[str, Any]:
         """See `study.trial.preparation`."""
         from study.trial.preparation import prepare
 
         self._use_threads()
         known = {space: TrialPlan.from_dict(plan) for space, plan in plans.items()}
-        return prepare(known, TrialFolder(Path(folder)), self._device, trials)
+        self._workplace.fetch_judge()
+        facts = prepare(known, self._workplace.folder("any"), self._device, trials)
+        self._workplace.send_judge()
+        return facts
 
     async def pack_size(
         self, plan: dict[str, Any], largest: int, memory_share: float
@@ -57,36 +61,39 @@ class PackWorker:
         return choose(sizes), [size.to_dict() for size in sizes]
 
     @ray.method(max_task_retries=-1)
-    async def begin(self, plan: dict[str, Any], folder: str, alone: bool) -> None:
+    async def begin(self, plan: dict[str, Any], alone: bool) -> None:
         """See `TrialGroup.begin`. Where this process dies meanwhile, the next one is asked."""
-        await self._group.begin(TrialPlan.from_dict(plan), TrialFolder(Path(folder)), alone=alone)
+        trial_id = plan["trial_id"]
+        await self._group.begin(TrialPlan.from_dict(plan), self._workplace.folder(trial_id), alone=alone)
+        self._workplace.begin(trial_id)
 
     @ray.method(max_task_retries=0)  # whose fault it was that this process died is not known
-    async def next(self, trial_id: str, folder: str) -> tuple[Evaluation, dict[str, float], float]:
+    async def next(self, trial_id: str) -> tuple[Evaluation, dict[str, float], float]:
         """A trial's next evaluation, its seconds by part, and this process's CPU seconds since its last.
 
-        See `TrialGroup.next`. A fault is recorded in the trial's folder and raised.
+        See `TrialGroup.next`.
 
         Raises:
+            FaultError: the trial's own.
             StoppedError: there is no space left.
         """
         self._use_threads()
-        trial = TrialFolder(Path(folder))
         try:
             evaluation, seconds = await self._group.next(trial_id)
+            self._workplace.send(trial_id)
         except (Timeout, GivenAwayError, SharedFaultError):
             raise
-        except Exception as error:
-            if is_full(error):  # what it goes back to does not travel
-                raise StoppedError(full_disk(trial.study)) from error
-            trial.record_fault(traceback.format_exc())
-            raise
+        except Exception as error:  # what is behind it does not travel
+            if is_full(error):
+                raise StoppedError(full_disk(self._workplace.root)) from error
+            raise FaultError(traceback.format_exc()) from error
         before, self._cpu_seconds = self._cpu_seconds, time.process_time()
         return evaluation, seconds, self._cpu_seconds - before
 
     async def drop(self, trial_id: str) -> None:
         """See `TrialGroup.drop`."""
         self._group.drop(trial_id)
+        self._workplace.leave(trial_id)
 
     def _use_threads(self) -> None:
         import torch
@@ -101,7 +108,7 @@ class PackWorkers:
         trials_each: how many trials each trains at a time.
     """
 
-    def __init__(self, plan: StudyPlan, threads: int, device: str) -> None:
+    def __init__(self, plan: StudyPlan, home: Home, threads: int, device: str) -> None:
         self.names = [f"pack-{number}" for number in range(plan.concurrency)]
         self._actors = {
             name: ray.remote(PackWorker)
@@ -112,7 +119,7 @@ class PackWorkers:
                 max_restarts=-1,
                 max_task_retries=1,
             )
-            .remote(threads, device, to_send(plan.plugins))
+            .remote(home, threads, device, to_send(plan.plugins))
             for name in self.names
         }
         self.trials_each = 1
@@ -126,12 +133,10 @@ class PackWorkers:
         size: tuple[int, list[dict[str, Any]]] = _answer(asked, check)
         return size
 
-    def prepare(
-        self, plans: Mapping[str, TrialPlan], folder: str, check: Callable[[], None]
-    ) -> dict[str, Any]:
+    def prepare(self, plans: Mapping[str, TrialPlan], check: Callable[[], None]) -> dict[str, Any]:
         """See `PackWorker.prepare`; the first worker does it. Raises UserError: it can't be done."""
         given = {space: plan.to_dict() for space, plan in plans.items()}
-        asked = self._actors[self.names[0]].prepare.remote(given, folder, self.trials_each)
+        asked = self._actors[self.names[0]].prepare.remote(given, self.trials_each)
         try:
             facts: dict[str, Any] = _answer(asked, check)
         except RayTaskError as error:

@@ -7,6 +7,10 @@ from study.metrics import METRICS
 from study.records.schema import CLOCKS, METERS, Row
 
 
+class FaultError(RuntimeError):
+    """A trial's own fault, as its traceback."""
+
+
 class SharedFaultError(RuntimeError):
     """A fault in the training of several trials as one pack: whose it was is seen when each goes on alone."""
 

@@ -46,6 +46,7 @@ from study.runner.run import search_of
 from study.runner.schedulers import PerSpaceScheduler
 from study.runner.search import Search
 from study.runner.trainable import TrialTrainable
+from study.runner.workplace import Home
 from study.space import parse_space
 from study.training.capture import EagerIterations
 from study.trial import run as trial_run
@@ -78,7 +79,7 @@ class Driver:
     """A new driver process, made of a study's folder alone, that runs one trial at a time."""
 
     def __init__(self, folder: StudyFolder, clock: Callable[[], float] = time.perf_counter) -> None:
-        self.plan = folder.plan()
+        self.plan, self.home = folder.plan(), Home(str(folder.path))
         spaces = [parse_space(name, document) for name, document in self.plan.spaces.items()]
         searches, self.wrong = open_searches(
             self.plan, folder, lambda journal: {s.name: search_of(self.plan, s, journal) for s in spaces}
@@ -100,7 +101,7 @@ class Driver:
 
     def run(self, steps: int | None = None) -> None:
         """Run what is left, or up to `steps` evaluations."""
-        searcher = QueueSearcher(self.books, threads=1, device="cpu")
+        searcher = QueueSearcher(self.books, self.home, threads=1, device="cpu")
         with self.books.cost.loop():
             while self.ended + len(self.order) < self.plan.total_trials:
                 config = searcher.suggest("ray's own id")
@@ -572,7 +573,8 @@ def test_optuna_dashboard_shows_how_each_trial_ended(tmp_path: Path) -> None:
 
 def test_a_trial_is_on_disk_before_it_is_handed_out(folder: StudyFolder) -> None:
     folder.create(study_plan(), [], {})
-    config = QueueSearcher(Driver(folder).books, threads=1, device="cpu").suggest("ray's own id")
+    driver = Driver(folder)
+    config = QueueSearcher(driver.books, driver.home, threads=1, device="cpu").suggest("ray's own id")
     assert isinstance(config, dict)
     assert folder.trial("a-00000").plan().to_dict() == config["plan"]
 
