@@ -45,12 +45,16 @@ def detect() -> Hardware:
     gpus = _gpus()
     return Hardware(
         cpus=_cpus(),
-        cpu_name=_cpu_info("model name") or "unknown",
+        cpu_name=cpu_name(),
         memory_gib=round(_memory_bytes() / 2**30, 1),
         gpus=tuple(name for name, _ in gpus),
         cpu_bf16=_cpu_bf16(),
         gpu_bf16=bool(gpus) and all(capability >= BF16_CAPABILITY for _, capability in gpus),
     )
+
+
+def cpu_name() -> str:
+    return _cpu_info("model name") or "unknown"
 
 
 def _cpus() -> int:

@@ -15,6 +15,7 @@ from study.data import load
 from study.errors import UserError
 from study.machine.arithmetic import settle
 from study.machine.clock import now
+from study.machine.environment import environment
 from study.machine.memory import keep_freed_memory
 from study.metrics import METRICS
 from study.metrics.judge.evaluator import Evaluator, evaluator_for
@@ -73,6 +74,8 @@ def steps(
             evaluator = evaluator_for(plan.config.dataset, device, folder.judges)
             pack, note = _continued(plan, folder, data.sample_shape, device)
             history = folder.keep_rows_before(pack.next_evaluation)
+            computing = {**environment(device), "companions": list(plan.companions)}
+            folder.add_environment(computing, pack.next_evaluation)
         if history:
             # Killed between the last checkpoint and the marker: nothing is left to train.
             ended = _judge(plan, history, is_finished(pack, plan.kimg))

@@ -29,7 +29,7 @@ from ray.tune.schedulers import TrialScheduler
 from study.errors import UserError
 from study.machine.files import read_json
 from study.plan import StudyPlan
-from study.records.schema import Row
+from study.records.schema import TIMED, Row
 from study.records.study_folder import StudyFolder
 from study.records.tables import TABLES, Results
 from study.records.trial_folder import Ending, TrialFolder
@@ -52,7 +52,6 @@ from tests.records.written import ended, rows
 from tests.studies import (
     Clock,
     check_books,
-    is_timed,
     journal,
     small,
     states,
@@ -386,7 +385,7 @@ def test_a_study_killed_twenty_times_has_the_tables_of_an_undisturbed_one(
     check_books(troubled, {"a": 6})
     for name in TABLES:
         expected, found = table(calm, name), table(troubled, name)
-        same = [str(column) for column in expected if not is_timed(str(column))]
+        same = [str(column) for column in expected if column not in TIMED]
         pd.testing.assert_frame_equal(found[same], expected[same])
 
 
@@ -491,7 +490,7 @@ def test_a_trial_whose_folder_is_gone_is_trained_again_as_it_was(folder: StudyFo
     folder.journal.unlink()
     Driver(folder).run()
     check_books(folder, {"a": 3})
-    same = [column for column in before if not is_timed(str(column))]
+    same = [column for column in before if column not in TIMED]
     pd.testing.assert_frame_equal(table(folder, "curves")[same], before[same])
 
 

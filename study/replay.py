@@ -1,0 +1,215 @@
+"""`study.train --replay`: a trial trains again, from its config.json to where it stopped, and is compared."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from study.command import OK
+from study.errors import UserError, some_of
+from study.plan import TrialPlan
+from study.records.repetition import ROUNDED_SHARE, ROUNDED_UPDATES, Difference, Recorded
+from study.records.study_folder import StudyFolder
+from study.records.trial_folder import TrialFolder
+
+if TYPE_CHECKING:
+    import torch
+
+DIFFERS = 1  # an exit status
+SHOWN = 120  # characters of a value
+Environment = Mapping[str, Any]
+
+
+def replay(plan: TrialPlan, folder: TrialFolder, threads: int | None) -> int:
+    """Train a trial again, printing a line per evaluation, then the outcome; returns the exit status.
+
+    Its folder is only read. `threads`: None for as many as it had.
+
+    Raises UserError: it can't be repeated, or not here.
+    """
+    try:
+        recorded, environments = Recorded(folder.rows(), plan.seeds), folder.environments()
+    except (ValueError, OSError) as error:
+        raise UserError(f"{folder.path} can't be compared with: {error}") from error
+    companions = _companions(plan, folder)
+    device = _device(plan, threads)
+    ending, last = folder.ending(), recorded.rows[max(recorded.rows)][0]
+    print(
+        f"{len(plan.seeds)} seeds of {plan.config.model} on {plan.config.dataset}, {device}, "
+        f"{plan.precision}, again until kimg {last['kimg']:g}: {ending.state if ending else 'interrupted'}"
+    )
+    if companions:
+        print(_tolerance(plan, companions))
+    found: dict[int, list[Difference]] = {}
+    wrong: list[Difference] = []
+    with _temporary(plan, folder) as temporary:
+        for evaluation, differences in _again(plan, temporary, device, recorded):
+            found[evaluation] = differences
+            print(f"kimg {recorded.rows[evaluation][0]['kimg']:9.2f}  {_in_short(differences)}", flush=True)
+            updates = recorded.updates(evaluation)
+            wrong = [
+                d for d in differences if not companions or not d.may_be_rounding(updates, plan.precision)
+            ]
+            if wrong:
+                break
+        here = temporary.environments()
+    if wrong:
+        _tell_difference(wrong, recorded)
+    elif any(found.values()):
+        _tell_rounding(plan, recorded, found)
+    else:
+        print(
+            f"identical to the bit: {len(found)} evaluations of {len(plan.seeds)} seeds, "
+            f"{len(recorded.columns)} columns"
+        )
+    for line in _environments(environments, here, always=bool(wrong)):
+        print(line)
+    return DIFFERS if wrong else OK
+
+
+def _companions(plan: TrialPlan, folder: TrialFolder) -> list[str]:
+    """The trials that shared its pack, at any time: those that it names, and those that name it."""
+    found = folder.companions()
+    for name, other in StudyFolder(folder.path.parents[1]).trials():
+        with suppress(ValueError):  # what is damaged names nobody
+            if plan.trial_id in other.companions():
+                found.add(name)
+    return sorted(found)
+
+
+def _device(plan: TrialPlan, threads: int | None) -> "torch.device":
+    """The kind that it was trained on, with its number of threads. Raises UserError: there is none here."""
+    import torch
+
+    from study.trial.run import default_device
+
+    if wanted := threads or plan.threads:
+        torch.set_num_threads(wanted)
+    if not plan.device:
+        return default_device()
+    if plan.device == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            f"{plan.trial_id} was trained on a GPU, and there is none here: random numbers differ on a CPU"
+        )
+    return torch.device(plan.device)
+
+
+@contextmanager
+def _temporary(plan: TrialPlan, folder: TrialFolder) -> Iterator[TrialFolder]:
+    """A folder for the trial to train in, with the study's own judge beside it; gone in the end."""
+    with ExitStack() as stack:
+        try:
+            path = stack.enter_context(tempfile.TemporaryDirectory(prefix="gan-study-replay-"))
+            temporary = StudyFolder(Path(path)).trial(plan.trial_id)
+            if folder.judges.exists():
+                shutil.copytree(folder.judges, temporary.judges, ignore=shutil.ignore_patterns(".*"))
+        except OSError as error:
+            raise UserError(
+                f"a temporary folder for the replay can't be made: {error}; TMPDIR says where"
+            ) from error
+        yield temporary
+
+
+def _again(
+    plan: TrialPlan, temporary: TrialFolder, device: "torch.device", recorded: Recorded
+) -> Iterator[tuple[int, list[Difference]]]:
+    """Each recorded evaluation, made again, and what differs; the last is one that wasn't made again."""
+    from study.trial.run import run
+
+    evaluations: Any = run(replace(plan, keep_best=False), temporary, device)  # a generator
+    with closing(evaluations):
+        for number in recorded.rows:
+            made = next(evaluations, None)
+            rows = [row for row in temporary.rows() if row["evaluation"] == number]
+            yield number, recorded.differences(number, rows)
+            if made is None or made.evaluation != number:
+                return
+
+
+def _tolerance(plan: TrialPlan, companions: Sequence[str]) -> str:
+    return (
+        f"it shared its pack with {some_of(companions, 3)}; alone, sums are rounded otherwise, and training "
+        f"amplifies that:\n  kimg, updates and the evaluation at kimg 0 are compared to the bit, losses and "
+        f"gradient norms of the first {ROUNDED_UPDATES} updates\n  to {ROUNDED_SHARE[plan.precision]:.0%} of "
+        "their largest value; of the rest it is told how far it differs"
+    )
+
+
+def _in_short(differences: Sequence[Difference]) -> str:
+    if not differences:
+        return "identical to the bit"
+    return f"differs by {_share(max(differences, key=_size))}"
+
+
+def _size(difference: Difference) -> float:
+    return difference.share
+
+
+def _share(difference: Difference) -> str:
+    if difference.share > 1:
+        return f"more than the largest {difference.column}"
+    return f"{difference.share:.1e} of the largest {difference.column}"
+
+
+def _tell_difference(wrong: Sequence[Difference], recorded: Recorded) -> None:
+    """The first value that differs, on both sides."""
+    first = wrong[0]
+    row = recorded.rows[first.evaluation][0]
+    others = f"; with it {len(wrong) - 1} others of this evaluation" if len(wrong) > 1 else ""
+    print(
+        f"it differs, first at evaluation {first.evaluation} (kimg {row['kimg']:g}), seed {first.seed}, "
+        f"{first.column}{others}"
+    )
+    print(f"  recorded: {_shown(first.recorded)}\n  again:    {_shown(first.again)}")
+
+
+def _shown(value: Any) -> str:
+    text = "none" if value is None else repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+def _tell_rounding(plan: TrialPlan, recorded: Recorded, found: Mapping[int, list[Difference]]) -> None:
+    """Of a trial that shared its pack: what agrees, and since when it doesn't."""
+    judged = [number for number in found if 0 < recorded.updates(number) <= ROUNDED_UPDATES]
+    share = f"{ROUNDED_SHARE[plan.precision]:.0%}"
+    print(
+        f"it agrees, as a trial of a shared pack: kimg, updates and evaluation 0 of {len(found)} evaluations "
+        f"to the bit; {len(judged)} of them are of the first {ROUNDED_UPDATES} updates"
+    )
+    for number, differences in found.items():
+        apart = [difference for difference in differences if difference.is_apart(plan.precision)]
+        if apart:
+            print(
+                f"  losses or gradient norms differ by more than {share} from evaluation {number} on, after "
+                f"{recorded.updates(number)} updates: {_share(max(apart, key=_size))}"
+            )
+            return
+    print(f"  losses and gradient norms of all evaluations agree to {share}")
+
+
+def _environments(
+    recorded: Sequence[Environment], here: Sequence[Environment], *, always: bool
+) -> Iterator[str]:
+    """Lines on what computed both, where that is not the same, or `always`."""
+    words = [_in_words(known) for known in recorded]
+    again = _in_words(here[-1])
+    if not always and all(known == again for known in words):
+        return
+    if not recorded:
+        yield "recorded by an earlier version, which did not say on what"
+    for known, own in zip(recorded, words, strict=True):
+        yield f"recorded from evaluation {known.get('evaluation')} on: {own}"
+    yield f"again: {again}"
+
+
+def _in_words(known: Environment) -> str:
+    """'host, AMD EPYC (AVX512), torch 2.9, 1 thread'."""
+    threads = known.get("threads")
+    gpu = f", {known['gpu']}" if known.get("gpu") else ""
+    return (
+        f"{known.get('host')}, {known.get('cpu')} ({known.get('cpu_capability')}){gpu}, "
+        f"torch {known.get('torch')}, {threads} thread{'' if threads == 1 else 's'}"
+    )
