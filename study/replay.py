@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -39,14 +39,19 @@ def replay(plan: TrialPlan, folder: TrialFolder, threads: int | None) -> int:
     ending, last = folder.ending(), recorded.rows[max(recorded.rows)][0]
     print(
         f"{len(plan.seeds)} seeds of {plan.config.model} on {plan.config.dataset}, {device}, "
-        f"{plan.precision}, again until kimg {last['kimg']:g}: {ending.state if ending else 'interrupted'}"
+        f"{plan.precision}, again until kimg {last['kimg']:g} ({ending.state if ending else 'not ended'})"
     )
     if companions:
         print(_tolerance(plan, companions))
     found: dict[int, list[Difference]] = {}
     wrong: list[Difference] = []
-    with _temporary(plan, folder) as temporary:
-        for evaluation, differences in _again(plan, temporary, device, recorded):
+    if not folder.judges.exists():
+        print(f"{folder.judges} is gone: what judged it is made anew")
+    with (
+        _temporary(plan, folder) as temporary,
+        closing(_again(plan, temporary, device, recorded)) as evaluations,
+    ):
+        for evaluation, differences in evaluations:
             found[evaluation] = differences
             print(f"kimg {recorded.rows[evaluation][0]['kimg']:9.2f}  {_in_short(differences)}", flush=True)
             updates = recorded.updates(evaluation)
@@ -74,7 +79,7 @@ def _companions(plan: TrialPlan, folder: TrialFolder) -> list[str]:
     """The trials that shared its pack, at any time: those that it names, and those that name it."""
     found = folder.companions()
     for name, other in StudyFolder(folder.path.parents[1]).trials():
-        with suppress(ValueError):  # what is damaged names nobody
+        with suppress(ValueError, OSError):  # what is damaged names nobody
             if plan.trial_id in other.companions():
                 found.add(name)
     return sorted(found)
@@ -115,7 +120,7 @@ def _temporary(plan: TrialPlan, folder: TrialFolder) -> Iterator[TrialFolder]:
 
 def _again(
     plan: TrialPlan, temporary: TrialFolder, device: "torch.device", recorded: Recorded
-) -> Iterator[tuple[int, list[Difference]]]:
+) -> Generator[tuple[int, list[Difference]]]:
     """Each recorded evaluation, made again, and what differs; the last is one that wasn't made again."""
     from study.trial.run import run
 
@@ -139,26 +144,21 @@ def _tolerance(plan: TrialPlan, companions: Sequence[str]) -> str:
 
 
 def _in_short(differences: Sequence[Difference]) -> str:
+    """How much one evaluation differs."""
     if not differences:
         return "identical to the bit"
-    return f"differs by {_share(max(differences, key=_size))}"
-
-
-def _size(difference: Difference) -> float:
-    return difference.share
-
-
-def _share(difference: Difference) -> str:
-    if difference.share > 1:
-        return f"more than the largest {difference.column}"
-    return f"{difference.share:.1e} of the largest {difference.column}"
+    largest = max(differences, key=lambda difference: difference.share)
+    if largest.share >= 1:
+        return f"differs in {largest.column}"
+    return f"differs by {largest.share:.1e} of the largest {largest.column}"
 
 
 def _tell_difference(wrong: Sequence[Difference], recorded: Recorded) -> None:
     """The first value that differs, on both sides."""
     first = wrong[0]
     row = recorded.rows[first.evaluation][0]
-    others = f"; with it {len(wrong) - 1} others of this evaluation" if len(wrong) > 1 else ""
+    values = len(recorded.rows[first.evaluation]) * len(recorded.columns)
+    others = f"; of this evaluation {len(wrong)} of {values} values differ" if len(wrong) > 1 else ""
     print(
         f"it differs, first at evaluation {first.evaluation} (kimg {row['kimg']:g}), seed {first.seed}, "
         f"{first.column}{others}"
@@ -172,22 +172,23 @@ def _shown(value: Any) -> str:
 
 
 def _tell_rounding(plan: TrialPlan, recorded: Recorded, found: Mapping[int, list[Difference]]) -> None:
-    """Of a trial that shared its pack: what agrees, and since when it doesn't."""
-    judged = [number for number in found if 0 < recorded.updates(number) <= ROUNDED_UPDATES]
-    share = f"{ROUNDED_SHARE[plan.precision]:.0%}"
+    """Of a trial that shared its pack: what agrees, and from when on it doesn't."""
+    later = [number for number in found if recorded.updates(number) > 0]
+    judged = [number for number in later if recorded.updates(number) <= ROUNDED_UPDATES]
+    apart = [number for number in later if any(d.is_apart(plan.precision) for d in found[number])]
     print(
-        f"it agrees, as a trial of a shared pack: kimg, updates and evaluation 0 of {len(found)} evaluations "
-        f"to the bit; {len(judged)} of them are of the first {ROUNDED_UPDATES} updates"
+        f"it agrees, as a trial of a shared pack: kimg and updates of {len(found)} evaluations of "
+        f"{len(plan.seeds)} seeds, and all {len(recorded.columns)} columns of the first, to the bit"
     )
-    for number, differences in found.items():
-        apart = [difference for difference in differences if difference.is_apart(plan.precision)]
-        if apart:
-            print(
-                f"  losses or gradient norms differ by more than {share} from evaluation {number} on, after "
-                f"{recorded.updates(number)} updates: {_share(max(apart, key=_size))}"
-            )
-            return
-    print(f"  losses and gradient norms of all evaluations agree to {share}")
+    print(
+        f"  losses and gradient norms: {len(later) - len(apart)} of {len(later)} later evaluations within "
+        f"{ROUNDED_SHARE[plan.precision]:.0%}; those of the first {ROUNDED_UPDATES} updates had to be, "
+        f"{len(judged)} of them"
+    )
+    if apart:
+        print(
+            f"  they differ by more first at evaluation {apart[0]}, {recorded.updates(apart[0])} updates on"
+        )
 
 
 def _environments(
@@ -196,7 +197,7 @@ def _environments(
     """Lines on what computed both, where that is not the same, or `always`."""
     words = [_in_words(known) for known in recorded]
     again = _in_words(here[-1])
-    if not always and all(known == again for known in words):
+    if not always and recorded and all(known == again for known in words):
         return
     if not recorded:
         yield "recorded by an earlier version, which did not say on what"

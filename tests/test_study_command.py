@@ -433,6 +433,11 @@ def test_trials_that_share_packs_end_as_alone(pack: str, start: Start, tmp_path:
         list(run(folder.plan(), alone, torch.device("cpu")))
         for row, other in zip(folder.rows(), alone.rows(), strict=True):
             assert row["w1"] == pytest.approx(other["w1"], rel=0.02)  # bf16, twenty updates
+    if pack == "4":
+        replay = [sys.executable, "-m", "study.train", "--replay", str(study.trial("small-00000").path)]
+        replayed = subprocess.run(replay, capture_output=True, text=True)
+        assert (replayed.returncode, replayed.stderr) == (0, "")
+        assert "it shared its pack with small-00001" in replayed.stdout
     record = read_json(study.path / "study.json")
     members = int(re.search(r"a pack has up to (\d+) members", command.out)[1])  # type: ignore[index]
     cost = record["cost"]

@@ -44,6 +44,7 @@ from study.runner.run import search_of
 from study.runner.schedulers import PerSpaceScheduler
 from study.runner.search import Search
 from study.runner.trainable import TrialTrainable
+from study.runner.worker import PackWorkers
 from study.space import parse_space
 from study.training.capture import EagerIterations
 from study.trial import run as trial_run
@@ -492,6 +493,30 @@ def test_a_trial_whose_folder_is_gone_is_trained_again_as_it_was(folder: StudyFo
     check_books(folder, {"a": 3})
     same = [column for column in before if column not in TIMED]
     pd.testing.assert_frame_equal(table(folder, "curves")[same], before[same])
+
+
+def test_a_configuration_says_what_it_was_handed_out_to_and_is_written_once(folder: StudyFolder) -> None:
+    folder.create(study_plan(), [], {})
+    Driver(folder).run(1)
+    path = folder.trial("a-00000").path / "config.json"
+    before = path.stat().st_mtime_ns
+    plan = folder.trial("a-00000").plan()
+    assert (plan.threads, plan.device, plan.companions) == (1, "cpu", ())
+    Driver(folder).run()
+    assert path.stat().st_mtime_ns == before
+
+
+def test_a_configuration_names_those_that_came_to_its_pack_before(folder: StudyFolder) -> None:
+    folder.create(study_plan(pack=4), [], {})
+    books = Driver(folder).books
+    books.workers = object.__new__(PackWorkers)  # without their processes
+    books.workers.names, books.workers.trials_each, books.workers._at = ["pack-0", "pack-1"], 2, {}
+    searcher = QueueSearcher(books, threads=2, device="cuda")
+    given = [searcher.suggest("") for _ in range(3)]
+    plans = [trial.plan() for _, trial in folder.trials()]
+    assert [plan.to_dict() for plan in plans] == [trial["plan"] for trial in given if isinstance(trial, dict)]
+    assert [plan.companions for plan in plans] == [(), ("a-00000",), ()]
+    assert {(plan.threads, plan.device) for plan in plans} == {(2, "cuda")}
 
 
 def test_a_trial_is_not_written_over_another(folder: StudyFolder) -> None:
