@@ -48,7 +48,7 @@ def replay(plan: TrialPlan, folder: TrialFolder, threads: int | None) -> int:
     if not folder.judges.exists():
         print(f"{folder.judges} is gone: what judged it is made anew")
     with (
-        _temporary(plan, folder) as temporary,
+        _temporary(folder) as temporary,
         closing(_again(plan, temporary, device, recorded)) as evaluations,
     ):
         for evaluation, differences in evaluations:
@@ -78,7 +78,7 @@ def replay(plan: TrialPlan, folder: TrialFolder, threads: int | None) -> int:
 def _companions(plan: TrialPlan, folder: TrialFolder) -> list[str]:
     """The trials that shared its pack, at any time: those that it names, and those that name it."""
     found = folder.companions()
-    for name, other in StudyFolder(folder.path.parents[1]).trials():
+    for name, other in StudyFolder(folder.judges.parent).trials():
         with suppress(ValueError, OSError):  # what is damaged names nobody
             if plan.trial_id in other.companions():
                 found.add(name)
@@ -103,12 +103,12 @@ def _device(plan: TrialPlan, threads: int | None) -> "torch.device":
 
 
 @contextmanager
-def _temporary(plan: TrialPlan, folder: TrialFolder) -> Iterator[TrialFolder]:
+def _temporary(folder: TrialFolder) -> Iterator[TrialFolder]:
     """A folder for the trial to train in, with the study's own judge beside it; gone in the end."""
     with ExitStack() as stack:
         try:
             path = stack.enter_context(tempfile.TemporaryDirectory(prefix="gan-study-replay-"))
-            temporary = StudyFolder(Path(path)).trial(plan.trial_id)
+            temporary = StudyFolder(Path(path)).trial(folder.path.name)
             if folder.judges.exists():
                 shutil.copytree(folder.judges, temporary.judges, ignore=shutil.ignore_patterns(".*"))
         except OSError as error:

@@ -339,6 +339,13 @@ def test_in_a_shared_pack_what_rounding_can_do_is_no_difference(
     assert grown == ((evaluation, differs) == (2, None))
 
 
+def test_a_folder_that_lies_about_its_name_makes_nothing_outside(capsys: Capture, tmp_path: Path) -> None:
+    folder = trained()
+    configure(folder, trial_id="../../../../evil")
+    assert replayed(folder, capsys)[0] == 0
+    assert not list(tmp_path.parent.rglob("evil"))
+
+
 # What can't be repeated
 
 
