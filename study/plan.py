@@ -26,6 +26,7 @@ MOST_COUNT = 1_000_000  # of whatever a study counts: more is a slip of the hand
 SAMPLERS = ("tpe", "random", "qmc", "grid")
 SCHEDULERS = ("asha", "hyperband", "fifo")
 PACKS = ("trial", "auto")
+DEVICES = ("cpu", "cuda", "")  # the last: not known
 DEFAULT, STARTUP, SAMPLER, GIVEN = "default", "startup", "sampler", "given"  # a configuration's origin
 
 
@@ -47,6 +48,9 @@ class TrialPlan:
         plugins: path and SHA-256 of the files with the user's code (`study.plugins`).
         origin: who proposed the configuration: DEFAULT, the paper; STARTUP, chance, while the sampler knew
             too little; SAMPLER; or GIVEN by a user.
+        threads, device: of the process that is to train it, on which its bits depend; None and '' where an
+            earlier version did not say.
+        companions: trials handed out before it that were to train in its pack. Later ones name it.
     """
 
     study: str
@@ -65,10 +69,14 @@ class TrialPlan:
     keep_best: bool = True
     plugins: list[dict[str, str]] = field(default_factory=list)
     origin: str = GIVEN
+    threads: int | None = None
+    device: str = ""
+    companions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_budget(self.kimg, self.eval_kimg)
         _check_records(self.fingerprint, self.plugins)
+        _check_place(self.threads, self.device, self.companions)
         _check_precision(self.precision, self.config.model)
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise ConfigError(f"seeds = {self.seeds!r}: it must be one or more different seeds")
@@ -76,7 +84,8 @@ class TrialPlan:
             raise ConfigError(f"aggregate = {self.aggregate!r} is not one of {', '.join(AGGREGATES)}")
 
     def to_dict(self) -> dict[str, Any]:
-        return {**vars(self), "config": self.config.to_dict(), "seeds": list(self.seeds)}
+        lists = {name: list(getattr(self, name)) for name in ("seeds", "companions")}
+        return {**vars(self), "config": self.config.to_dict(), **lists}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrialPlan":
@@ -84,6 +93,7 @@ class TrialPlan:
         remember(known.get("declared", {}))
         known["config"] = TrialConfig.from_dict(known["config"])
         known["seeds"] = tuple(known["seeds"])
+        known["companions"] = tuple(known.get("companions", ()))
         return cls(**known)
 
 
@@ -226,6 +236,15 @@ def _check_records(fingerprint: Any, plugins: Any) -> None:
         isinstance(plugin, dict) and {"path", "sha256"} <= plugin.keys() for plugin in plugins
     ):
         raise ConfigError(f"plugins = {plugins!r} must be a list of paths and hashes")
+
+
+def _check_place(threads: Any, device: Any, companions: Any) -> None:
+    if threads is not None and not (isinstance(threads, int) and 1 <= threads <= MOST_COUNT):
+        raise ConfigError(f"threads = {threads!r} must be a whole number from 1 to {MOST_COUNT:,}")
+    if device not in DEVICES:
+        raise ConfigError(f"device = {device!r} is not one of {', '.join(filter(None, DEVICES))}")
+    if not all(isinstance(name, str) for name in companions):
+        raise ConfigError(f"companions = {companions!r} must be names of trials")
 
 
 def check_study_name(name: str) -> str:

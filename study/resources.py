@@ -48,14 +48,19 @@ class Resources:
         """How many there is room for, machine by machine; one machine's CPUs may be shared."""
 
         def room(cpus: int, gpus: int) -> float:
-            by_cpus = cpus // self.cpus_per_trial if hardware.machines else math.inf
+            by_cpus = _times(self.cpus_per_trial, cpus) if hardware.machines else math.inf
             if not self.gpus_per_trial:
                 return by_cpus
             is_part = self.gpus_per_trial < 1  # of one GPU
-            by_gpus = gpus * (1 // self.gpus_per_trial) if is_part else gpus // self.gpus_per_trial
+            by_gpus = gpus * _times(self.gpus_per_trial, 1) if is_part else _times(self.gpus_per_trial, gpus)
             return min(by_cpus, by_gpus)
 
         return sum(room(*machine) for machine in _machines(hardware))
+
+
+def _times(part: float, whole: int) -> int:
+    """How often a part, such as 0.1, fits."""
+    return math.floor(whole / part + 1e-9)
 
 
 def _machines(hardware: Hardware) -> tuple[tuple[int, int], ...]:
@@ -74,7 +79,9 @@ def default_resources(hardware: Hardware, pack: int | str | None = None) -> Reso
     `pack`: what was asked for; with 'trial' up to four trials, in as many processes, share a GPU.
     """
     if not hardware.gpus:
-        return Resources(hardware.cpus, cpus_per_trial=1, gpus_per_trial=0)
+        # On a cluster trials that share packs need a CPU of their own, all together.
+        spare = bool(hardware.machines) and pack not in (None, "trial")
+        return Resources(max(1, hardware.cpus - spare), cpus_per_trial=1, gpus_per_trial=0)
     cpus_of_a_gpu = min(cpus // gpus for cpus, gpus in _machines(hardware) if gpus)
     if pack == "trial":
         per_gpu = max(1, min(4, cpus_of_a_gpu))

@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ from study.plan import EVALUATIONS, TrialPlan, check_study_name
 from study.plugins import check_same
 from study.records.study_folder import StudyFolder
 from study.records.trial_folder import TrialFolder
+from study.replay import replay
 from study.reporting.tracking import MODES, Tracker, config_of
 
 PROGRAM = "python -m study.train"
@@ -59,6 +61,13 @@ def parser() -> argparse.ArgumentParser:
     budgets = ", ".join(f"{kind.kimg:g} for {name}" for name, kind in KINDS.items())
     default_metrics = [name for name, metric in METRICS.items() if metric.is_default]
     p.add_argument("--resume", type=Path, metavar="FOLDER", help="continue the trial in this folder")
+    p.add_argument(
+        "--replay",
+        type=Path,
+        metavar="FOLDER",
+        help="train the trial in this folder again, up to where it stopped, and compare row by row; status 1 "
+        "where it differs. The folder is left as it is",
+    )
     p.add_argument("--seeds", type=whole_at_least(1), default=2, help="seeds; each seed trains one GAN")
     add_shared(p, "--seed")
     p.add_argument(
@@ -73,7 +82,11 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--name", default="train", help="name of the study that the trial is filed under")
     add_shared(p, "--keep-best")
     add_shared(p, "--precision")
-    p.add_argument("--threads", type=whole_at_least(1), help="CPU threads (default: torch's choice)")
+    p.add_argument(
+        "--threads",
+        type=whole_at_least(1),
+        help="CPU threads (default: torch's choice; with --resume and --replay the trial's)",
+    )
     p.add_argument(
         "--wandb",
         choices=MODES,
@@ -129,16 +142,40 @@ def plan_from(options: argparse.Namespace) -> TrialPlan:
     )
 
 
-def _only_resume(options: argparse.Namespace) -> None:
-    """Raise UserError for options that a trial which has begun can't take any more."""
+def _known_trial(
+    path: Path, options: argparse.Namespace, flag: str, *more: str
+) -> tuple[TrialPlan, TrialFolder]:
+    """The trial that a flag names; its code and data are here.
+
+    Raises UserError: they aren't, or an option is given that a trial which has begun can't take any more.
+    """
     p = parser()
-    runtime = ("resume", "threads", "wandb", "wandb_project", "data_dir", "plugin")
-    changed = [k for k, v in vars(options).items() if k not in runtime and v != p.get_default(k)]
+    allowed = (flag, "threads", "data_dir", "plugin", *more)
+    changed = [k for k, v in vars(options).items() if k not in allowed and v != p.get_default(k)]
     if changed:
         flags = ", ".join("--" + name.replace("_", "-") for name in changed)
         raise UserError(
-            f"{flags} can't be changed by --resume: the trial keeps the settings that it started with"
+            f"{flags} can't be changed by --{flag}: the trial keeps the settings that it started with"
         )
+    folder = TrialFolder(path.resolve())
+    try:
+        plan = folder.plan()
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path} is not a trial's folder: {error}") from error
+    check_same(options.plugin, plan.plugins, plan.trial_id)
+    if flag == "resume" and folder.ending() is not None:
+        raise UserError(f"{path} has ended: nothing is left to train")
+    check_contents(plan.config.dataset, plan.fingerprint)
+    return plan, folder
+
+
+def _here(plan: TrialPlan, threads: int | None) -> TrialPlan:
+    """A new trial's plan, with what this process will train it on."""
+    import torch
+
+    from study.trial.run import default_device
+
+    return replace(plan, threads=threads or torch.get_num_threads(), device=default_device().type)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -148,21 +185,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.plugin = plugins
     terminate_as_interrupt()
     use_data_folder(options.data_dir)
+    if options.replay:
+        plan, folder = _known_trial(options.replay, options, "replay")
+        print(f"{folder.path}")
+        return replay(plan, folder, options.threads)
     if options.resume:
-        _only_resume(options)
-        folder = TrialFolder(options.resume.resolve())
-        try:
-            plan = folder.plan()
-        except (ValueError, OSError) as error:
-            raise UserError(f"{options.resume} is not a trial's folder: {error}") from error
-        check_same(options.plugin, plan.plugins, plan.trial_id)
-        if folder.ending() is not None:
-            raise UserError(f"{options.resume} has ended: nothing is left to train")
-        check_contents(plan.config.dataset, plan.fingerprint)
+        plan, folder = _known_trial(options.resume, options, "resume", "wandb", "wandb_project")
     else:
         plan = plan_from(options)
         for line in check_model_of(plan.config):
             print(line)
+        plan = _here(plan, options.threads)
         folder = TrialFolder(options.results / plan.study / "trials" / plan.trial_id)
         try:
             folder.create(plan)
@@ -184,8 +217,8 @@ def _train(plan: TrialPlan, folder: TrialFolder, options: argparse.Namespace) ->
 
     from study.trial.run import default_device, run
 
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    if threads := options.threads or plan.threads:
+        torch.set_num_threads(threads)
     device = default_device()
     print(
         f"{len(plan.seeds)} seeds of {plan.config.model} on {plan.config.dataset}, {device}, {plan.precision}"

@@ -12,7 +12,7 @@ import pytest
 
 from study.config import TrialConfig
 from study.plan import StudyPlan, TrialPlan, trial_id
-from study.records.schema import WHERE
+from study.records import schema
 from study.records.study_folder import StudyFolder
 from study.records.tables import TABLES
 
@@ -23,14 +23,9 @@ STATES = {"completed": "COMPLETE", "diverged": "COMPLETE", "pruned": "PRUNED", "
 TINY = ["--dataset", "ring8", "--seeds", "2", "--wandb", "disabled"]
 
 
-def is_timed(column: str) -> bool:
-    """Whether a column tells of the time and the place, and not of the training."""
-    return column.endswith("seconds") or column in {known.name for known in WHERE}
-
-
 def untimed(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows without such columns."""
-    return [{name: value for name, value in row.items() if not is_timed(name)} for row in rows]
+    """Rows without what tells of the time and the place, and not of the training."""
+    return [schema.untimed(row) for row in rows]
 
 
 def small(low: float = 1e-4, high: float = 1e-2, **more: Any) -> dict[str, Any]:

@@ -151,3 +151,5 @@ def test_a_trial_does_not_go_on_with_other_data(points: Path, capsys: pytest.Cap
     assert run_command(lambda: train.main(["--resume", str(folder.path)])) == 2
     assert "have changed since" in capsys.readouterr().err
     assert folder.ending() is None
+    assert run_command(lambda: train.main(["--replay", str(folder.path)])) == 2
+    assert "have changed since" in capsys.readouterr().err

@@ -24,7 +24,7 @@ ROOMS = [
     *("declared", "config", "plan", "space"),
     *("networks", "training"),
     *("records", "plugins", "reporting", "trial", "runner"),
-    *("loading", "command", "results", "train", "tune", "__main__"),
+    *("loading", "command", "results", "replay", "train", "tune", "__main__"),
 ]
 
 ALLOWED = {"ray": {"runner"}, "optuna": {"runner"}, "wandb": {"reporting"}}  # frameworks and rooms

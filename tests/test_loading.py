@@ -62,7 +62,7 @@ def training(plan: TrialPlan, path: Path) -> Iterator[tuple[Trained, Iterator[Ev
         patch.setattr("study.trial.run.save_samples", lambda samples, *_: trained.drawn.append(samples))
         evaluations = run(plan, trained.folder, CPU)
         yield trained, evaluations
-        evaluations.close()  # type: ignore[attr-defined]
+        evaluations.close()
 
 
 def train(plan: TrialPlan, path: Path) -> Trained:

@@ -23,6 +23,30 @@ def test_a_plan_survives_json() -> None:
     assert TrialPlan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
 
 
+def test_where_it_is_trained_survives_json_and_is_not_known_of_earlier_ones() -> None:
+    plan = trial_plan(threads=4, device="cuda", companions=("space-00001", "space-00002"))
+    values = json.loads(json.dumps(plan.to_dict()))
+    assert TrialPlan.from_dict(values) == plan
+    for name in ("threads", "device", "companions"):
+        del values[name]
+    assert TrialPlan.from_dict(values) == trial_plan()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("threads", 0, "threads = 0 must be a whole number from 1 to 1,000,000"),
+        ("threads", 1.5, "threads = 1.5 must be a whole number"),
+        ("threads", "4", "threads = '4' must be a whole number"),
+        ("device", "tpu", "device = 'tpu' is not one of cpu, cuda"),
+        ("companions", (3,), r"companions = \(3,\) must be names of trials"),
+    ],
+)
+def test_where_it_is_trained_is_checked(name: str, value: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{message}"):
+        trial_plan(**{name: value})
+
+
 @pytest.mark.parametrize("name", ["kimg", "eval_kimg"])
 @pytest.mark.parametrize("value", [0, -1.0, math.nan, math.inf])
 def test_a_budget_is_finite_and_positive(name: str, value: float) -> None:

@@ -90,6 +90,17 @@ def test_the_readmes_plugin_is_trained(capsys: Capture) -> None:
     assert read_json(folder.path / "config.json")["plugins"] == [record]
 
 
+def test_a_trial_is_repeated_with_the_plugin_that_it_was_made_with(capsys: Capture) -> None:
+    replay = ["--replay", str(trained("--plugin", file(), *POINTS).path)]
+    assert run_command(lambda: train.main([*replay, "--plugin", "mine.py"])) == 0
+    assert "identical to the bit: 3 evaluations of 2 seeds" in capsys.readouterr().out
+    forget()
+    assert run_command(lambda: train.main(replay)) == 2
+    assert re.search(r"--plugin .*mine\.py \(sha256 \w+\): give it again", capsys.readouterr().err)
+    assert run_command(lambda: train.main([*replay, "--plugin", file(HINGE + "# changed\n")])) == 2
+    assert "mine.py differs: give the file as it was" in re.sub(r" \(.*?\)", "", capsys.readouterr().err)
+
+
 def test_a_dataset_metrics_and_a_hyperparameter_of_ones_own_are_options() -> None:
     chosen = ["--model", "hinge", "--dataset", "cube", "--metric", "shift", "--margin", "0.7"]
     folder = trained("--plugin", file(CUBE), *chosen)

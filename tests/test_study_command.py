@@ -20,13 +20,14 @@ from study.data import facts, prepare
 from study.machine.files import read_json
 from study.metrics.judge.evaluator import evaluator_for
 from study.metrics.judge.floor import floors
+from study.records.schema import TIMED
 from study.records.study_folder import StudyFolder
 from study.records.tables import TABLES
 from study.records.trial_folder import TrialFolder
 from study.reporting.timing import WORKER_PARTS
 from study.trial.run import run
 from tests.recomputed import check_tables
-from tests.studies import TINY, check_books, is_timed, journal, small, states, table, untimed
+from tests.studies import TINY, check_books, journal, small, states, table, untimed
 
 pytestmark = pytest.mark.study
 
@@ -432,6 +433,11 @@ def test_trials_that_share_packs_end_as_alone(pack: str, start: Start, tmp_path:
         list(run(folder.plan(), alone, torch.device("cpu")))
         for row, other in zip(folder.rows(), alone.rows(), strict=True):
             assert row["w1"] == pytest.approx(other["w1"], rel=0.02)  # bf16, twenty updates
+    if pack == "4":
+        replay = [sys.executable, "-m", "study.train", "--replay", str(study.trial("small-00000").path)]
+        replayed = subprocess.run(replay, capture_output=True, text=True)
+        assert (replayed.returncode, replayed.stderr) == (0, "")
+        assert "it shared its pack with small-00001" in replayed.stdout
     record = read_json(study.path / "study.json")
     members = int(re.search(r"a pack has up to (\d+) members", command.out)[1])  # type: ignore[index]
     cost = record["cost"]
@@ -567,7 +573,7 @@ def test_a_study_of_a_plugin_is_killed_and_resumed_to_the_same_tables(start: Sta
     studies = [StudyFolder(tmp_path / "results" / name) for name in ("whole", "cut")]
     for name in TABLES:
         tables = [table(study, name) for study in studies]
-        same = [c for c in tables[0].columns if not is_timed(c) and c != "study"]
+        same = [c for c in tables[0].columns if c not in TIMED and c != "study"]
         pd.testing.assert_frame_equal(tables[0][same], tables[1][same])
     assert table(studies[0], "runs")["seed"].tolist() == [0, 1, 2] * 2
     assert set(states(studies[0]).values()) == {"completed"}

@@ -18,6 +18,7 @@ from study.command import run_command
 from study.models import MODELS, hyperparameters
 from study.records.trial_folder import TrialFolder
 from study.space import find_space, read_space
+from study.trial.run import default_device
 from tests.studies import untimed, wandb_history, wandb_records, wandb_run
 
 pytestmark = pytest.mark.usefixtures("cheap_transport")
@@ -129,6 +130,20 @@ def test_a_run_leaves_the_folder_of_a_trial() -> None:
     assert (ending.state, ending.ended_by) == ("completed", "budget")
     assert len(folder.rows()) == 9
     assert len(list(folder.samples.glob("*.png"))) == 3
+
+
+def test_a_run_says_what_trains_it_and_keeps_that_when_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr("torch.set_num_threads", asked.append)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 5)
+    assert run() == 0
+    plan = only_trial().plan()
+    assert (plan.threads, plan.device, plan.companions) == (5, default_device().type, ())
+    (only_trial().path / "DONE").unlink()
+    assert run_command(lambda: train.main(["--resume", str(only_trial().path)])) == 0
+    (only_trial().path / "DONE").unlink()
+    assert run_command(lambda: train.main(["--resume", str(only_trial().path), "--threads", "2"])) == 0
+    assert asked == [5, 5, 2]
 
 
 def test_what_keeping_the_best_networks_costs_is_said_once(capsys: Capture) -> None:

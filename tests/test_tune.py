@@ -1,12 +1,13 @@
 """From options and hardware to a plan: what a study uses where the user does not say."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from study import tune
 from study.errors import UserError
-from study.machine.hardware import Hardware
+from study.machine.hardware import Hardware, together
 from study.plan import StudyPlan
 from study.space import find_space, parse_space, read_space
 
@@ -78,7 +79,8 @@ def test_the_pack_asked_for(asked: str, pack: int | str) -> None:
 
 
 def test_on_a_cluster_packs_leave_a_cpu_for_the_trials() -> None:
-    assert plan(LAPTOP, "--address", "auto", "--pack", "8", "--concurrency", "1").concurrency == 1
-    assert plan(LAPTOP, "--address", "auto").concurrency == 2
+    cluster = together([replace(LAPTOP, cpus=1)] * 2)
+    assert plan(cluster, "--address", "auto", "--pack", "8").concurrency == 1
+    assert plan(cluster, "--address", "auto").concurrency == 2
     with pytest.raises(UserError, match=r"2 packs of 1 CPUs leave none of the cluster's 2"):
-        plan(LAPTOP, "--address", "auto", "--pack", "8")
+        plan(cluster, "--address", "auto", "--pack", "8", "--concurrency", "2")

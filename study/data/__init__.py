@@ -112,7 +112,7 @@ def check_contents(name: str, fingerprint: Mapping[str, Any]) -> None:
     found, _ = facts(prepare(name, **options))
     if fingerprint and found["sha256"] != fingerprint.get("sha256"):
         raise UserError(
-            f"the data of {name} have changed since they were first used here, so training cannot continue"
+            f"the data of {name} have changed since they were first used here: training can't go on with them"
         )
 
 

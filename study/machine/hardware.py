@@ -49,7 +49,7 @@ def detect() -> Hardware:
     gpus = _gpus()
     return Hardware(
         cpus=_cpus(),
-        cpu_name=_cpu_info("model name") or "unknown",
+        cpu_name=cpu_name(),
         memory_gib=round(_memory_bytes() / 2**30, 1),
         gpus=tuple(name for name, _ in gpus),
         cpu_bf16=_cpu_bf16(),
@@ -70,6 +70,10 @@ def together(machines: Sequence[Hardware]) -> Hardware:
         gpu_bf16=bool(gpus) and all(machine.gpu_bf16 for machine in gpus),
         machines=tuple((machine.cpus, len(machine.gpus)) for machine in machines),
     )
+
+
+def cpu_name() -> str:
+    return _cpu_info("model name") or "unknown"
 
 
 def _cpus() -> int:

@@ -23,7 +23,7 @@ RESERVED = {
         "aggregate",
     ),
     *("precision", "results", "resume", "threads", "wandb", "help", "side", "data_dir", "keep_best"),
-    *("plugin", "plugins", "declared", "fingerprint"),
+    *("plugin", "plugins", "declared", "fingerprint", "replay", "device", "companions"),
 }
 
 

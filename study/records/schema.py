@@ -4,7 +4,7 @@ A trial's rows on disk (curves.jsonl) are its rows of the `curves` table, but fo
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -63,6 +63,7 @@ class Column:
         of: the seeds' column that it is made of; its own name where nothing is said.
         higher_is_better: the direction of what it measures.
         counts: its values are whole numbers, though a trial's, made of several, need not be.
+        timed: it tells of the time and the place, and not of the training.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Column:
     required: bool = False
     higher_is_better: bool = False
     counts: bool = False
+    timed: bool = False
 
     def type_in(self, table: str) -> Any:
         return int if self.counts and table != "trials" else self.type
@@ -198,16 +200,31 @@ CLOCKS = (
     Column("critic_updates", int, ALL, "updates of each member's critic so far", over_seeds="same"),
     Column("generator_updates", int, ALL, "updates of each member's generator so far", over_seeds="same"),
     Column(
-        "train_seconds", float, ALL, "training, all seeds together; its share of a pack", "seconds", "same"
+        "train_seconds",
+        float,
+        ALL,
+        "training, all seeds together; its share of a pack",
+        "seconds",
+        "same",
+        timed=True,
     ),
-    Column("eval_seconds", float, ALL, "evaluation, all seeds together", "seconds", "same"),
+    Column("eval_seconds", float, ALL, "evaluation, all seeds together", "seconds", "same", timed=True),
 )
 WHERE = (
-    Column("evaluated", datetime, ("curves",), "when the evaluation was made (UTC)"),
-    Column("started", datetime, TRIALS, "when its first evaluation was made, before any training (UTC)"),
-    Column("ended", datetime, TRIALS, "when it ended (UTC)"),
-    Column("host", str, ("trials", "curves"), "machine; of a trial, the one of its last evaluation"),
+    Column("evaluated", datetime, ("curves",), "when the evaluation was made (UTC)", timed=True),
+    Column(
+        "started",
+        datetime,
+        TRIALS,
+        "when its first evaluation was made, before any training (UTC)",
+        timed=True,
+    ),
+    Column("ended", datetime, TRIALS, "when it ended (UTC)", timed=True),
+    Column(
+        "host", str, ("trials", "curves"), "machine; of a trial, the one of its last evaluation", timed=True
+    ),
 )
+TIMED = frozenset(column.name for column in (*CLOCKS, *WHERE) if column.timed)
 ERROR = Column("error", str, TRIALS, "traceback of a failed trial")
 
 
@@ -248,6 +265,11 @@ def columns(table: str, metrics: Collection[str]) -> list[Column]:
         if count > 1:
             raise ValueError(f"{name} is a column already: no metric or hyperparameter can be called so")
     return found
+
+
+def untimed(row: Mapping[str, Any]) -> Row:
+    """A row without the columns that tell of time and place: the same of two runs that are alike."""
+    return {name: value for name, value in row.items() if name not in TIMED}
 
 
 def check_row(row: Row, *, written: bool) -> None:

@@ -1,6 +1,7 @@
 """A trial on disk: config.json first, then curves, checkpoint and samples, and a marker last.
 
 config.json          the plan: identity, configuration, seeds, budget
+environments.json    what computed it, from which evaluation on
 curves.jsonl         a line per seed and evaluation
 checkpoint/pack.pt   the pack at its last evaluation
 checkpoint/best.pt   its networks at the evaluation with the best objective, where the plan keeps them
@@ -12,9 +13,10 @@ import json
 import math
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -79,7 +81,7 @@ class TrialFolder:
         self._curves = path / "curves.jsonl"
 
     def create(self, plan: TrialPlan) -> None:
-        """Make the folder and write config.json, but not over that of another trial.
+        """Make the folder and write config.json, unless it is there already.
 
         Raises:
             UserError: it is the folder of another trial.
@@ -89,10 +91,10 @@ class TrialFolder:
         try:
             known = self.plan()
         except ValueError:  # missing, or damaged
-            known = plan
+            write_json(self.path / "config.json", plan.to_dict())
+            return
         if any(getattr(known, name) != getattr(plan, name) for name in IDENTITY):
             raise UserError(f"{self.path} holds another trial: it is left as it is")
-        write_json(self.path / "config.json", plan.to_dict())
 
     def exists(self) -> bool:
         return (self.path / "config.json").exists()
@@ -106,6 +108,37 @@ class TrialFolder:
             return TrialPlan.from_dict(read_json(path))
         except (KeyError, TypeError, AttributeError, UserError) as error:
             raise ValueError(f"{path} is not a trial's configuration: {error!r}") from error
+
+    def environments(self) -> list[dict[str, Any]]:
+        """What computed the trial, in order (`study.machine.environment`), each with its first `evaluation`.
+
+        Raises ValueError: the file is damaged.
+        """
+        path = self.path / "environments.json"
+        known = read_json(path) if path.exists() else []
+        if not isinstance(known, list) or not all(
+            isinstance(each, dict) and isinstance(each.get("companions"), list) for each in known
+        ):
+            raise ValueError(f"{path} is not a list of environments")
+        return known
+
+    def companions(self) -> set[str]:
+        """Trials that were there when it came to its pack, at first or later.
+
+        Raises ValueError: config.json or environments.json is damaged.
+        """
+        later = (name for known in self.environments() for name in known["companions"])
+        return {*self.plan().companions, *later}
+
+    def add_environment(self, found: Mapping[str, Any], evaluation: int) -> None:
+        """Note what computes the trial from an evaluation on, unless it is what computed it before."""
+        try:
+            known = self.environments()
+        except ValueError:  # what is damaged tells of nothing any more
+            known = []
+        if not known or any(known[-1].get(name) != value for name, value in found.items()):
+            known.append({**found, "evaluation": evaluation, "when": now()})
+            write_json(self.path / "environments.json", known)
 
     def cost_of_best(self) -> str:
         """What keeping the best evaluation's networks costs, in words; they have been written."""

@@ -6,6 +6,7 @@ study goes on from here, too: what has ended is told, what was begun comes first
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from ray.tune import Callback
@@ -252,7 +253,12 @@ class QueueSearcher(Searcher):
         self._queue = bookkeeper.queue()
         # As source: the file itself may not be where the trial is trained.
         plugins = to_send(bookkeeper.plan.plugins)
-        self._where = {"home": home, "threads": threads, "device": device, "plugins": plugins}
+        self._where: dict[str, Any] = {
+            "home": home,
+            "threads": threads,
+            "device": device,
+            "plugins": plugins,
+        }
 
     def __getstate__(self) -> dict[str, Any]:
         """As for the bookkeeper."""
@@ -266,6 +272,13 @@ class QueueSearcher(Searcher):
             plan = next(self._queue, None)
             if plan is None:
                 return self.FINISHED
+            worker = workers.assign(plan) if workers else None
+            plan = replace(
+                plan,
+                threads=self._where["threads"],
+                device=self._where["device"],
+                companions=workers.companions(plan.trial_id) if workers else (),
+            )
             folder = self._bookkeeper.folder.trial(plan.trial_id)
             folder.create(plan)
             try:
@@ -276,7 +289,7 @@ class QueueSearcher(Searcher):
             "plan": plan.to_dict(),
             "space": plan.space,
             "history": history,
-            "worker": workers.assign(plan) if workers else None,
+            "worker": worker,
             "alone": False,
             **self._where,
         }

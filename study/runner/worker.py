@@ -166,6 +166,11 @@ class PackWorkers:
         self._at[plan.trial_id] = (chosen, plan.config.shape_key)
         return chosen
 
+    def companions(self, trial_id: str) -> tuple[str, ...]:
+        """The other trials that now share the pack of one that was assigned."""
+        place = self._at[trial_id]
+        return tuple(name for name, other in self._at.items() if other == place and name != trial_id)
+
     def release(self, trial_id: str) -> None:
         """The trial has ended: nobody is to wait for it any more."""
         name, _ = self._at.pop(trial_id, (None, None))

@@ -1,7 +1,7 @@
 """Packs that train together: for an interval their members are one larger pack, then each has its own."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -96,7 +96,7 @@ class Trainer:
         return self._joint, self._iterate, rows
 
 
-def carry_out(events: "Iterable[Due | Event]") -> "Iterator[Event]":
+def carry_out(events: "Iterable[Due | Event]") -> "Generator[Event]":
     """Carry out every `Due` of a stream, between it and what comes next, and pass the rest on."""
     trainer = Trainer()
     for event in events:

@@ -3,7 +3,7 @@
 import math
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
@@ -15,6 +15,7 @@ from study.data import load
 from study.errors import UserError
 from study.machine.arithmetic import settle
 from study.machine.clock import now
+from study.machine.environment import environment
 from study.machine.memory import keep_freed_memory
 from study.metrics import METRICS
 from study.metrics.judge.evaluator import Evaluator, evaluator_for
@@ -42,7 +43,7 @@ def default_device() -> torch.device:
 
 def run(
     plan: TrialPlan, folder: TrialFolder, device: torch.device, timing: Timing | None = None
-) -> Iterator[Evaluation]:
+) -> Generator[Evaluation]:
     """Run a trial from its last checkpoint, or from the start, yielding every evaluation.
 
     When it ends by itself (budget or divergence) its marker is written before the last
@@ -63,8 +64,7 @@ def steps(
     """The same, but the training is left to the caller, between a `Due` and what comes next."""
     with ExitStack() as locked:
         with timing.part("build"):
-            if not folder.exists():
-                folder.create(plan)
+            folder.create(plan)
             keep_freed_memory()
             settle(device)
             folder.claim()
@@ -75,6 +75,8 @@ def steps(
             evaluator = evaluator_for(plan.config.dataset, device, folder.judges)
             pack, note = _continued(plan, folder, data.sample_shape, device)
             history = folder.keep_rows_before(pack.next_evaluation)
+            computing = {**environment(device), "companions": list(plan.companions)}
+            folder.add_environment(computing, pack.next_evaluation)
         if history:
             # Killed between the last checkpoint and the marker: nothing is left to train.
             ended = _judge(plan, history, is_finished(pack, plan.kimg))

@@ -202,12 +202,6 @@ def test_a_second_process_waits_for_the_first(folder: TrialFolder, monkeypatch: 
         pass
 
 
-def test_creating_a_folder_again_replaces_its_plan(folder: TrialFolder) -> None:
-    longer = replace(PLAN, kimg=4.0)
-    folder.create(longer)
-    assert folder.plan() == longer
-
-
 def test_whoever_claims_a_trial_last_alone_writes(folder: TrialFolder) -> None:
     before, after = folder, TrialFolder(folder.path)
     before.claim()
@@ -221,3 +215,56 @@ def test_whoever_claims_a_trial_last_alone_writes(folder: TrialFolder) -> None:
     assert after.ending() is None
     after.finish(ENDINGS[1])
     assert before.ending() == ENDINGS[1]
+
+
+def test_a_plan_is_written_once(folder: TrialFolder) -> None:
+    before = (folder.path / "config.json").stat()
+    folder.create(replace(PLAN, threads=2, device="cpu", companions=("wgan_gp-00001",)))
+    after = (folder.path / "config.json").stat()
+    assert folder.plan() == PLAN
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+@pytest.mark.parametrize("content", [None, "", "{"])
+def test_but_again_where_it_can_not_be_read(folder: TrialFolder, content: str | None) -> None:
+    path = folder.path / "config.json"
+    path.unlink() if content is None else path.write_text(content)
+    folder.create(PLAN)
+    assert folder.plan() == PLAN
+
+
+# What computed it
+
+HERE = {"host": "here", "threads": 1, "companions": ["wgan_gp-00001"]}
+
+
+def test_what_computed_a_trial_is_noted_where_it_changes(folder: TrialFolder) -> None:
+    assert folder.environments() == []
+    there = {**HERE, "host": "there"}
+    for evaluation, known in enumerate([HERE, HERE, there, there, HERE]):
+        folder.add_environment(known, evaluation)
+    found = folder.environments()
+    assert [(known["host"], known["evaluation"]) for known in found] == [
+        ("here", 0),
+        ("there", 2),
+        ("here", 4),
+    ]
+    assert all({*HERE, "evaluation", "when"} == known.keys() for known in found)
+
+
+@pytest.mark.parametrize("content", ["", "{", "{}", "[3]", "[{}]", '[{"companions": 3}]'])
+def test_a_damaged_note_of_it_is_a_value_error_and_begins_again(folder: TrialFolder, content: str) -> None:
+    (folder.path / "environments.json").write_text(content)
+    with pytest.raises(ValueError, match=r"environments\.json"):
+        folder.environments()
+    folder.add_environment(HERE, 3)
+    assert [known["evaluation"] for known in folder.environments()] == [3]
+
+
+def test_companions_are_those_of_the_plan_and_of_every_pack_it_came_to_later(tmp_path: Path) -> None:
+    folder = TrialFolder(tmp_path / PLAN.trial_id)
+    folder.create(replace(PLAN, companions=("a-00001",)))
+    assert folder.companions() == {"a-00001"}
+    folder.add_environment({"companions": ["a-00001", "a-00004"]}, 0)
+    folder.add_environment({"companions": ["a-00005"]}, 2)
+    assert folder.companions() == {"a-00001", "a-00004", "a-00005"}

@@ -31,7 +31,7 @@ from ray.tune.schedulers import TrialScheduler
 from study.errors import UserError
 from study.machine.files import read_json
 from study.plan import StudyPlan
-from study.records.schema import Row
+from study.records.schema import TIMED, Row
 from study.records.study_folder import StudyFolder
 from study.records.tables import TABLES, Results
 from study.records.trial_folder import Ending, TrialFolder
@@ -46,6 +46,7 @@ from study.runner.run import search_of
 from study.runner.schedulers import PerSpaceScheduler
 from study.runner.search import Search
 from study.runner.trainable import TrialTrainable
+from study.runner.worker import PackWorkers
 from study.runner.workplace import Home
 from study.space import parse_space
 from study.training.capture import EagerIterations
@@ -55,7 +56,6 @@ from tests.records.written import ended, rows
 from tests.studies import (
     Clock,
     check_books,
-    is_timed,
     journal,
     small,
     states,
@@ -249,9 +249,15 @@ def test_a_worker_has_the_threads_it_is_told() -> None:
     before = torch.get_num_threads()
     try:
         worker: Any = object.__new__(TrialTrainable)
-        worker.setup({"threads": 2, "worker": None, "plugins": []})
+        config: dict[str, Any] = {
+            "home": Home("mine"),
+            "worker": None,
+            "plugins": [],
+            "plan": {"trial_id": "a-00000"},
+        }
+        worker.setup({**config, "threads": 2})
         assert torch.get_num_threads() == 2
-        worker.reset_config({"threads": 1, "worker": None, "plugins": []})
+        worker.reset_config({**config, "threads": 1})
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
@@ -413,7 +419,7 @@ def test_a_study_killed_twenty_times_has_the_tables_of_an_undisturbed_one(
     check_books(troubled, {"a": 6})
     for name in TABLES:
         expected, found = table(calm, name), table(troubled, name)
-        same = [str(column) for column in expected if not is_timed(str(column))]
+        same = [str(column) for column in expected if column not in TIMED]
         pd.testing.assert_frame_equal(found[same], expected[same])
 
 
@@ -518,8 +524,33 @@ def test_a_trial_whose_folder_is_gone_is_trained_again_as_it_was(folder: StudyFo
     folder.journal.unlink()
     Driver(folder).run()
     check_books(folder, {"a": 3})
-    same = [column for column in before if not is_timed(str(column))]
+    same = [column for column in before if column not in TIMED]
     pd.testing.assert_frame_equal(table(folder, "curves")[same], before[same])
+
+
+def test_a_configuration_says_what_it_was_handed_out_to_and_is_written_once(folder: StudyFolder) -> None:
+    folder.create(study_plan(), [], {})
+    Driver(folder).run(1)
+    path = folder.trial("a-00000").path / "config.json"
+    before = path.stat().st_mtime_ns
+    plan = folder.trial("a-00000").plan()
+    assert (plan.threads, plan.device, plan.companions) == (1, "cpu", ())
+    Driver(folder).run()
+    assert path.stat().st_mtime_ns == before
+
+
+def test_a_configuration_names_those_that_came_to_its_pack_before(folder: StudyFolder) -> None:
+    folder.create(study_plan(pack=4), [], {})
+    driver = Driver(folder)
+    books = driver.books
+    books.workers = object.__new__(PackWorkers)  # without their processes
+    books.workers.names, books.workers.trials_each, books.workers._at = ["pack-0", "pack-1"], 2, {}
+    searcher = QueueSearcher(books, driver.home, threads=2, device="cuda")
+    given = [searcher.suggest("") for _ in range(3)]
+    plans = [trial.plan() for _, trial in folder.trials()]
+    assert [plan.to_dict() for plan in plans] == [trial["plan"] for trial in given if isinstance(trial, dict)]
+    assert [plan.companions for plan in plans] == [(), ("a-00000",), ()]
+    assert {(plan.threads, plan.device) for plan in plans} == {(2, "cuda")}
 
 
 def test_a_trial_is_not_written_over_another(folder: StudyFolder) -> None:

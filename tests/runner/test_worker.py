@@ -52,6 +52,21 @@ def test_one_that_ends_makes_room(workers: PackWorkers, dropped: list[tuple[str,
     assert len(dropped) == 1
 
 
+def test_companions_are_those_that_were_there_with_the_same_shape(workers: PackWorkers) -> None:
+    workers.trials_each = 3
+    for number in range(3):
+        workers.assign(trial_plan(number))
+    workers.assign(trial_plan(3, batch_size=64))
+    assert [workers.companions(f"space-{number:05d}") for number in (0, 2, 3)] == [
+        ("space-00001", "space-00002"),
+        ("space-00000", "space-00001"),
+        (),
+    ]
+    workers.release("space-00000")
+    workers.assign(trial_plan(4))
+    assert workers.companions("space-00004") == ("space-00001", "space-00002")
+
+
 def test_more_trials_than_room_are_spread(workers: PackWorkers) -> None:
     # Hyperband's paused trials stay where they were.
     names = [workers.assign(trial_plan(number)) for number in range(6)]

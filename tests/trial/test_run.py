@@ -1,6 +1,7 @@
 """One trial without Ray: complete rows, a marker last, and any interruption leaves no trace."""
 
 import math
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise, product
@@ -66,7 +67,7 @@ def cut(trial: TrialPlan, folder: TrialFolder, heard: int) -> None:
     evaluations = run(trial, folder, CPU)
     for _ in range(heard):
         next(evaluations)
-    evaluations.close()  # type: ignore[attr-defined]
+    evaluations.close()
 
 
 # An uninterrupted run
@@ -164,6 +165,25 @@ def test_digits_are_judged_by_their_classifier(
     assert set(metrics_for("digits")) <= set(last.rows[0])
     assert "w1" not in last.rows[0]
     assert floors(folder.judges, "digits")["fd"]["mean"] < 0.1 * folder.rows()[0]["fd"]
+
+
+# What computed it
+
+
+def test_what_computes_a_trial_is_noted_from_where_it_begins(
+    folder: TrialFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut(trial_plan(), folder, heard=2)
+    cut(trial_plan(), folder, heard=1)  # another process, no other environment
+    (known,) = folder.environments()
+    assert (known["evaluation"], known["threads"], known["companions"]) == (0, 1, [])
+    assert (known["host"], known["torch"], known["gpu"]) == (socket.gethostname(), torch.__version__, None)
+    assert known["cpu_capability"] == torch.backends.cpu.get_cpu_capability()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    list(run(trial_plan(companions=("space-00007",)), folder, CPU))
+    first, second = folder.environments()
+    assert first == known
+    assert (second["evaluation"], second["threads"], second["companions"]) == (3, 2, ["space-00007"])
 
 
 # The best evaluation's networks
@@ -280,7 +300,7 @@ def test_a_trial_whose_checkpoint_is_damaged_begins_again_and_says_so(
 ) -> None:
     evaluations = run(trial_plan(), folder, CPU)
     next(evaluations), next(evaluations)
-    evaluations.close()  # type: ignore[attr-defined]
+    evaluations.close()
     folder.checkpoint.write_bytes(damage(folder.checkpoint.read_bytes()))
     again = list(run(trial_plan(), folder, CPU))
     assert "pack.pt: the checkpoint can't be read" in again[0].note
