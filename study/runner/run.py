@@ -15,6 +15,7 @@ from study.errors import UserError
 from study.machine.hardware import Hardware
 from study.metrics import METRICS
 from study.plan import StudyPlan, trial_id
+from study.records.mirror import PATIENCE, PATIENCE_INTERRUPTED, Mirror
 from study.records.study_folder import StudyFolder
 from study.records.tables import Results
 from study.reporting.console import Console
@@ -71,6 +72,8 @@ def run_study(
     tracker = Tracker(plan.wandb, folder.path, plan.wandb_project, plan.name)
     interruption = Interruption(console)
     bookkeeper = Bookkeeper(plan, folder, searches, results, tracker, console, interruption, cost)
+    if plan.mirror is not None:
+        bookkeeper.mirror = Mirror(plan.mirror, folder, console.say)
     total = plan.total_trials
     finished = False
     try:
@@ -92,6 +95,8 @@ def run_study(
             for problem in results.problems:
                 console.say(problem)
         folder.add_facts(cost=cost.to_dict())
+    bookkeeper.mirror.study()
+    bookkeeper.mirror.close(PATIENCE if finished else PATIENCE_INTERRUPTED)
     return results, finished
 
 
