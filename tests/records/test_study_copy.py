@@ -2,9 +2,11 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from study.machine.files import write_whole
 from study.records.mirror import Mirror
 from study.records.remote_folder import RemoteFolder
 from study.records.study_copy import StudyCopy
@@ -104,44 +106,52 @@ def test_a_marker_that_was_taken_back_goes_first(
 
 
 class Trainer:
-    """A trial that is trained on in the middle of whatever reads its files.
+    """A trial that is trained on while its files are read.
 
-    Its checkpoint is the number of evaluations that it has made, and so is the number of its rows.
+    Its checkpoints are the number of evaluations that it has made, and so is the number of its rows.
     """
 
-    def __init__(self, study: StudyFolder, add: Add, evaluations: int) -> None:
-        self.trial = add("a-00000", [])
-        self.left, self.number = evaluations, 0
-        self.study = study
+    def __init__(self, trial: TrialFolder, evaluations: int, chance: random.Random) -> None:
+        self.trial, self.left, self.made, self.chance = trial, evaluations, 0, chance
+        self.pauses = False
 
     def goes_on(self) -> None:
-        if self.left == 0:
-            if self.trial.ending() is None:
-                self.trial.finish(ended("completed"))
+        """By up to three evaluations, or to its end."""
+        if self.pauses:
             return
-        self.left -= 1
-        self.trial.append(rows([1.0])[:1])
-        self.number += 1
-        put(
-            self.trial.path,
-            {"checkpoint/best.pt": b"%d" % self.number, "checkpoint/pack.pt": b"%d" % self.number},
-        )
+        self.pauses = True  # as it writes, it reads
+        for _ in range(self.chance.randrange(4)):
+            if self.left:
+                self.left -= 1
+                self.made += 1
+                self.trial.append(rows([1.0])[:1])
+                for path in (self.trial.best, self.trial.checkpoint):
+                    write_whole(
+                        path, lambda temporary: put(temporary.parent, {temporary.name: self.number()})
+                    )
+            elif self.trial.ending() is None:
+                self.trial.finish(ended("completed"))
+        self.pauses = False
+
+    def write(self, path: Path) -> None:
+        path.write_bytes(b"%d" % self.made)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(20))
 def test_a_copy_of_a_trial_in_training_is_never_ahead_of_its_curve(
     seed: int, study: StudyFolder, add: Add, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"file://{tmp_path}/copy"
-    trainer, chance, ends = Trainer(study, add, evaluations=12), random.Random(seed), 0
-    write, read = RemoteFolder.write, Path.open
+    trainer, ends = Trainer(add("a-00000", []), 12, random.Random(seed)), 0
+    write, open_ = RemoteFolder.write, Path.open
 
     def check(remote: RemoteFolder, name: str, content: bytes) -> None:
         nonlocal ends
-        for _ in range(chance.randrange(3)):
-            trainer.goes_on()
+        trainer.goes_on()
         write(remote, name, content)
+        trainer.pauses = True
         there = {name.removeprefix("trials/a-00000/"): data for name, data in copied(url).items()}
+        trainer.pauses = False
         evaluations = int(there.get("checkpoint/pack.pt", b"0"))
         assert "config.json" in there
         assert there.get("curves.jsonl", b"").count(b"\n") >= evaluations
@@ -150,13 +160,14 @@ def test_a_copy_of_a_trial_in_training_is_never_ahead_of_its_curve(
             assert evaluations == 12
             ends += 1
 
-    def slow(path: Path, *given: object, **options: object) -> object:
-        if chance.random() < 0.3 and "r" in str(given) + str(options):
-            trainer.goes_on()
-        return read(path, *given, **options)  # type: ignore[call-overload]
+    def trained_on(path: Path, *given: Any, **options: Any) -> Any:
+        trainer.goes_on()
+        file = open_(path, *given, **options)
+        trainer.goes_on()
+        return file
 
     monkeypatch.setattr(RemoteFolder, "write", check)
-    monkeypatch.setattr(Path, "open", slow)
+    monkeypatch.setattr(Path, "open", trained_on)
     copy = StudyCopy(study, RemoteFolder(url))
     copy.take_stock()
     for _ in range(20):

@@ -8,22 +8,23 @@ import random
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 
 from study import tune
 from study.machine.files import read_json
-from study.plan import StudyPlan
+from study.plan import StudyPlan, trial_id
 from study.records.mirror import Mirror
 from study.records.remote_study import fetch
+from study.records.schema import Row
 from study.records.study_folder import StudyFolder
 from study.records.tables import TABLES
+from study.records.trial_folder import Ending
 from study.runner import bookkeeper
 from tests.records.mirrored import copied, log_writes, put, to_copy
-from tests.runner.test_study import Driver, Killed
-from tests.studies import TINY, check_books, is_timed, study_plan, table
+from tests.runner.test_study import Driver, Killed, stopped_early
+from tests.studies import TINY, check_books, is_timed, states, study_plan, table
 
 
 def plan() -> StudyPlan:
@@ -101,27 +102,33 @@ def test_a_copy_can_be_gone_on_with_at_any_moment(
         check_tables(folder, undisturbed)
 
 
-def test_a_killed_drivers_copy_loses_at_most_what_was_under_way(
-    undisturbed: dict[str, pd.DataFrame], bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_end_is_copied_before_the_journal_hears_of_it(
+    cheap_transport: None, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    del cheap_transport
     here = StudyFolder(tmp_path / "here" / "mine")
-    here.create(plan(), [], {})
+    here.create(stopped_early(), [], {})
     driver = Driver(here)
-    mirror = Mirror(bucket, here, lambda _: None)
-    driver.books.mirror = mirror
+    mirror = driver.books.mirror = Mirror(bucket, here, lambda _: None)
+    search = driver.books.searches["a"]
+    tell, pruned = search.tell, list[int]()
 
-    def killed(*_: Any) -> None:
-        mirror.close(20)  # what was asked for is there; of what was not, nothing is said
-        raise Killed
+    def killed(number: int, ending: Ending, row: Row) -> None:
+        if ending.state == "pruned":
+            mirror.close(20)
+            pruned.append(number)
+            raise Killed
+        tell(number, ending, row)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(driver.books.searches["a"], "tell", killed)
-        with pytest.raises(Killed):
-            driver.run()
+    monkeypatch.setattr(search, "tell", killed)
+    with pytest.raises(Killed):
+        driver.run()
     there = fetch(bucket, tmp_path / "there" / "mine")
-    assert there.trial("a-00000").ending() == here.trial("a-00000").ending() is not None
+    name = trial_id("a", *pruned)
+    assert there.trial(name).ending() == here.trial(name).ending() is not None
     Driver(there).run()
-    check_tables(there, undisturbed)
+    check_books(there, {"a": 6}, evaluations=4)
+    assert states(there)[name] == "pruned"
 
 
 # The command
