@@ -126,9 +126,7 @@ class Trainer:
                 self.made += 1
                 self.trial.append(rows([1.0])[:1])
                 for path in (self.trial.best, self.trial.checkpoint):
-                    write_whole(
-                        path, lambda temporary: put(temporary.parent, {temporary.name: self.number()})
-                    )
+                    write_whole(path, self.write)
             elif self.trial.ending() is None:
                 self.trial.finish(ended("completed"))
         self.pauses = False

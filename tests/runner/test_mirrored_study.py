@@ -6,6 +6,7 @@ The trials and the books are the real ones, with a loop in place of Ray.
 import os
 import random
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from study.records.remote_study import fetch
 from study.records.schema import Row
 from study.records.study_folder import StudyFolder
 from study.records.tables import TABLES
-from study.records.trial_folder import Ending
+from study.records.trial_folder import Ending, TrialFolder
 from study.runner import bookkeeper
 from tests.records.mirrored import copied, log_writes, put, to_copy
 from tests.runner.test_study import Driver, Killed, stopped_early
@@ -111,7 +112,7 @@ def test_an_end_is_copied_before_the_journal_hears_of_it(
     driver = Driver(here)
     mirror = driver.books.mirror = Mirror(bucket, here, lambda _: None)
     search = driver.books.searches["a"]
-    tell, pruned = search.tell, list[int]()
+    tell, finish, pruned = search.tell, TrialFolder.finish, list[int]()
 
     def killed(number: int, ending: Ending, row: Row) -> None:
         if ending.state == "pruned":
@@ -120,7 +121,13 @@ def test_an_end_is_copied_before_the_journal_hears_of_it(
             raise Killed
         tell(number, ending, row)
 
+    def late(folder: TrialFolder, ending: Ending) -> None:
+        while mirror._waits():  # the last evaluation is there, without the marker
+            time.sleep(0.01)
+        finish(folder, ending)
+
     monkeypatch.setattr(search, "tell", killed)
+    monkeypatch.setattr(TrialFolder, "finish", late)
     with pytest.raises(Killed):
         driver.run()
     there = fetch(bucket, tmp_path / "there" / "mine")
