@@ -17,6 +17,7 @@ PAUSES = (1.0, 60.0)  # seconds between two attempts: at first, at most
 PATIENCE = 60.0  # seconds without progress that a study which has ended waits for its mirror
 PATIENCE_INTERRUPTED = 10.0
 QUIET_SECONDS = 2.0  # of waiting, before it is said what for
+REASON_LETTERS = 66
 FAILURES_TO_TELL = 2  # in a row: one alone is nothing special
 
 
@@ -78,7 +79,8 @@ class Mirror:
             self._say("mirror: complete")
         else:
             why = f" ({self._error})" if self._error else ""
-            self._say(f"mirror: not complete{why}: --resume sends the rest, of {number} trials and the study")
+            rest = f"{number} trial{'' if number == 1 else 's'}" if number else "the study's own files"
+            self._say(f"mirror: not complete{why}: --resume sends the rest, of {rest}")
 
     def _waits(self) -> bool:
         return bool(self._trials) or self._study or self._under_way is not None
@@ -158,7 +160,7 @@ class Mirror:
             return
         known = self._failures >= FAILURES_TO_TELL
         self._failures = 0 if error is None else self._failures + 1
-        self._error = "" if error is None else reason(error)
+        self._error = "" if error is None else reason(error, REASON_LETTERS)
         if error is None and known:
             self._say("mirror: has caught up")
         elif self._failures == FAILURES_TO_TELL:

@@ -18,7 +18,6 @@ S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")  # environment variab
 # Left to itself, pyarrow waits 100 seconds for an S3 server that is silent, and 15 minutes for Google's.
 CONNECT_SECONDS, SILENT_SECONDS = 5.0, 10.0
 GS_SECONDS = 10
-REASON_LETTERS = 80
 
 
 def is_url(text: object) -> bool:
@@ -95,14 +94,14 @@ def refused(url: str, what: str = "used") -> Iterator[None]:
         raise UserError(f"{url} can't be {what}: {reason(error)}") from error
 
 
-def reason(error: BaseException) -> str:
+def reason(error: BaseException, letters: int = 120) -> str:
     """An error of a file system in a few words: those of the server, where it spoke."""
     text = str(error).partition("\n")[0]
     text = re.sub(r" during \w+ operation: (curlCode: \d+, )?", ": ", text.partition("AWS Error ")[2] or text)
     for rest in ("(Request ID:", "; Details:", "Detail: ["):
         text = text.partition(rest)[0]
     text = " ".join(text.split()).rstrip(".") or type(error).__name__
-    return text if len(text) <= REASON_LETTERS else text[: REASON_LETTERS - 4] + " ..."
+    return text if len(text) <= letters else text[: letters - 4] + " ..."
 
 
 def _open(url: str, attempts: int) -> tuple[fs.FileSystem, str]:

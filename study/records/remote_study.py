@@ -13,7 +13,8 @@ from study.records.remote_folder import RemoteFolder, refused
 from study.records.study_copy import PLAN, TRIALS, is_hidden
 from study.records.study_folder import StudyFolder
 
-AT_A_TIME = 16  # files
+AT_A_TIME = 16  # files that are fetched
+WAITING = 1000  # files that are asked for: of all at once the list would be large
 ATTEMPTS = 3  # at a request: nobody tries again
 TRIED = ".mirror"  # written first, to find out whether that can be done
 
@@ -69,7 +70,9 @@ def fetch(url: str, path: Path) -> StudyFolder:
             folder = Path(temporary) / path.name
             (folder / TRIALS).mkdir(parents=True)
             with ThreadPoolExecutor(AT_A_TIME) as pool:
-                list(pool.map(lambda name: remote.download(name, folder / name), names))
+                for start in range(0, len(names), WAITING):
+                    some = names[start : start + WAITING]
+                    list(pool.map(lambda name: remote.download(name, folder / name), some))
             folder.rename(path)
     return StudyFolder(path)
 

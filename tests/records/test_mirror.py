@@ -111,7 +111,7 @@ def test_what_is_not_there_in_the_end_is_said_and_sent_by_the_next(
     found.close(2.5)
     assert 2 < time.monotonic() - began < 6
     assert said[-1].startswith("mirror: not complete (NETWORK_CONNECTION: ")
-    assert said[-1].endswith(": --resume sends the rest, of 1 trials and the study")
+    assert said[-1].endswith(": --resume sends the rest, of 1 trial")
     proxy.be("")
     assert mirror(study, bucket)[-1] == "mirror: complete"
     assert copied(bucket) == to_copy(study)
