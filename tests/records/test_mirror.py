@@ -59,7 +59,7 @@ def test_a_study_outlasts_an_outage_of_its_bucket(
     found = Mirror(bucket, study, said.append)
     go_on(study, add, found, 0.5)
     proxy.be(fault)
-    assert go_on(study, add, found, OUTAGE) > 2 * OUTAGE
+    assert go_on(study, add, found, OUTAGE) > OUTAGE
     proxy.be("")
     go_on(study, add, found, 0.5)
     found.close(30)
