@@ -186,6 +186,15 @@ def whole_at_least(least: int, most: int = MOST_COUNT) -> Callable[[str], int]:
     return parse
 
 
+def folder_here(text: str) -> Path:
+    """An argparse type: a folder of this machine's, and no URL."""
+    if "://" in text:
+        raise argparse.ArgumentTypeError(
+            f"{text} is not a folder: study.tune --mirror {text} copies a study there"
+        )
+    return Path(text)
+
+
 def number(text: str, above: float = -math.inf, at_least: float = -math.inf) -> float:
     """A finite number above a bound."""
     try:

@@ -112,6 +112,7 @@ class StudyPlan:
         fingerprint, declared, plugins: as of each trial.
         min_updates: generator updates before which ASHA stops no trial.
         retries: how often a trial goes on after its process was lost.
+        mirror: the URL that the study is copied to (`study.records.mirror`), if any.
     """
 
     name: str
@@ -140,6 +141,7 @@ class StudyPlan:
     plugins: list[dict[str, str]] = field(default_factory=list)
     min_updates: int = MIN_UPDATES
     retries: int = RETRIES
+    mirror: str | None = None
 
     def __post_init__(self) -> None:
         """Raises ConfigError where a plan read from study.json makes no sense."""
@@ -175,6 +177,8 @@ class StudyPlan:
             )
         _check_budget(self.kimg, self.eval_kimg)
         _check_records(self.fingerprint, self.plugins)
+        if self.mirror is not None and not isinstance(self.mirror, str):
+            raise ConfigError(f"mirror = {self.mirror!r} is not a URL")
 
     @property
     def resources(self) -> Resources:

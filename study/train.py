@@ -20,6 +20,7 @@ from study.command import (
     Parser,
     add_shared,
     check_model_of,
+    folder_here,
     positive,
     run_command,
     terminate_as_interrupt,
@@ -78,7 +79,7 @@ def parser() -> argparse.ArgumentParser:
     add_shared(p, "--eval-kimg")
     p.add_argument("--metric", help=f"metric to score (default: {' or '.join(default_metrics)}, by the data)")
     add_shared(p, "--aggregate")
-    p.add_argument("--results", type=Path, default=Path("results"), help="folder of the results")
+    p.add_argument("--results", type=folder_here, default=Path("results"), help="folder of the results")
     p.add_argument("--name", default="train", help="name of the study that the trial is filed under")
     add_shared(p, "--keep-best")
     add_shared(p, "--precision")

@@ -21,6 +21,7 @@ from study.command import (
     Parser,
     add_shared,
     check_model_of,
+    folder_here,
     not_negative,
     positive,
     run_command,
@@ -51,6 +52,8 @@ from study.plan import (
     check_study_name,
 )
 from study.plugins import check_same
+from study.records.remote_folder import is_url
+from study.records.remote_study import check_mirror, fetch, read_copy
 from study.records.study_folder import StudyFolder, command_line
 from study.reporting.timing import StudyCost, Timing
 from study.reporting.tracking import MODES
@@ -61,6 +64,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "python -m study.tune"
 SAMPLER_OF_METHOD = {"bayes": "tpe", "random": "random", "grid": "grid"}
+NO_MIRROR = "none"  # what --mirror says to a resumed study
 MAPPED_BY = {"bayes": "qmc", "random": "qmc", "grid": "grid"}
 
 
@@ -73,6 +77,7 @@ def parser() -> argparse.ArgumentParser:
             "python -m study.tune --space wgan_gp",
             "python -m study.tune --space dcgan wgan_gp --dataset folder:~/pictures --trials 20 --kimg 100",
             "python -m study.tune --resume results/<study>",
+            "python -m study.tune --space wgan_gp --mirror s3://bucket/study",
         ),
     )
     what = p.add_argument_group("what to study")
@@ -89,7 +94,10 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--metric", help="metric to optimise (default: the space's metric)")
     add_shared(what, "--aggregate")
     what.add_argument(
-        "--resume", type=Path, metavar="FOLDER", help="finish or extend the study in this folder"
+        "--resume",
+        metavar="FOLDER|URL",
+        help="finish or extend the study in this folder, or the one that --mirror copied to this URL: it is "
+        "fetched into --results",
     )
     size = p.add_argument_group("how much (defaults follow the hardware)")
     size.add_argument(
@@ -157,7 +165,16 @@ def parser() -> argparse.ArgumentParser:
         "--address", help="join a running Ray cluster: 'auto' or host:port (default: this machine alone)"
     )
     where = p.add_argument_group("where results go")
-    where.add_argument("--results", type=Path, default=Path("results"), help="folder that holds all studies")
+    where.add_argument(
+        "--results", type=folder_here, default=Path("results"), help="folder that holds all studies"
+    )
+    where.add_argument(
+        "--mirror",
+        metavar="URL",
+        help="copy the study as it runs (but not W&B's files) to s3://bucket/path, gs://... or any file "
+        "system that pyarrow knows, with credentials from the environment: --resume URL goes on from there "
+        "on another machine; with --resume, 'none' ends it",
+    )
     where.add_argument(
         "--report", action="store_true", help="make the report when the study has ended (analysis.report)"
     )
@@ -202,6 +219,8 @@ def _start(options: argparse.Namespace, timing: Timing) -> int:
     plan = plan_from(options, spaces, hardware)
     _check_models(plan, spaces)
     folder = StudyFolder(options.results / plan.name)
+    if plan.mirror is not None and not folder.path.exists():
+        check_mirror(plan.mirror, folder, None, may_begin=True)
     folder.create(plan, command_line(), hardware.to_dict())
     try:
         return _run(plan, folder, spaces, hardware, timing, options.report)
@@ -213,8 +232,18 @@ def _start(options: argparse.Namespace, timing: Timing) -> int:
 def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Timing) -> int:
     from study.space import parse_space
 
-    folder = StudyFolder(options.resume)
-    plan = folder.plan()
+    url = options.resume if is_url(options.resume) else None
+    folder = StudyFolder(Path(options.resume))
+    if url is None:
+        record, plan = folder.read(), folder.plan()
+    else:
+        record, plan = read_copy(url)
+        folder = StudyFolder(options.results / plan.name)
+        if folder.path.exists():
+            raise UserError(
+                f"{folder.path} exists already: continue it with --resume {folder.path}, or choose another "
+                "folder for --results"
+            )
     check_same(options.plugin, plan.plugins, plan.name)
     check_contents(plan.dataset, plan.fingerprint)
     check_metric(plan.metric, plan.dataset)
@@ -223,18 +252,15 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
     spaces = [parse_space(name, document) for name, document in plan.spaces.items()]
     fixed = ("space", "dataset", "side", "metric", "aggregate", "seeds", "kimg", "eval_kimg", "seed",
              "map", "sampler", "scheduler", "min_updates", "precision", "keep_best", "wandb_project",
-             "name", "results")  # fmt: skip
+             "name", *(() if url else ("results",)))  # fmt: skip
     changed = [name for name in fixed if getattr(options, name) != p.get_default(name)]
     if changed:
         flags = ", ".join("--" + name.replace("_", "-") for name in changed)
         raise UserError(
             f"{flags} can't be changed by --resume: {folder.path} keeps the settings that it started with"
         )
-    folder.check_own()
-    if not folder.can_go_on():
-        raise UserError(
-            f"{folder.path} has tables and no trial folders: it can't go on, and is left as it is"
-        )
+    if url is None:
+        _check_can_go_on(folder)
     hardware = _hardware(options.address)
     trials = _extended(plan, spaces, options.trials)
     resources = resolve_resources(vars(options), plan.resources)
@@ -247,8 +273,19 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
     resources.check(hardware)
     wandb = options.wandb if options.wandb != p.get_default("wandb") else plan.wandb
     retries = plan.retries if options.retries is None else options.retries
+    mirror = _mirror_of_resumed(options.mirror, url or plan.mirror, folder, record)
+    if url is not None:
+        print(f"fetching {url} ...")
+        fetch(url, folder.path)
+        _check_can_go_on(folder)
     plan = replace(
-        plan, retries=retries, trials=trials, wandb=wandb, address=options.address, **asdict(resources)
+        plan,
+        retries=retries,
+        trials=trials,
+        wandb=wandb,
+        address=options.address,
+        mirror=mirror,
+        **asdict(resources),
     )
     return _run(
         plan,
@@ -260,6 +297,32 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
         resumed=True,
         retry_failed=options.retry_failed,
     )
+
+
+def _check_can_go_on(folder: StudyFolder) -> None:
+    """Raises UserError."""
+    folder.check_own()
+    if not folder.can_go_on():
+        raise UserError(
+            f"{folder.path} has tables and no trial folders: it can't go on, and is left as it is"
+        )
+
+
+def _mirror_of_resumed(
+    asked: str | None, known: str | None, folder: StudyFolder, record: dict[str, Any]
+) -> str | None:
+    """The URL that a resumed study is copied to: as asked for, or as before. Raises UserError."""
+    if asked is not None:
+        if asked == NO_MIRROR:
+            return None
+        check_mirror(asked, folder, record, may_begin=True)
+        return asked
+    if known is not None:
+        try:
+            check_mirror(known, folder, record, may_begin=False)
+        except UserError as error:
+            raise UserError(f"{error} (--mirror {NO_MIRROR}: to go on without)") from error
+    return known
 
 
 def _check_models(plan: StudyPlan, spaces: "Sequence[Space]") -> None:
@@ -332,6 +395,7 @@ def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: 
         plugins=[plugin.recorded() for plugin in options.plugin],
         min_updates=options.min_updates,
         retries=RETRIES if options.retries is None else options.retries,
+        mirror=options.mirror,
         **asdict(resources),
     )
 

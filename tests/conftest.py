@@ -21,6 +21,7 @@ from study.records.schema import Row
 from study.records.study_folder import StudyFolder
 from study.records.trial_folder import Ending, TrialFolder
 from study.registry import Registry
+from tests import s3
 from tests.packs import CPU, TINY, Case, training_data
 from tests.records.written import Add, write_floor
 from tests.studies import study_plan, trial_plan
@@ -100,6 +101,33 @@ def precision(request: pytest.FixtureRequest) -> str:
 def data(case: Case) -> Tensor:
     """The training samples of a case."""
     return training_data(case[1])
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The endpoint of a real S3 server, for all tests."""
+    with s3.server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def proxy(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[s3.Proxy]:
+    """Through which this process and those it starts see the server. There is a bucket, named 'bucket'."""
+    credentials = {"AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "secret"}
+    for name, value in {**credentials, "AWS_EC2_METADATA_DISABLED": "true"}.items():
+        monkeypatch.setenv(name, value)
+    found = s3.Proxy(s3_server)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", found.endpoint)
+    s3.make_bucket(s3_server, "bucket")
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def bucket(proxy: s3.Proxy, tmp_path: Path) -> str:
+    """The URL of an empty folder in a bucket."""
+    del proxy
+    return f"s3://bucket/{tmp_path.name}"
 
 
 @pytest.fixture

@@ -230,6 +230,82 @@ def test_a_temporary_folder_too_long_for_sockets(
     assert "set RAY_TMPDIR to a shorter one" in message
 
 
+# Where results go, and are copied to
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/path", "gs://bucket", "file:///results"])
+def test_results_are_in_a_folder_of_this_machine(url: str, refuse: Refuse) -> None:
+    sentence = f"{url} is not a folder: study.tune --mirror {url} copies a study there"
+    assert sentence in refuse("--space", "wgan_gp", "--results", url)
+    assert sentence in refuse("--resume", study(PLAN), "--results", url)
+    assert sentence in refuse("--model", "wgan_gp", "--results", url, main=train.main)
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("s3:bucket/path", "s3:bucket/path is not a URL, such as s3://bucket/path or file:///path"),
+        ("none", "none is not a URL"),
+        ("", " is not a URL"),
+        ("ftp://host/path", "ftp://host/path can't be used: Unrecognized filesystem type"),
+        ("s3://key:secret@bucket/path", "a password would be kept in study.json"),
+        ("s3://bucket/path", "s3://bucket/path can't be used: NETWORK_CONNECTION: Could not connect"),
+        ("file:///proc/nothing", "file:///proc/nothing can't be used: "),
+    ],
+)
+def test_a_mirror_that_cant_be_used(
+    url: str, words: str, refuse: Refuse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    assert words in refuse("--space", "wgan_gp", "--mirror", url)
+    if url != "none":
+        assert words in refuse("--resume", study(PLAN), "--mirror", url)
+
+
+def test_a_study_is_not_copied_to_where_its_folder_says(refuse: Refuse, tmp_path: Path) -> None:
+    """It may be somebody else's, and say anything: a copy begins where its user says so."""
+    victim = tmp_path / "victim"
+    (victim / "trials").mkdir(parents=True)
+    folder = study({**PLAN, "mirror": f"file://{victim}"})
+    message = refuse("--resume", folder)
+    assert "has no copy of results/mine: to begin one, name it with --mirror" in message
+    assert "(--mirror none: to go on without)" in message
+    assert [path.name for path in victim.iterdir()] == ["trials"]
+
+
+@pytest.mark.parametrize("value", [3, ["s3://bucket"], {"url": "s3://bucket"}])
+def test_a_mirror_in_a_plan_is_a_url(value: object, refuse: Refuse) -> None:
+    assert "mirror = " in refuse("--resume", study({**PLAN, "mirror": value}))
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("s3://bucket/path", "can't be used: NETWORK_CONNECTION"),
+        ("file:///nowhere/at/all", "is not a study's copy: it has no study.json"),
+        ("nonsense://x", "can't be used: Unrecognized"),
+    ],
+)
+def test_resuming_a_url_that_is_no_study(
+    url: str, words: str, refuse: Refuse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    assert words in refuse("--resume", url)
+
+
+def test_a_copy_is_refused_before_it_is_fetched(refuse: Refuse, tmp_path: Path) -> None:
+    Path(study(PLAN)).rename(tmp_path / "copy")
+    url = f"file://{tmp_path}/copy"
+    Path("results").rmdir()
+    assert "--kimg can't be changed by --resume" in refuse("--resume", url, "--kimg", "5")
+    assert "--trials 2 is below" in refuse("--resume", url, "--trials", "2")
+    Path("results/mine").mkdir(parents=True)
+    message = refuse("--resume", url)
+    assert "results/mine exists already: continue it with --resume results/mine" in message
+
+
 # Resuming what is no study
 
 

@@ -219,8 +219,9 @@ def test_a_study_leaves_only_its_results(three_arms: tuple[Command, Start]) -> N
     study = command.folder / "results" / "arms"
     tables = {f"{name}.parquet" for name in TABLES}
     assert {path.name for path in study.iterdir() if not path.name.startswith(".")} == (
-        {"study.json", "optuna.journal", "trials", "judge"} | tables
+        {"study.json", "optuna.journal", "ray.log", "trials", "judge"} | tables
     )
+    assert (study / "ray.log").read_text() == ""
     assert not (study / ".ray").exists()
     assert list(study.rglob("*.tmp")) == []
 

@@ -14,6 +14,7 @@ from ray.tune.search import Searcher
 
 from study.plan import StudyPlan, TrialPlan, trial_id, trial_number
 from study.plugins import to_send
+from study.records.mirror import Mirror, NoMirror
 from study.records.objective import Standing, standings
 from study.records.study_folder import StudyFolder
 from study.records.tables import Results
@@ -37,6 +38,7 @@ class Bookkeeper(Callback):
 
     Attributes:
         workers: who trains, where trials share packs; None where each trial has a process to itself.
+        mirror: what copies the study.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Bookkeeper(Callback):
         self.results, self.tracker, self.console = results, tracker, console
         self.interruption, self.cost, self.timing = interruption, cost, cost.driver
         self.workers: PackWorkers | None = None
+        self.mirror: Mirror | NoMirror = NoMirror()
         self._started: set[str] = set()
         self._closed: set[str] = set()
         self._best_untold = plan.keep_best  # the size of the file that is kept
@@ -143,6 +146,7 @@ class Bookkeeper(Callback):
             return
         name, space = trial.config["plan"]["trial_id"], trial.config["space"]
         summary, image, cost, note = result.pop("news")  # Ray keeps a trial's last result for good
+        self.mirror.trial(name)
         with self.timing.part("report"):
             self.cost.reported(*cost)
             if note:
@@ -217,6 +221,7 @@ class Bookkeeper(Callback):
             assert ending is not None
             self.results.add(name)
             self._unwritten = True
+            self.mirror.trial(name)
             self._tell(space, trial_number(name), ending)
             row = self.results.trial_row(name)
             self.console.ended(name, ending)
@@ -233,6 +238,7 @@ class Bookkeeper(Callback):
             self.results.write()
             self._unwritten = False
             self.folder.add_facts(cost=self.cost.to_dict())
+            self.mirror.study()
         took = time.monotonic() - began
         least, most = TABLES_SECONDS
         self._write_again = began + took + min(most, max(least, took / TABLES_SHARE))

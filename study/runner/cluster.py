@@ -119,8 +119,6 @@ def words_to(path: Path, console: Console) -> Iterator[Callable[[], None]]:
         _point(kept)
         for copy in kept.values():
             os.close(copy)
-        if not path.stat().st_size:
-            path.unlink()
 
 
 def _point(streams: Mapping[int, int]) -> None:

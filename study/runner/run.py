@@ -14,6 +14,7 @@ from ray import tune
 from study.errors import StoppedError, UserError
 from study.metrics import METRICS
 from study.plan import StudyPlan
+from study.records.mirror import PATIENCE, PATIENCE_INTERRUPTED, Mirror
 from study.records.study_folder import StudyFolder
 from study.records.tables import Results
 from study.reporting.console import Console
@@ -65,6 +66,8 @@ def run_study(
     tracker = Tracker(plan.wandb, folder.path, plan.wandb_project, plan.name)
     interruption = Interruption(console)
     bookkeeper = Bookkeeper(plan, folder, searches, results, tracker, console, interruption, cost)
+    if plan.mirror is not None:
+        bookkeeper.mirror = Mirror(plan.mirror, folder, console.say)
     total = plan.total_trials
     finished = False
 
@@ -76,6 +79,10 @@ def run_study(
         for problem in results.problems:
             console.say(problem)
 
+    def farewell() -> None:
+        bookkeeper.mirror.study()
+        bookkeeper.mirror.close(PATIENCE if finished else PATIENCE_INTERRUPTED)
+
     with words_to(folder.path / "ray.log", console) as to_the_screen:
 
         def lost(gone: str) -> None:
@@ -84,6 +91,7 @@ def run_study(
         def give_up() -> None:
             try:
                 end()
+                farewell()
             finally:
                 to_the_screen()
                 os._exit(stopped(StoppedError(interruption.why)))
@@ -104,6 +112,7 @@ def run_study(
                 ray.shutdown()
                 end()
             folder.add_facts(cost=cost.to_dict())
+            farewell()
     if interruption.why:
         raise StoppedError(interruption.why)
     return results, finished

@@ -13,9 +13,10 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from study.records.schema import TIMED
 from study.records.study_folder import StudyFolder
 from study.records.tables import TABLES
-from tests.studies import TINY, check_books, is_timed, small, states, table
+from tests.studies import TINY, check_books, small, states, table
 from tests.test_study_command import descendants, end_all
 
 KINDS = ("driver", "worker", "raylet", "gcs_server", "worker")
@@ -105,7 +106,7 @@ class Chaos:
         """Without what tells of time, place and name."""
         tables = {name: table(study, name) for name in TABLES}
         return {
-            name: known.drop(columns=[c for c in known.columns if is_timed(c) or c == "study"])
+            name: known.drop(columns=[c for c in known.columns if c in TIMED or c == "study"])
             for name, known in tables.items()
         }
 
