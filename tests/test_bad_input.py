@@ -26,14 +26,16 @@ Refuse = Callable[..., str]
 
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An empty folder to be in; no study starts, and the commands' signal handler is taken back."""
+    """An empty folder to be in; no study starts, and the commands' handler and settings are taken back."""
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)
     monkeypatch.setattr(tune, "_run", lambda *_: pytest.fail("the command was not refused"))
-    before = signal.getsignal(signal.SIGTERM)
+    before, environment = signal.getsignal(signal.SIGTERM), dict(os.environ)
     yield
     signal.signal(signal.SIGTERM, before)
+    os.environ.clear()
+    os.environ.update(environment)
 
 
 def everything() -> dict[str, bytes | None]:

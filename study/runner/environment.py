@@ -24,6 +24,9 @@ SETTINGS = {
     # Ray Tune's workers have an environment of their own and never use those that Ray starts ahead.
     "RAY_prestart_worker_first_driver": "0",
 }
+# Ray's switch for clusters of several machines, which it has off on some systems: everything that it starts
+# listens on the loopback address alone then.
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
 def prepare(address: str | None) -> None:
@@ -32,7 +35,7 @@ def prepare(address: str | None) -> None:
     Raises:
         UserError: what would fail obscurely later: sockets' paths too long, nobody listening.
     """
-    for name, value in SETTINGS.items():
+    for name, value in (SETTINGS | (LOOPBACK if address is None else {})).items():
         os.environ.setdefault(name, value)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a fault is in its folder
     if address is None:
