@@ -310,7 +310,7 @@ def test_changing_what_a_study_began_with(arguments: list[str], refuse: Refuse) 
         ("cpus_per_trial", 1e308, "cpus_per_trial = 1e+308 must be a number from"),
         ("cpus_per_trial", 0.0, "cpus_per_trial = 0.0 must be a number from"),
         ("gpus_per_trial", -1.0, "gpus_per_trial = -1.0 must be a number from"),
-        ("seeds", 10**20, "seeds = 100000000000000000000 must be a whole number"),
+        ("seeds", 10**20, "seeds = 100000000000000000000 is not a whole number of 64 bits"),
         ("retries", -1, "retries = -1 must be a whole number from 0"),
         ("name", "../evil", "study name '../evil' must be a plain folder name"),
     ],

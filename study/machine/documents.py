@@ -5,6 +5,8 @@ from typing import Any
 
 import yaml
 
+from study.errors import shown
+
 MOST_NODES = 100_000  # values of a document
 
 
@@ -42,7 +44,9 @@ class _Loader(yaml.SafeLoader):
             if not isinstance(name, str) or name == "<<":
                 continue
             if name in seen:
-                raise yaml.MarkedYAMLError(problem=f"{name!r} is there twice", problem_mark=key.start_mark)
+                raise yaml.MarkedYAMLError(
+                    problem=f"{shown(name)} is there twice", problem_mark=key.start_mark
+                )
             seen.add(name)
         return super().construct_mapping(node, deep)
 

@@ -32,8 +32,8 @@ def read_json(path: Path) -> Any:
     if path.exists() and not path.is_file():
         raise ValueError(f"{path} is not a file")
     try:
-        return json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:  # no JSON, no text, numbers or depth without end
         raise ValueError(f"{path} is not readable JSON: {error}") from error
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from study.errors import UserError
+from study.errors import UserError, shown
 from study.machine.clock import now
 from study.machine.files import read_json, write_json
 from study.plan import StudyPlan
@@ -137,7 +137,7 @@ class StudyFolder:
         if record.get("tables", 1) != VERSION:
             raise OtherVersionError(
                 f"{self.path} was made by another version of this program, whose tables mean other things "
-                f"(version {record.get('tables', 1)!r}, here {VERSION}); its files are left as they are"
+                f"(version {shown(record.get('tables', 1))}, here {VERSION}); its files are left as they are"
             )
         return dict(record)
 

@@ -7,13 +7,13 @@ from datetime import datetime
 from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from study.errors import UserError
+from study.data import Fingerprint
+from study.errors import UserError, sentence
 from study.machine.files import write_whole
 from study.metrics import METRICS, metrics_for
 from study.metrics.failure import end_of_run
@@ -128,7 +128,7 @@ class Results:
                 low, high = self._extremes or (found, found)
                 self._extremes = min(low, found), max(high, found)
         except (ValueError, KeyError, TypeError, OverflowError, OSError) as error:
-            message = " ".join(str(error).split()) or repr(error)
+            message = sentence(error) or repr(error)
             self.problems.append(f"trial {trial_id} can't be read: {message}")
             space = trial_id.rpartition("-")[0]
             row = {"study": self._folder.name, "space": space, "trial_id": trial_id, "error": message}
@@ -149,7 +149,7 @@ class Results:
             rows = self._spool.get(trial_id, "objectives").to_pylist()
         return rows
 
-    def floor(self, dataset: str, fingerprint: Mapping[str, Any]) -> dict[str, Spread]:
+    def floor(self, dataset: str, fingerprint: Fingerprint) -> dict[str, Spread]:
         """What real data score in each metric, as far as the study keeps it."""
         return floors(self._folder.judges, dataset, fingerprint.get("sha256", ""))
 

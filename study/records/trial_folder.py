@@ -17,9 +17,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from study.errors import UserError
+from study.errors import ConfigError, UserError, not_one_of, sentence
 from study.machine.clock import now
 from study.machine.files import read_json, write_json, write_whole
+from study.machine.typed import check_fields
 from study.plan import TrialPlan
 from study.records.schema import Row, check_row
 
@@ -58,6 +59,14 @@ class Ending:
     objective: float | None
     error: str | None = None
     ended: str | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        """Raises ConfigError where an ending read from a marker makes no sense."""
+        check_fields(self)
+        if self.state not in MARKERS:
+            raise ConfigError(not_one_of("state", self.state, MARKERS))
+        if self.kimg < 0 or (self.objective is None and self.state != "failed"):
+            raise ConfigError(f"a trial can't be {self.state} at kimg {self.kimg:g} with {self.objective}")
 
 
 class TrialFolder:
@@ -141,7 +150,7 @@ class TrialFolder:
             try:
                 row = json.loads(line)
                 check_row(row, written=False)
-            except (ValueError, AttributeError) as error:
+            except (ValueError, AttributeError, RecursionError) as error:
                 raise ValueError(
                     f"{self._curves}, line {number} is not a row of a curve: {error!r}"
                 ) from error
@@ -196,9 +205,12 @@ class TrialFolder:
             path = self.path / name
             if path.exists():
                 try:
-                    return Ending(**read_json(path))
+                    ending = Ending(**read_json(path))
+                    if MARKERS[ending.state] != name:
+                        raise ValueError(f"it says {ending.state}")
+                    return ending
                 except (TypeError, ValueError) as error:
-                    message = f"{path} is not a trial's ending: {error}"
+                    message = f"{path} is not a trial's ending: {sentence(error)}"
                     return Ending(
                         state="failed", ended_by="unreadable", kimg=0.0, objective=None, error=message
                     )

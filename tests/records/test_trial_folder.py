@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> TrialFolder:
 
 
 def rows(evaluation: int) -> list[dict[str, Any]]:
-    at = {"evaluation": evaluation, "kimg": 0.5 * evaluation, "diverged": False}
+    at = {"evaluation": evaluation, "kimg": 0.5 * evaluation, "generator_updates": 0, "diverged": False}
     return [{"seed": k, **at, "score": 0.1 * k, "w1": 0.1 * k} for k in (0, 1)]
 
 
