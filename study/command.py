@@ -7,10 +7,10 @@ import argparse
 import math
 import os
 import shlex
-import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,13 +19,15 @@ from study.config import TrialConfig
 from study.data import DATASETS, KINDS, dataset_named, dataset_names
 from study.data.store import absolute
 from study.errors import UserError, cut, sentence
+from study.machine.cache import cache_folder
 from study.machine.precision import PRECISIONS
 from study.models import MODELS
 from study.plan import AGGREGATES, MOST_COUNT, Recorded
 from study.plugins import Plugin
 from study.reporting.tracking import PROJECT
+from study.signals import INTERRUPTED, raise_interrupt
 
-OK, NOTHING_COMPLETED, WRONG_COMMAND, INTERRUPTED = 0, 1, 2, 130
+OK, NOTHING_COMPLETED, WRONG_COMMAND = 0, 1, 2
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -153,19 +155,22 @@ def with_plugins(command: str, recorded: Iterable[Recorded]) -> str:
     return command + "".join(f" --plugin {shlex.quote(values['path'])}" for values in recorded)
 
 
+def begin(module: str) -> None:
+    """From now on a command creates things: it has a cache, and an interrupt is an exception.
+
+    `module`: what does its work. In all that this imports an interrupt could become anything.
+
+    Raises UserError: the cache can't be written.
+    """
+    cache_folder()
+    import_module(module)
+    raise_interrupt()
+
+
 def use_data_folder(path: Path | None) -> None:
     """Where downloaded datasets are, for this process and those it starts."""
     if path is not None:
         os.environ["GAN_STUDY_DATA"] = str(absolute(str(path)))
-
-
-def terminate_as_interrupt() -> None:
-    """Let SIGTERM end a command as Ctrl-C does: a cluster's polite kill keeps what was done."""
-
-    def interrupt(*_: object) -> NoReturn:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
 
 
 def whole_at_least(least: int, most: int = MOST_COUNT) -> Callable[[str], int]:

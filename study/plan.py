@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 from study.config import TrialConfig
 from study.data import Fingerprint
 from study.declared import remember
-from study.errors import ConfigError, shown
+from study.errors import ConfigError, not_one_of, shown
 from study.machine.precision import PRECISIONS
 from study.machine.typed import check_fields
 from study.metrics import check_metric
@@ -28,6 +28,7 @@ MOST_COUNT = 1_000_000  # of whatever a study counts: more is a slip of the hand
 SAMPLERS = ("tpe", "random", "qmc", "grid")
 SCHEDULERS = ("asha", "hyperband", "fifo")
 PACKS = ("trial", "auto")
+WANDB_MODES = ("auto", "online", "offline", "disabled")
 DEFAULT, STARTUP, SAMPLER, GIVEN = "default", "startup", "sampler", "given"  # a configuration's origin
 
 
@@ -170,8 +171,9 @@ class StudyPlan:
                     f"{name}_per_trial = {shown(share)} must be a number from {fewest:g} to {MOST_COUNT:,}"
                 )
         check_metric(self.metric, self.dataset)
-        if self.aggregate not in AGGREGATES:
-            raise ConfigError(f"aggregate = {shown(self.aggregate)} is not one of {', '.join(AGGREGATES)}")
+        for name, known in (("aggregate", AGGREGATES), ("wandb", WANDB_MODES)):
+            if getattr(self, name) not in known:
+                raise ConfigError(not_one_of(name, getattr(self, name), known))
         for model, precision in self.precision.items():
             _check_precision(precision, model)
         if self.pack not in PACKS and not (isinstance(self.pack, int) and self.pack >= self.seeds):

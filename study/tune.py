@@ -3,6 +3,11 @@
 python -m study.tune --space wgan_gp
 """
 
+if __name__ == "__main__":  # before all that takes its time to be imported
+    from study.signals import end_at_once
+
+    end_at_once()
+
 import argparse
 import shlex
 import sys
@@ -14,16 +19,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study.command import (
-    INTERRUPTED,
     NOTHING_COMPLETED,
     OK,
     Parser,
     add_shared,
+    begin,
     check_model_of,
     not_negative,
     positive,
     run_command,
-    terminate_as_interrupt,
     use_data_folder,
     use_plugins,
     whole_at_least,
@@ -45,14 +49,15 @@ from study.plan import (
     SAMPLERS,
     SCHEDULERS,
     TRIALS_OF_A_MAP,
+    WANDB_MODES,
     StudyPlan,
     check_study_name,
 )
 from study.plugins import check_same
 from study.records.study_folder import StudyFolder, command_line
 from study.reporting.timing import StudyCost, Timing
-from study.reporting.tracking import MODES
 from study.resources import default_resources, default_seeds, default_trials, resolve_resources
+from study.signals import INTERRUPTED
 
 if TYPE_CHECKING:
     from study.space import Space
@@ -163,7 +168,7 @@ def parser() -> argparse.ArgumentParser:
     add_shared(where, "--keep-best")
     where.add_argument(
         "--wandb",
-        choices=MODES,
+        choices=WANDB_MODES,
         default="auto",
         help="Weights & Biases; auto: online if you are logged in, else offline",
     )
@@ -182,7 +187,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         p.error("give either --space, for a new study, or --resume, to finish one")
     if options.retry_failed and not options.resume:
         p.error("--retry-failed goes with --resume")
-    terminate_as_interrupt()
     use_data_folder(options.data_dir)
     if options.resume:
         return _resume(options, p, timing)
@@ -200,10 +204,11 @@ def _start(options: argparse.Namespace, timing: Timing) -> int:
     plan = plan_from(options, spaces, hardware)
     _check_models(plan, spaces)
     folder = StudyFolder(options.results / plan.name)
+    begin("study.runner.run")
     folder.create(plan, command_line(), hardware.to_dict())
     try:
         return _run(plan, folder, spaces, hardware, timing, options.report)
-    except KeyboardInterrupt:  # while Ray and torch are being imported
+    except KeyboardInterrupt:
         print(_how_to_continue(plan, folder))
         return INTERRUPTED
 
@@ -215,7 +220,6 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
     plan = folder.plan()
     check_same(options.plugin, plan.plugins, plan.name)
     check_contents(plan.dataset, plan.fingerprint)
-    check_metric(plan.metric, plan.dataset)
     if not plan.spaces:
         raise UserError(f"{folder.path} names no search space")
     spaces = [parse_space(name, document) for name, document in plan.spaces.items()]
@@ -248,6 +252,7 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
     plan = replace(
         plan, retries=retries, trials=trials, wandb=wandb, address=options.address, **asdict(resources)
     )
+    begin("study.runner.run")
     return _run(
         plan,
         folder,

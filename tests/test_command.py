@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from study import results, train, tune
-from study.command import Parser, not_negative, positive, run_command, terminate_as_interrupt, whole_at_least
+from study.command import Parser, not_negative, positive, run_command, whole_at_least
 from study.errors import UserError
+from study.signals import raise_interrupt
 
 Type = Callable[[str], float]
 PARSERS = {"tune": tune.parser, "train": train.parser, "results": results.parser}
@@ -59,7 +60,7 @@ def sigterm() -> Iterator[None]:
 
 @pytest.mark.usefixtures("sigterm")
 def test_sigterm_ends_as_ctrl_c_does() -> None:
-    terminate_as_interrupt()
+    raise_interrupt()
     with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGTERM)
 

@@ -105,6 +105,8 @@ def _writing(folder: Path) -> Iterator[None]:
 
 def _keep(data: Stored, arrays: "Mapping[str, np.ndarray]", told: Mapping[str, Any]) -> None:
     """Write the files into a folder beside, then rename it."""
+    for left in data.path.parent.glob(f".{data.key}.*.tmp"):  # by a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
     number = {part: len(arrays[part]) for part in ("train", "held_out", "test") if part in arrays}
     temporary = data.path.with_name(f".{data.key}.{uuid.uuid4().hex}.tmp")
     try:

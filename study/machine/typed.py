@@ -1,7 +1,7 @@
 """What others may have written, held against the types that are declared for it."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints, is_typeddict
@@ -73,11 +73,11 @@ def _misfit_of_keys(name: str, value: Any, declared: Any) -> str:
 
 def check_fields(instance: Any) -> None:
     """Raise ConfigError where a dataclass's field does not have its declared type."""
-    for name, hint in _hints(type(instance)).items():
+    for name, hint in _hints(type(instance)).items():  # type: ignore[arg-type]
         if wrong := misfit(name, getattr(instance, name), hint):
             raise ConfigError(wrong)
 
 
 @cache
-def _hints(declared: type) -> dict[str, Any]:
+def _hints(declared: Hashable) -> dict[str, Any]:
     return get_type_hints(declared)

@@ -16,7 +16,9 @@ from filelock import FileLock, Timeout
 from study.errors import UserError, shown
 from study.machine.clock import now
 from study.machine.files import read_json, write_json
+from study.machine.typed import misfit
 from study.plan import StudyPlan
+from study.records.record import Record
 from study.records.schema import VERSION
 from study.records.trial_folder import TrialFolder
 
@@ -84,7 +86,7 @@ class StudyFolder:
         """Whether its tables hold a trial."""
         path = self.path / "trials.parquet"
         try:
-            return path.exists() and pq.read_metadata(path).num_rows > 0
+            return path.is_file() and pq.read_metadata(path).num_rows > 0
         except (OSError, ValueError):
             return False  # damaged: nothing is lost
 
@@ -110,7 +112,7 @@ class StudyFolder:
             self.path / "study.json",
             {
                 "command": command,
-                "directory": str(Path.cwd()),  # that its relative paths begin at
+                "directory": str(Path.cwd()),
                 "plan": plan.to_dict(),
                 "tables": VERSION,
                 "started": now(),
@@ -132,23 +134,19 @@ class StudyFolder:
             record = read_json(path)
         except (OSError, ValueError) as error:
             raise UserError(f"{self.path} is not a readable study folder: {error}") from error
-        if not isinstance(record, dict) or "plan" not in record:
-            raise UserError(f"{self.path} is not a readable study folder: its study.json holds no plan")
-        if record.get("tables", 1) != VERSION:
+        if isinstance(record, dict) and record.get("tables", 1) != VERSION:
             raise OtherVersionError(
                 f"{self.path} was made by another version of this program, whose tables mean other things "
                 f"(version {shown(record.get('tables', 1))}, here {VERSION}); its files are left as they are"
             )
+        if wrong := misfit("study.json", record, Record):
+            raise UserError(f"{self.path} is not a readable study folder: {wrong}")
         return dict(record)
 
     def plan(self) -> StudyPlan:
         """The study's plan. Raises UserError when it can't be read."""
-        record = self.read()
-        plan = record.get("plan")
-        if not isinstance(plan, dict):
-            raise UserError(f"{self.path / 'study.json'} does not hold a study's plan")
         try:
-            return StudyPlan.from_dict(plan)
+            return StudyPlan.from_dict(self.read()["plan"])
         except TypeError as error:  # a field too many, or missing
             raise UserError(f"{self.path / 'study.json'} holds a plan of another version or kind") from error
         except UserError as error:
@@ -158,8 +156,8 @@ class StudyFolder:
         """Write the plan as it now is, and that the study was taken up again."""
         again = {"command": command, "when": now(), "packages": _versions(), "hardware": hardware}
         record = self.read()
-        record["resumed"].append(again)
-        write_json(self.path / "study.json", {**record, "plan": plan.to_dict()})
+        resumed = [*record.get("resumed", []), again]
+        write_json(self.path / "study.json", {**record, "plan": plan.to_dict(), "resumed": resumed})
 
     def reopen_failed(self) -> list[str]:
         """Take the marker of their end from the trials that failed; returns their names."""
@@ -190,10 +188,12 @@ class StudyFolder:
         Looking makes no file, needs no right to write, and keeps nobody out: it shares the lock for less than
         the moment that `lock` waits.
         """
+        if not self._lock.is_file():
+            return False
         try:
             with self._lock.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return False
         except BlockingIOError:
             return True

@@ -17,7 +17,7 @@ from study.errors import UserError, sentence
 from study.machine.files import write_whole
 from study.metrics import METRICS, metrics_for
 from study.metrics.failure import end_of_run
-from study.metrics.judge.floor import Spread, floors
+from study.metrics.judge.floor import Spread, check_floors, floors
 from study.metrics.stability import (
     collapsed,
     dispersion,
@@ -55,9 +55,11 @@ class Results:
     """A study's records, each read once from its folder, and the tables made of them."""
 
     def __init__(self, folder: StudyFolder) -> None:
+        """Raises UserError: the tables would be wrong of every trial."""
         self._folder = folder
         self.problems: list[str] = []
         self._plan = self._plan_of_study()
+        check_floors(folder.judges)
         if self._plan is None:
             for _, trial in folder.trials():
                 with suppress(ValueError):  # said where it is added; here, what it declares becomes columns

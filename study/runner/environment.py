@@ -40,6 +40,7 @@ def prepare(address: str | None) -> None:
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # a fault is in its folder
     if address is None:
         _check_temporary_folder()
+        _check_home()
         return
     _check_listening(address)
     if (Path.home() / ".ray" / "auth_token").exists():
@@ -63,6 +64,21 @@ def _check_temporary_folder() -> None:
     except OSError as error:
         raise UserError(
             f"the temporary folder {chosen} can't be written ({error.strerror}): set RAY_TMPDIR to another"
+        ) from error
+
+
+def _check_home() -> None:
+    """Ray keeps the token of its authentication there, and makes one where there is none."""
+    if "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
+        return
+    try:
+        folder = Path.home() / ".ray"
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except (OSError, RuntimeError) as error:  # the latter: nobody knows where it is
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(
+            f"the home folder can't be written, where Ray keeps its token ({reason}): set HOME to another"
         ) from error
 
 
