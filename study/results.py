@@ -50,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results.add_all(include_unfinished=not folder.is_running())
     except SpoolError as error:
         raise UserError(str(error)) from error
+    for name in TABLES:
+        if (folder.path / f"{name}.parquet").is_dir():
+            raise UserError(f"{folder.path / name}.parquet is a folder: no table is written")
     raise_interrupt()
     try:
         results.write()

@@ -5,6 +5,7 @@ Every distribution of W&B's sweep schema is read as a choice or a range, or refu
 
 import json
 import math
+import os
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from study.config import TrialConfig, check_name
 from study.errors import ConfigError, UserError, did_you_mean, shown
 from study.machine.documents import read_yaml
 from study.models import GIVEN_BY_DATA, MODELS, hyperparameters
+from study.plan import MOST_COUNT
 
 FOLDERS = (Path("search_spaces"), Path(__file__).resolve().parents[1] / "search_spaces")
 METHODS = ("bayes", "random", "grid")
@@ -28,6 +30,7 @@ INEXPRESSIBLE = (
     *("normal", "log_normal", "q_normal", "q_log_normal", "beta", "q_beta"),
     "categorical_w_probabilities",
 )
+LONGEST_NAME = 200  # bytes
 LARGEST = 1e300  # of numbers in a space: beyond it arithmetic overflows
 MOST_STEPS = 2**53  # of a quantised range: beyond it neighbours are the same float
 Spec = dict[str, Any]
@@ -47,6 +50,10 @@ class Choice:
     def ends(self) -> tuple[Any, ...]:
         """What stands for all that can be chosen when a space is checked."""
         return self.values
+
+    @property
+    def count(self) -> int:
+        return len(self.values)
 
     def holds(self, value: Any) -> bool:
         return value in self.values
@@ -94,6 +101,11 @@ class Range:
         return None if self.step is None else tuple(self._nth(number) for number in range(self._steps + 1))
 
     @property
+    def count(self) -> int | None:
+        """How many values there are, where there is a step."""
+        return None if self.step is None else self._steps + 1
+
+    @property
     def _steps(self) -> int:
         return round((self.high - self.low) / (self.step or math.inf))
 
@@ -131,19 +143,22 @@ class Space:
     run_cap: int | None
 
     def grid(self) -> dict[str, list[Any]]:
-        """Every value of every searched parameter; SpaceError when one has infinitely many."""
-        grid = {}
+        """Every value of every searched parameter; SpaceError as of `grid_size`."""
+        self.grid_size()
+        return {name: list(searched.values or ()) for name, searched in self.searched.items()}
+
+    def grid_size(self) -> int:
+        """How many configurations its grid has; SpaceError when it has no end, or none in sight."""
+        size = 1
         for name, searched in self.searched.items():
-            if (values := searched.values) is None:
+            if searched.count is None:
                 raise SpaceError(
                     f"{self.name}: {name}: a grid needs a finite list; give values, int_uniform or q_uniform"
                 )
-            grid[name] = list(values)
-        return grid
-
-    def grid_size(self) -> int:
-        """How many configurations its grid has; SpaceError when it has no end."""
-        return math.prod(len(values) for values in self.grid().values())
+            size *= searched.count
+        if size > MOST_COUNT:
+            raise SpaceError(f"{self.name}: its grid has {size:,} configurations, above {MOST_COUNT:,}")
+        return size
 
     def largest(self) -> dict[str, Any]:
         """Hyperparameters of the largest shape that it can propose; per-member numbers are left out."""
@@ -218,6 +233,11 @@ def read_space(path: Path) -> Space:
 
 def parse_space(name: str, document: Any) -> Space:
     """A sweep configuration as nested dicts -> Space. Raises SpaceError."""
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        raise SpaceError(
+            f"the search space {shown(name)} has a name of more than {LONGEST_NAME} bytes, too long for the "
+            "folders that are called by it"
+        )
     if not isinstance(document, dict):
         raise SpaceError(f"{name}: a search space is a mapping with method and parameters")
     for key in document:

@@ -9,6 +9,7 @@ if __name__ == "__main__":  # before all that takes its time to be imported
     end_at_once()
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
@@ -54,6 +55,7 @@ from study.plan import (
     check_study_name,
 )
 from study.plugins import check_same
+from study.records.belonging import check_trials
 from study.records.study_folder import StudyFolder, command_line
 from study.reporting.timing import StudyCost, Timing
 from study.resources import default_resources, default_seeds, default_trials, resolve_resources
@@ -237,6 +239,7 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
         raise UserError(
             f"{folder.path} has tables and no trial folders: it can't go on, and is left as it is"
         )
+    check_trials(plan, folder, spaces)
     hardware = _hardware(options.address)
     trials = _extended(plan, spaces, options.trials)
     resources = resolve_resources(vars(options), plan.resources)
@@ -307,7 +310,8 @@ def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: 
     of_method = MAPPED_BY if options.map else SAMPLER_OF_METHOD
     samplers = {s.name: options.sampler or of_method[s.method] for s in spaces}
     early = {s.name: "fifo" if options.map or not s.min_evaluations else "asha" for s in spaces}
-    automatic = f"{'+'.join(s.name for s in spaces)}-{file_name(dataset)}-{datetime.now():%Y%m%d-%H%M%S}"
+    what = f"{_short('+'.join(s.name for s in spaces))}-{_short(file_name(dataset))}"
+    automatic = f"{what}-{datetime.now():%Y%m%d-%H%M%S}"
     return StudyPlan(
         name=check_study_name(automatic if options.name is None else options.name),
         spaces={s.name: s.document for s in spaces},
@@ -337,6 +341,11 @@ def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: 
         retries=RETRIES if options.retries is None else options.retries,
         **asdict(resources),
     )
+
+
+def _short(name: str) -> str:
+    """A name, or its first hundred bytes."""
+    return os.fsencode(name)[:100].decode(errors="ignore")
 
 
 def _pack(text: str) -> int | str:
@@ -409,8 +418,8 @@ def _run(
     from study.runner.run import run_study
 
     console = Console(plan)
-    console.begin(folder.path, hardware, spaces)
     with folder.lock():
+        console.begin(folder.path, hardware, spaces)
         if resumed:
             folder.resume(plan, command_line(), hardware.to_dict())
         if retry_failed:

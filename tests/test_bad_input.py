@@ -1,18 +1,24 @@
 """Bad input: one clear sentence on stderr, exit status 2, and nothing created."""
 
+import errno
 import json
 import os
 import signal
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pandas as pd
 import pytest
+import yaml
 
 from study import train, tune
 from study.command import run_command
+from study.errors import MOST_SHOWN
 from study.records.schema import VERSION
+from study.space import Choice, parse_space
 from tests.studies import study_plan
 
 VALID = """
@@ -230,6 +236,127 @@ def test_a_temporary_folder_too_long_for_sockets(
     message = refuse("--space", "wgan_gp", *more)
     assert "too long for Ray's sockets" in message
     assert "set RAY_TMPDIR to a shorter one" in message
+
+
+def test_a_cache_that_can_not_be_made(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("file").touch()
+    monkeypatch.setenv("GAN_STUDY_CACHE", str(Path("file/cache").absolute()))
+    for dataset in ("ring8", "digits"):
+        message = refuse("--space", "wgan_gp", "--dataset", dataset, "--name", "mine")
+        assert "file/cache can't be written (Not a directory): set GAN_STUDY_CACHE" in message
+        message = refuse("--dataset", dataset, "--name", "mine", main=train.main)
+        assert "file/cache can't be written (Not a directory): set GAN_STUDY_CACHE" in message
+
+
+def test_a_home_that_can_not_be_written(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("file").touch()
+    monkeypatch.setenv("HOME", str(Path("file").absolute()))
+    message = refuse("--space", "wgan_gp", "--dataset", "ring8")
+    assert "the home folder can't be written, where Ray keeps its token (Not a directory)" in message
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 32)  # then it is not asked for
+    monkeypatch.setattr(tune, "_run", lambda *_: 0)
+    assert tune.main(["--space", "wgan_gp", "--dataset", "ring8", "--name", "mine"]) == 0
+
+
+def test_a_temporary_folder_on_a_full_disk(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    message = refuse("--space", "wgan_gp", "--dataset", "ring8")
+    assert "can't be written (No space left on device): set RAY_TMPDIR to another" in message
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--seeds", "1e20", "1e20 is not a whole number of at least 1"),
+        ("--cpus-per-trial", "1e308", "cpus_per_trial = 1e+308 must be a number from 0.0001 to 1,000,000"),
+        ("--kimg", "1e308", "eval_kimg = 1e-300 makes more than 1,000,000 evaluations"),
+        ("--trials", "9" * 5000, "is not a whole number of at least 1"),
+    ],
+)
+def test_a_number_that_nobody_means(option: str, value: str, words: str, refuse: Refuse) -> None:
+    more = ["--eval-kimg", "1e-300"] if option == "--kimg" else []
+    message = refuse("--space", "wgan_gp", "--dataset", "ring8", option, value, *more)
+    assert words in message
+    assert len(message) < 400
+
+
+@pytest.mark.parametrize(
+    ("arguments", "end"),
+    [
+        (["--space", "x" * 5000], "wgan_gp"),
+        (["--space", "wgan_gp", "--metric", "x " * 5000], "density"),
+        (["--space", "wgan_gp", "--dataset", "x" * 5000], "<path>"),
+        (["--space", "wgan_gp", "--name", "x" * 5000], "bytes of a file name"),
+        (["--space", "wgan_gp", "--sampler", "x " * 5000], "see --help"),
+        (["--space", "wgan_gp", "--trials", "x " * 5000], "is not a whole number of at least 1; see --help"),
+        (["--space", "wgan_gp", "--trials", "x" * 5000], "is not a whole number of at least 1; see --help"),
+        (["--space", "wgan_gp", f"--{'x' * 5000}"], "see --help"),
+        (["--resume", "x" * 5000], "there is no such folder"),
+    ],
+)
+def test_a_message_repeats_no_pages(arguments: list[str], end: str, refuse: Refuse) -> None:
+    message = refuse(*arguments)
+    assert message.count("x") < MOST_SHOWN + 20
+    assert end in message[-300:]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (f"lr_d: {{min: 0.1, max: {'x' * 5000}}}", "is not a number"),
+        (f"{'x' * 5000}: {{value: 1}}", "unknown hyperparameter 'xxx"),
+        (f"init: {{values: [[{', '.join(['xxx'] * 2000)}]]}}", "is not a single value"),
+        (
+            f"lr_d: {{min: 0.1, max: 0x{'f' * 5000}}}",
+            "a number of thousands of digits is not a finite number",
+        ),
+    ],
+)
+def test_a_message_on_a_space_repeats_no_pages(line: str, words: str, refuse: Refuse) -> None:
+    message = refuse("--space", space(f"{VALID}  {line}\n"))
+    assert message.startswith("error: mine: ")
+    assert words in message
+    assert message.count("x") < MOST_SHOWN + 20
+
+
+def test_a_space_whose_name_is_too_long_for_folders(refuse: Refuse) -> None:
+    message = refuse("--space", space(name=f"{'x' * 245}.yaml"), "--dataset", "ring8")
+    assert "has a name of more than 200 bytes, too long for the folders that are called by it" in message
+
+
+def test_a_study_of_spaces_with_long_names_is_called_by_their_beginning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tune, "_run", lambda *_: 0)
+    spaces = [space(name=f"{'a' * 99}é{letter}.yaml") for letter in "abc"]
+    assert tune.main(["--space", *spaces, "--dataset", "ring8"]) == 0
+    (folder,) = Path("results").iterdir()
+    assert folder.name.startswith(f"{'a' * 99}-ring8-20")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"- a\n", b"3\n", b"\x00\xff\xfe", b"\xff\xfe\xfd", b"a: " * 99]
+)
+def test_a_space_that_is_no_mapping(content: bytes, refuse: Refuse) -> None:
+    Path("mine.yaml").write_bytes(content)
+    assert "mine" in refuse("--space", "mine.yaml")
+
+
+def test_a_space_that_is_huge(refuse: Refuse) -> None:
+    Path("mine.yaml").write_text("a: [" + "[1],\n" * 1_000_000)
+    began = time.monotonic()
+    assert "mine.yaml: it is larger than 1,000,000 bytes" in refuse("--space", "mine.yaml")
+    assert time.monotonic() - began < 2
+
+
+def test_a_null_among_values_stands_for_what_the_data_give() -> None:
+    document = yaml.safe_load(f"{VALID}  width: {{values: [null, 64]}}\n")
+    read = parse_space("mine", document)
+    assert read.searched["width"] == Choice((None, 64))
+    assert read.largest()["width"] == 64
 
 
 # Resuming what is no study

@@ -8,10 +8,15 @@ import yaml
 from study.errors import shown
 
 MOST_NODES = 100_000  # values of a document
+MOST_BYTES = 1_000_000
 
 
 def read_yaml(path: Path) -> Any:
     """A document as plain Python. Raises ValueError: it can't be read, or isn't YAML (line and column)."""
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} can't be read: it is not a file")
+    if path.exists() and path.stat().st_size > MOST_BYTES:
+        raise ValueError(f"{path}: it is larger than {MOST_BYTES:,} bytes")
     try:
         return yaml.load(path.read_text(), Loader=_Loader)
     except (OSError, UnicodeDecodeError) as error:

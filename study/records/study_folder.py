@@ -17,10 +17,11 @@ from study.errors import UserError, shown
 from study.machine.clock import now
 from study.machine.files import read_json, write_json
 from study.machine.typed import misfit
+from study.metrics.judge.floor import check_floors
 from study.plan import StudyPlan
 from study.records.record import Record
-from study.records.schema import VERSION
-from study.records.trial_folder import TrialFolder
+from study.records.schema import TABLES, VERSION
+from study.records.trial_folder import TRIAL_FILES, TRIAL_FOLDERS, TrialFolder
 
 PACKAGES = (
     "torch",
@@ -35,6 +36,8 @@ PACKAGES = (
     "POT",
 )
 
+FILES = {"study.json", "optuna.journal", *(f"{table}.parquet" for table in TABLES), *TRIAL_FILES}
+FOLDERS = {"trials", "judge", *TRIAL_FOLDERS}
 FOREIGN = ("wandb", ".ray")  # folders whose content is other programs' business
 LOOK_SECONDS = 0.5  # far longer than whoever looks whether a study is running shares its lock
 
@@ -74,9 +77,13 @@ class StudyFolder:
             return []
 
     def check_own(self) -> None:
-        """Raise UserError for a link, a pipe or the like in it: what it writes goes to no other place."""
+        """Raise UserError for a link, a pipe or the like in it, and for a folder in a file's place, say.
+
+        What a study writes goes to no other place.
+        """
         for path in _others(self.path):
             raise UserError(f"{path} is neither a file nor a folder of its own: nothing was changed")
+        check_floors(self.judges)
 
     def can_go_on(self) -> bool:
         """Whether it has its trials' folders, without which its tables are all that there is of it."""
@@ -201,13 +208,16 @@ class StudyFolder:
 
 
 def _others(folder: Path) -> Iterator[Path]:
-    """What is below a folder and neither a file nor a folder."""
+    """What is below a folder and not what its name says; of other names, neither a file nor a folder."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                yield from () if entry.name in FOREIGN else _others(Path(entry.path))
-            elif not entry.is_file(follow_symlinks=False):
-                yield Path(entry.path)
+            is_folder, is_file = entry.is_dir(follow_symlinks=False), entry.is_file(follow_symlinks=False)
+            is_named = entry.name in FOLDERS or (folder.name == "trials" and not entry.name.startswith("."))
+            if entry.name in FILES or not is_folder:
+                if not is_file or is_named:
+                    yield Path(entry.path)
+            elif entry.name not in FOREIGN:
+                yield from _others(Path(entry.path))
 
 
 def _versions() -> dict[str, str | None]:

@@ -26,6 +26,8 @@ from study.records.schema import Row, check_row
 
 RUNNING = "running"  # the state of a trial that has not ended
 MARKERS = {"completed": "DONE", "pruned": "DONE", "diverged": "DIVERGED", "failed": "FAILED"}
+TRIAL_FILES = ("config.json", "curves.jsonl", "pack.pt", "best.pt", ".lock", *MARKERS.values())
+TRIAL_FOLDERS = ("checkpoint", "samples")
 LOCK_SECONDS = 60
 IDENTITY = (
     "study",
@@ -88,13 +90,18 @@ class TrialFolder:
         """
         for folder in (self.path, self.checkpoint.parent, self.samples):
             folder.mkdir(parents=True, exist_ok=True)
+        self.check_same(plan)
+        write_json(self.path / "config.json", plan.to_dict())
+
+    def check_same(self, plan: TrialPlan) -> None:
+        """Raise UserError where its config.json can be read and is of another trial."""
         try:
             known = self.plan()
         except ValueError:  # missing, or damaged
-            known = plan
-        if any(getattr(known, name) != getattr(plan, name) for name in IDENTITY):
-            raise UserError(f"{self.path} holds another trial: it is left as it is")
-        write_json(self.path / "config.json", plan.to_dict())
+            return
+        for name in IDENTITY:
+            if getattr(known, name) != getattr(plan, name):
+                raise UserError(f"{self.path} holds another trial ({name} differs)")
 
     def exists(self) -> bool:
         return (self.path / "config.json").exists()
