@@ -4,6 +4,7 @@
 """
 
 import argparse
+import errno
 import math
 import os
 import shlex
@@ -70,6 +71,11 @@ def run_command(main: Callable[[], int]) -> int:
         return main()
     except UserError as error:
         print(f"error: {sentence(error)}", file=sys.stderr)
+        return WRONG_COMMAND
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:  # else it is no path at all
+            raise
+        print(f"error: {sentence(error.filename)}: {error.strerror}", file=sys.stderr)
         return WRONG_COMMAND
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -287,14 +287,14 @@ def test_a_number_that_nobody_means(option: str, value: str, words: str, refuse:
     ("arguments", "end"),
     [
         (["--space", "x" * 5000], "wgan_gp"),
-        (["--space", "wgan_gp", "--metric", "x " * 5000], "density"),
+        (["--space", "wgan_gp", "--metric", "x " * 5000], "mode_kl"),
         (["--space", "wgan_gp", "--dataset", "x" * 5000], "<path>"),
         (["--space", "wgan_gp", "--name", "x" * 5000], "bytes of a file name"),
         (["--space", "wgan_gp", "--sampler", "x " * 5000], "see --help"),
         (["--space", "wgan_gp", "--trials", "x " * 5000], "is not a whole number of at least 1; see --help"),
         (["--space", "wgan_gp", "--trials", "x" * 5000], "is not a whole number of at least 1; see --help"),
         (["--space", "wgan_gp", f"--{'x' * 5000}"], "see --help"),
-        (["--resume", "x" * 5000], "there is no such folder"),
+        (["--resume", "x" * 5000], "File name too long"),
     ],
 )
 def test_a_message_repeats_no_pages(arguments: list[str], end: str, refuse: Refuse) -> None:
@@ -307,7 +307,7 @@ def test_a_message_repeats_no_pages(arguments: list[str], end: str, refuse: Refu
     ("line", "words"),
     [
         (f"lr_d: {{min: 0.1, max: {'x' * 5000}}}", "is not a number"),
-        (f"{'x' * 5000}: {{value: 1}}", "unknown hyperparameter 'xxx"),
+        (f"{'x' * 900}: {{value: 1}}", "unknown hyperparameter 'xxx"),
         (f"init: {{values: [[{', '.join(['xxx'] * 2000)}]]}}", "is not a single value"),
         (
             f"lr_d: {{min: 0.1, max: 0x{'f' * 5000}}}",
