@@ -47,8 +47,9 @@ def misfit(name: str, value: Any, declared: Any) -> str:
     origin, arguments = get_origin(declared), get_args(declared)
     if origin in (Union, UnionType):
         wrong = [misfit(name, value, argument) for argument in arguments]
-        words = " or ".join(SINGLE[kind][1] for kind in arguments if kind in SINGLE)
-        return "" if "" in wrong else f"{name} = {shown(value)} is not {words}" if words else wrong[0]
+        if "" in wrong or not SINGLE.keys() >= {*arguments}:
+            return "" if "" in wrong else wrong[0]
+        return f"{name} = {shown(value)} is not {' or '.join(SINGLE[kind][1] for kind in arguments)}"
     kind = origin or declared
     if not isinstance(value, kind):
         return f"{name} = {shown(value)} is not a {kind.__name__}"

@@ -152,8 +152,9 @@ class StudyFolder:
 
     def plan(self) -> StudyPlan:
         """The study's plan. Raises UserError when it can't be read."""
+        plan = self.read()["plan"]
         try:
-            return StudyPlan.from_dict(self.read()["plan"])
+            return StudyPlan.from_dict(plan)
         except TypeError as error:  # a field too many, or missing
             raise UserError(f"{self.path / 'study.json'} holds a plan of another version or kind") from error
         except UserError as error:

@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,7 @@ import pytest
 
 from study.metrics import METRICS, metrics_for
 from study.records import schema
+from study.records.schema import Row
 from study.records.study_folder import StudyFolder
 from study.records.tables import TABLES, Results
 from tests.records.written import Add, ended, every_fate, row, rows, tables
@@ -236,6 +238,26 @@ def test_a_curve_that_is_cut_short_is_told(add: Add, study: StudyFolder) -> None
     results.add_all(include_unfinished=True)
     assert results.trial_row("a-00000")["ended_by"] == "unreadable"
     assert "its curve ends at kimg 1.0, its marker says 2.0" in results.problems[0]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda known: [*known, *known],
+        lambda known: [known[0], *known[2:]],
+        lambda known: [known[1], known[0], *known[2:]],
+        lambda known: [{**row, "seed": row["seed"] + 1} for row in known],
+        lambda known: [{**row, "evaluation": row["evaluation"] - 1} for row in known],
+    ],
+)
+def test_a_curve_that_is_not_of_its_plans_seeds_is_told(
+    study: StudyFolder, add: Add, wrong: Callable[[list[Row]], list[Row]]
+) -> None:
+    add("a-00000", wrong(rows([1.0, 0.6, 0.4], [1.0, 0.7, 0.6])), ended("completed"))
+    results = Results(study)
+    results.add_all(include_unfinished=True)
+    assert results.trial_row("a-00000")["ended_by"] == "unreadable"
+    assert "does not follow: seed" in results.problems[0]
 
 
 @pytest.mark.parametrize(
