@@ -14,12 +14,13 @@ import pandas as pd
 import pytest
 import yaml
 
-from study import train, tune
+from study import results, train, tune
 from study.command import run_command
 from study.errors import MOST_SHOWN
 from study.records.schema import VERSION
+from study.records.trial_folder import TrialFolder
 from study.space import Choice, parse_space
-from tests.studies import study_plan
+from tests.studies import study_plan, trial_plan
 
 VALID = """
 method: random
@@ -28,6 +29,7 @@ parameters:
   lr_g: {distribution: log_uniform_values, min: 1.0e-5, max: 1.0e-2}
 """
 Refuse = Callable[..., str]
+RUN = tune._run
 
 
 @pytest.fixture(autouse=True)
@@ -486,6 +488,86 @@ def test_what_is_no_file_of_a_studys_own_is_not_written_to(name: str, kind: str,
     message = refuse("--resume", str(folder))
     assert f"{folder / name} is neither a file nor a folder of its own: nothing was changed" in message
     assert Path("elsewhere").read_text() == "somebody's"
+
+
+@pytest.mark.parametrize(
+    "name", ["optuna.journal", "trials.parquet", "trials/a-00000/config.json", "trials/a-00000/DONE"]
+)
+def test_a_folder_in_the_place_of_a_studys_file(name: str, refuse: Refuse) -> None:
+    folder = Path(study(PLAN))
+    (folder / name).mkdir(parents=True)
+    message = refuse("--resume", str(folder))
+    assert f"{folder / name} is neither a file nor a folder of its own: nothing was changed" in message
+
+
+@pytest.mark.parametrize("name", ["judge", "trials", "trials/a-00000", "trials/a-00000/checkpoint"])
+def test_a_file_in_the_place_of_a_studys_folder(name: str, refuse: Refuse) -> None:
+    folder = Path(study(PLAN))
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).touch()
+    message = refuse("--resume", str(folder))
+    assert f"{folder / name} is neither a file nor a folder of its own: nothing was changed" in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"trial_id": "a-00001"}, "trial_id differs"),
+        ({"study": "other"}, "study differs"),
+        ({"seeds": (0, 1, 2)}, "seeds differs"),
+        ({"study_seed": 4}, "study_seed differs"),
+        ({"eval_kimg": 0.5}, "eval_kimg differs"),
+        ({"aggregate": "median"}, "aggregate differs"),
+        ({"n_critic": 2}, "config differs"),
+        ({"lr_g": 0.5}, "its lr_g is none of its space"),
+    ],
+)
+def test_a_trial_that_the_study_did_not_ask_for(changes: dict[str, Any], words: str, refuse: Refuse) -> None:
+    folder = Path(study(PLAN))
+    same = {"space": "a", "trial_id": "a-00000", "study_seed": 0, "kimg": 3.0, "eval_kimg": 1.0}
+    config = {"n_critic": 1, "lr_g": 1e-3, "lr_d": 1e-3}
+    TrialFolder(folder / "trials" / "a-00000").create(trial_plan(**{**same, **config, **changes}))
+    message = refuse("--resume", str(folder))
+    assert words in message
+    assert message.endswith(": nothing was changed\n")
+
+
+def test_a_study_that_can_not_be_written(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(*_: object) -> NoReturn:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    folder = Path(study(PLAN))
+    TrialFolder(folder / "trials" / "a-00000").create(trial_plan(space="a", trial_id="a-00000"))
+    monkeypatch.setattr("study.records.tables.write_whole", read_only)
+    message = refuse(str(folder), main=results.main)
+    assert message == "error: results/mine can't be written: Read-only file system\n"
+
+
+@pytest.mark.parametrize("what", ["FileLock.acquire", "write_json"])
+def test_a_study_that_can_not_be_written_does_not_go_on(
+    what: str, refuse: Refuse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(*_: object) -> NoReturn:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    folder = Path(study(PLAN))
+    (folder / ".lock").touch()
+    monkeypatch.setattr(tune, "_run", RUN)
+    monkeypatch.setattr(f"study.records.study_folder.{what}", read_only)
+    monkeypatch.setattr("study.reporting.console.Console.begin", lambda *_: None)
+    message = refuse("--resume", str(folder))
+    assert message == "error: results/mine can't be written: Read-only file system\n"
+
+
+def test_tables_without_a_temporary_folder(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> NoReturn:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    folder = Path(study(PLAN))
+    TrialFolder(folder / "trials" / "a-00000").create(trial_plan(space="a", trial_id="a-00000"))
+    monkeypatch.setattr(tempfile, "TemporaryFile", none)
+    message = refuse(str(folder), main=results.main)
+    assert message == "error: there is no temporary folder to write to: No usable temporary directory found\n"
 
 
 def test_tables_without_their_trials_are_left_as_they_are(refuse: Refuse) -> None:

@@ -161,11 +161,17 @@ class StudyFolder:
             raise UserError(f"{self.path / 'study.json'} is not a study's plan: {error}") from error
 
     def resume(self, plan: StudyPlan, command: list[str], hardware: dict[str, Any]) -> None:
-        """Write the plan as it now is, and that the study was taken up again."""
+        """Write the plan as it now is, and that the study was taken up again.
+
+        Raises UserError: it can't be written.
+        """
         again = {"command": command, "when": now(), "packages": _versions(), "hardware": hardware}
         record = self.read()
         resumed = [*record.get("resumed", []), again]
-        write_json(self.path / "study.json", {**record, "plan": plan.to_dict(), "resumed": resumed})
+        try:
+            write_json(self.path / "study.json", {**record, "plan": plan.to_dict(), "resumed": resumed})
+        except OSError as error:
+            raise UserError(f"{self.path} can't be written: {error.strerror}") from error
 
     def reopen_failed(self) -> list[str]:
         """Take the marker of their end from the trials that failed; returns their names."""
