@@ -162,7 +162,7 @@ def mutate_a_trial(trials: Path, random: Random) -> None:
     how = random.choice(["delete", "copy", "rename", "link", "file"])
     if how == "copy":
         shutil.copytree(folder, other, dirs_exist_ok=True)
-    elif how == "rename":
+    elif how == "rename" and not other.exists():
         folder.rename(other)
     else:
         shutil.rmtree(folder)
