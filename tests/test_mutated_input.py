@@ -28,7 +28,7 @@ from tests.records.written import every_fate, tables, write_floor
 from tests.studies import small, study_plan
 
 FIRST = int(os.environ.get("MUTATIONS_FROM", "0"))
-NUMBERS = range(FIRST, FIRST + int(os.environ.get("MUTATIONS", "120")))
+NUMBERS = range(FIRST, FIRST + int(os.environ.get("MUTATIONS", "80")))
 SECONDS = 5.0
 SPACES = sorted((Path(__file__).parents[1] / "search_spaces").glob("*.yaml"))
 
