@@ -3,6 +3,11 @@
 python -m analysis.report results/<study>
 """
 
+if __name__ == "__main__":  # before all that takes its time to be imported
+    from study.signals import end_at_once
+
+    end_at_once()
+
 import argparse
 import sys
 from collections.abc import Sequence
@@ -11,6 +16,7 @@ from typing import Any
 
 from analysis.sections import NAMES
 from study.command import OK, Parser, run_command
+from study.signals import raise_interrupt
 
 PROGRAM = "python -m analysis.report"
 NOT_WHOLE = 1
@@ -39,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options: Any = parser().parse_args(arguments)
     from analysis.writer import write_report  # after --help: figures take a second
 
+    raise_interrupt()
     path, problems = write_report(options.study, options.out, options.only)
     print(f"report: {path}")
     for problem in problems:

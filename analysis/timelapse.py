@@ -3,6 +3,11 @@
 python -m analysis.timelapse results/<study>/trials/<trial>
 """
 
+if __name__ == "__main__":  # before all that takes its time to be imported
+    from study.signals import end_at_once
+
+    end_at_once()
+
 import argparse
 import sys
 from collections.abc import Sequence
@@ -18,6 +23,7 @@ from study.errors import UserError
 from study.machine.files import write_whole
 from study.plan import TrialPlan
 from study.records.trial_folder import TrialFolder
+from study.signals import raise_interrupt
 
 
 def parser() -> argparse.ArgumentParser:
@@ -57,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def write(temporary: Path) -> None:
         temporary.write_bytes(content)
 
+    raise_interrupt()
     try:
         write_whole(out, write)
     except OSError as error:

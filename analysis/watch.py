@@ -3,6 +3,11 @@
 python -m analysis.watch results/<study>
 """
 
+if __name__ == "__main__":  # before all that takes its time to be imported
+    from study.signals import end_at_once
+
+    end_at_once()
+
 import argparse
 import math
 import sys
@@ -12,8 +17,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from study.command import OK, Parser, run_command, terminate_as_interrupt
+from study.command import OK, Parser, run_command
 from study.records.study_folder import StudyFolder
+from study.signals import raise_interrupt
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -52,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not console.is_terminal:
         console.print(_text(seen), soft_wrap=True)
         return OK
-    terminate_as_interrupt()
+    raise_interrupt()
     with suppress(KeyboardInterrupt), Live(_text(seen), console=console, auto_refresh=False) as live:
         while seen.running:
             time.sleep(SECONDS)

@@ -5,13 +5,14 @@
 """
 
 import argparse
+import errno
 import math
 import os
 import shlex
-import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,14 +20,16 @@ from study import plugins
 from study.config import TrialConfig
 from study.data import DATASETS, KINDS, dataset_named, dataset_names
 from study.data.store import absolute
-from study.errors import UserError
+from study.errors import UserError, cut, sentence
+from study.machine.cache import cache_folder
 from study.machine.precision import PRECISIONS
 from study.models import MODELS
-from study.plan import AGGREGATES, MOST_COUNT
+from study.plan import AGGREGATES, MOST_COUNT, Recorded
 from study.plugins import Plugin
 from study.reporting.tracking import PROJECT
+from study.signals import INTERRUPTED, raise_interrupt
 
-OK, NOTHING_COMPLETED, STOPPED, WRONG_COMMAND, INTERRUPTED = 0, 1, 1, 2, 130
+OK, NOTHING_COMPLETED, STOPPED, WRONG_COMMAND = 0, 1, 1, 2
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
@@ -59,7 +62,7 @@ class Parser(argparse.ArgumentParser):
         if unknown and not head:
             near = get_close_matches(flags.split()[0].partition("=")[0], self._option_string_actions, n=1)
             message = f"unknown option {flags}" + (f"; did you mean {near[0]}?" if near else "")
-        print(f"{self.prog}: {message}; see --help", file=sys.stderr)
+        print(f"{self.prog}: {sentence(message)}; see --help", file=sys.stderr)
         sys.exit(WRONG_COMMAND)
 
 
@@ -68,7 +71,12 @@ def run_command(main: Callable[[], int]) -> int:
     try:
         return main()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {sentence(error)}", file=sys.stderr)
+        return WRONG_COMMAND
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:  # else it is no path at all
+            raise
+        print(f"error: {sentence(error.filename)}: {error.strerror}", file=sys.stderr)
         return WRONG_COMMAND
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -149,24 +157,27 @@ def check_model_of(config: TrialConfig) -> list[str]:
     return check_networks(model, config.latent_dim, dataset_named(config.dataset).sample_shape)
 
 
-def with_plugins(command: str, recorded: Iterable[Mapping[str, str]]) -> str:
+def with_plugins(command: str, recorded: Iterable[Recorded]) -> str:
     """A command that continues something, with the plugins that it was made with."""
     return command + "".join(f" --plugin {shlex.quote(values['path'])}" for values in recorded)
+
+
+def begin(module: str) -> None:
+    """From now on a command creates things: it has a cache, and an interrupt is an exception.
+
+    `module`: what does its work. In all that this imports an interrupt could become anything.
+
+    Raises UserError: the cache can't be written.
+    """
+    cache_folder()
+    import_module(module)
+    raise_interrupt()
 
 
 def use_data_folder(path: Path | None) -> None:
     """Where downloaded datasets are, for this process and those it starts."""
     if path is not None:
         os.environ["GAN_STUDY_DATA"] = str(absolute(str(path)))
-
-
-def terminate_as_interrupt() -> None:
-    """Let SIGTERM end a command as Ctrl-C does: a cluster's polite kill keeps what was done."""
-
-    def interrupt(*_: object) -> NoReturn:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
 
 
 def whole_at_least(least: int, most: int = MOST_COUNT) -> Callable[[str], int]:
@@ -178,9 +189,9 @@ def whole_at_least(least: int, most: int = MOST_COUNT) -> Callable[[str], int]:
         except ValueError:
             value = least - 1
         if value < least:
-            raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least {least}")
+            raise argparse.ArgumentTypeError(f"{cut(text)} is not a whole number of at least {least}")
         if value > most:
-            raise argparse.ArgumentTypeError(f"{text} is above {most:,}")
+            raise argparse.ArgumentTypeError(f"{cut(text)} is above {most:,}")
         return value
 
     return parse
@@ -200,10 +211,10 @@ def number(text: str, above: float = -math.inf, at_least: float = -math.inf) -> 
     try:
         value = float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text} is not a number") from None
+        raise argparse.ArgumentTypeError(f"{cut(text)} is not a number") from None
     if not math.isfinite(value) or value <= above or value < at_least:
         bound = f" above {above:g}" if above > -math.inf else f" of at least {at_least:g}"
-        raise argparse.ArgumentTypeError(f"{text} is not a finite number{bound}")
+        raise argparse.ArgumentTypeError(f"{cut(text)} is not a finite number{bound}")
     return value
 
 

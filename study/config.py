@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from study.data import DATASETS, dataset_named
-from study.errors import ConfigError, UserError, did_you_mean, not_one_of
+from study.errors import ConfigError, UserError, did_you_mean, not_one_of, shown
 from study.models import CRITIC, GENERATOR, MODELS, hyperparameters
 
 
@@ -36,10 +36,10 @@ class TrialConfig(SimpleNamespace):
             vars(self)[name] = hyperparameter.checked(given.pop(name, default))
         for name, value in given.items():
             check_name(name)
-            raise ConfigError(f"{name} = {value!r}: {model} has no use for {name}")
+            raise ConfigError(f"{name} = {shown(value)}: {model} has no use for {name}")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        raise FrozenInstanceError(f"a configuration is frozen: {name} can't be set to {value!r}")
+        raise FrozenInstanceError(f"a configuration is frozen: {name} can't be set to {shown(value)}")
 
     def __delattr__(self, name: str) -> None:
         raise FrozenInstanceError(f"a configuration is frozen: {name} can't be deleted")
@@ -87,4 +87,4 @@ def check_name(name: str) -> None:
     if name in ("model", "dataset") or any(name in model.hyperparameters for model in MODELS.values()):
         return
     known = ["model", "dataset", *hyperparameters()]
-    raise ConfigError(f"unknown hyperparameter {name!r}{did_you_mean(name, known)}")
+    raise ConfigError(f"unknown hyperparameter {shown(name)}{did_you_mean(name, known)}")

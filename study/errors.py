@@ -11,12 +11,36 @@ class UserError(ValueError):
     """Bad input. The commands print its single sentence on stderr and exit with status 2."""
 
 
+MOST_SHOWN = 200  # characters of a value that a message repeats
+MOST_PRINTED = 1000  # of a whole message: of a longer one its beginning and its end
+
+
 class StoppedError(RuntimeError):
     """Why a study can't go on now, in one sentence: its disk is full, or Ray is gone. It can be resumed."""
 
 
 class ConfigError(UserError):
     """A hyperparameter is unknown, has the wrong type or lies outside its limits."""
+
+
+def shown(value: object) -> str:
+    """A value of a file or of a command line as a message repeats it: its repr, or how that begins."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no more than 4,300 digits
+        text = "a number of thousands of digits"
+    return cut(text)
+
+
+def cut(text: str) -> str:
+    """A text, or how it begins."""
+    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 4]} ..."
+
+
+def sentence(message: object) -> str:
+    """A message as it is printed: one line, of which nothing that it repeats makes pages."""
+    line = " ".join(cut(word) for word in str(message).split())
+    return line if len(line) <= MOST_PRINTED else f"{line[:MOST_SHOWN]} ... {line[-MOST_SHOWN:]}"
 
 
 def did_you_mean(word: object, known: Iterable[str]) -> str:
@@ -31,7 +55,7 @@ def not_one_of(name: str, value: object, known: Iterable[str]) -> str:
     names = list(known)
     near = get_close_matches(str(value), names, n=1)
     meant = f"; did you mean {near[0]}?" if near else ""
-    return f"{name} = {value!r} is not one of {', '.join(names)}{meant}"
+    return f"{name} = {shown(value)} is not one of {', '.join(names)}{meant}"
 
 
 def some_of(names: Iterable[str], n: int = 10) -> str:

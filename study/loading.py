@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from study.data import dataset_named
-from study.errors import UserError, not_one_of
+from study.errors import UserError, not_one_of, shown
 from study.metrics import METRICS
 from study.models import CRITIC, GENERATOR, MODELS
 from study.networks.ordinary import Blueprint, blueprint
@@ -115,7 +115,7 @@ def _member(plan: TrialPlan, folder: TrialFolder, seed: int | str, evaluation: i
         return plan.seeds.index(int(seed))
     if seed != BEST:
         known = ", ".join(map(str, plan.seeds))
-        raise UserError(f"{folder.path} has no seed {seed!r}: there are {known}, and 'best'")
+        raise UserError(f"{folder.path} has no seed {shown(seed)}: there are {known}, and 'best'")
     try:
         rows = [row for row in folder.rows() if row["evaluation"] == evaluation]
     except ValueError as error:

@@ -5,13 +5,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from study.config import TrialConfig
-from study.data import dataset_named
+from study.data import Fingerprint
 from study.declared import remember
-from study.errors import ConfigError
+from study.errors import ConfigError, not_one_of, shown
 from study.machine.precision import PRECISIONS
+from study.machine.typed import check_fields
+from study.metrics import check_metric
 from study.models import MODELS
 from study.resources import Resources
 
@@ -27,7 +29,15 @@ SAMPLERS = ("tpe", "random", "qmc", "grid")
 SCHEDULERS = ("asha", "hyperband", "fifo")
 PACKS = ("trial", "auto")
 DEVICES = ("cpu", "cuda", "")  # the last: not known
+WANDB_MODES = ("auto", "online", "offline", "disabled")
 DEFAULT, STARTUP, SAMPLER, GIVEN = "default", "startup", "sampler", "given"  # a configuration's origin
+
+
+class Recorded(TypedDict):
+    """What a study's files say of a plugin."""
+
+    path: str
+    sha256: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,24 +74,28 @@ class TrialPlan:
     metric: str
     aggregate: str
     precision: str = "fp32"
-    fingerprint: dict[str, Any] = field(default_factory=dict)
+    fingerprint: Fingerprint = field(default_factory=Fingerprint)
     declared: dict[str, Any] = field(default_factory=dict)
     keep_best: bool = True
-    plugins: list[dict[str, str]] = field(default_factory=list)
+    plugins: list[Recorded] = field(default_factory=list)
     origin: str = GIVEN
     threads: int | None = None
     device: str = ""
     companions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        """Raises ConfigError where a plan read from config.json makes no sense."""
+        check_fields(self)
+        for name in (self.study, self.space, self.trial_id):
+            check_study_name(name)
         _check_budget(self.kimg, self.eval_kimg)
-        _check_records(self.fingerprint, self.plugins)
-        _check_place(self.threads, self.device, self.companions)
+        _check_place(self.threads, self.device)
+        check_metric(self.metric, self.config.dataset)
         _check_precision(self.precision, self.config.model)
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
-            raise ConfigError(f"seeds = {self.seeds!r}: it must be one or more different seeds")
+            raise ConfigError(f"seeds = {shown(self.seeds)}: it must be one or more different seeds")
         if self.aggregate not in AGGREGATES:
-            raise ConfigError(f"aggregate = {self.aggregate!r} is not one of {', '.join(AGGREGATES)}")
+            raise ConfigError(f"aggregate = {shown(self.aggregate)} is not one of {', '.join(AGGREGATES)}")
 
     def to_dict(self) -> dict[str, Any]:
         lists = {name: list(getattr(self, name)) for name in ("seeds", "companions")}
@@ -135,50 +149,51 @@ class StudyPlan:
     address: str | None
     precision: dict[str, str] = field(default_factory=dict)
     pack: int | str = "trial"
-    fingerprint: dict[str, Any] = field(default_factory=dict)
+    fingerprint: Fingerprint = field(default_factory=Fingerprint)
     declared: dict[str, Any] = field(default_factory=dict)
     keep_best: bool = True
-    plugins: list[dict[str, str]] = field(default_factory=list)
+    plugins: list[Recorded] = field(default_factory=list)
     min_updates: int = MIN_UPDATES
     retries: int = RETRIES
     mirror: str | None = None
 
     def __post_init__(self) -> None:
         """Raises ConfigError where a plan read from study.json makes no sense."""
+        check_fields(self)
         for name in ("spaces", "samplers", "schedulers", "trials"):
             by_space = getattr(self, name)
-            if not isinstance(by_space, dict) or set(by_space) != set(self.spaces):
-                raise ConfigError(f"{name} = {by_space!r}: it must have one entry for each space")
+            if by_space.keys() != self.spaces.keys():
+                raise ConfigError(f"{name} = {shown(by_space)}: it must have one entry for each space")
         for name, known in (("samplers", SAMPLERS), ("schedulers", SCHEDULERS)):
             for value in getattr(self, name).values():
                 if value not in known:
-                    raise ConfigError(f"{name}: {value!r} is not one of {', '.join(known)}")
+                    raise ConfigError(f"{name}: {shown(value)} is not one of {', '.join(known)}")
         for name in (self.name, *self.spaces):
             check_study_name(name)  # of files inside the study's folder
         counts = [(space, number, 1) for space, number in self.trials.items()]  # of any name
         counts += [(name, getattr(self, name), 1) for name in ("seeds", "min_updates", "concurrency")]
         for name, number, least in (*counts, ("retries", self.retries, 0)):
-            if not isinstance(number, int) or not least <= number <= MOST_COUNT:
+            if not least <= number <= MOST_COUNT:
                 raise ConfigError(
-                    f"{name} = {number!r} must be a whole number from {least} to {MOST_COUNT:,}"
+                    f"{name} = {shown(number)} must be a whole number from {least} to {MOST_COUNT:,}"
                 )
         for name, share, fewest in (("cpus", self.cpus_per_trial, 1e-4), ("gpus", self.gpus_per_trial, 0.0)):
-            if not isinstance(share, int | float) or not fewest <= share <= MOST_COUNT:
+            if not fewest <= share <= MOST_COUNT:
                 raise ConfigError(
-                    f"{name}_per_trial = {share!r} must be a number from {fewest:g} to {MOST_COUNT:,}"
+                    f"{name}_per_trial = {shown(share)} must be a number from {fewest:g} to {MOST_COUNT:,}"
                 )
-        dataset_named(self.dataset)
+        check_metric(self.metric, self.dataset)
+        for name, known in (("aggregate", AGGREGATES), ("wandb", WANDB_MODES)):
+            if getattr(self, name) not in known:
+                raise ConfigError(not_one_of(name, getattr(self, name), known))
         for model, precision in self.precision.items():
             _check_precision(precision, model)
         if self.pack not in PACKS and not (isinstance(self.pack, int) and self.pack >= self.seeds):
             raise ConfigError(
-                f"pack = {self.pack!r} is not {' or '.join(PACKS)} or a number of at least the "
+                f"pack = {shown(self.pack)} is not {' or '.join(PACKS)} or a number of at least the "
                 f"{self.seeds} members of a trial"
             )
         _check_budget(self.kimg, self.eval_kimg)
-        _check_records(self.fingerprint, self.plugins)
-        if self.mirror is not None and not isinstance(self.mirror, str):
-            raise ConfigError(f"mirror = {self.mirror!r} is not a URL")
 
     @property
     def resources(self) -> Resources:
@@ -233,45 +248,38 @@ class StudyPlan:
         return cls(**values)
 
 
-def _check_records(fingerprint: Any, plugins: Any) -> None:
-    if not isinstance(fingerprint, dict) or not isinstance(fingerprint.get("sha256", ""), str):
-        raise ConfigError(f"fingerprint = {fingerprint!r} is not that of data")
-    if not isinstance(plugins, list) or not all(
-        isinstance(plugin, dict) and {"path", "sha256"} <= plugin.keys() for plugin in plugins
-    ):
-        raise ConfigError(f"plugins = {plugins!r} must be a list of paths and hashes")
-
-
-def _check_place(threads: Any, device: Any, companions: Any) -> None:
-    if threads is not None and not (isinstance(threads, int) and 1 <= threads <= MOST_COUNT):
+def _check_place(threads: int | None, device: str) -> None:
+    if threads is not None and not 1 <= threads <= MOST_COUNT:
         raise ConfigError(f"threads = {threads!r} must be a whole number from 1 to {MOST_COUNT:,}")
     if device not in DEVICES:
-        raise ConfigError(f"device = {device!r} is not one of {', '.join(filter(None, DEVICES))}")
-    if not all(isinstance(name, str) for name in companions):
-        raise ConfigError(f"companions = {companions!r} must be names of trials")
+        raise ConfigError(not_one_of("device", device, filter(None, DEVICES)))
 
 
 def check_study_name(name: str) -> str:
     """A study's name that stays inside the results folder. Raises ConfigError."""
-    if not name or name != Path(name).name or name.startswith(".") or "\\" in name:
-        raise ConfigError(f"study name {name!r} must be a plain folder name, without a path")
+    if name != Path(name).name or name[:1] in ("", ".") or "\\" in name or not name.isprintable():
+        raise ConfigError(f"study name {shown(name)} must be a plain folder name, without a path")
     if len(os.fsencode(name)) > NAME_BYTES:
-        raise ConfigError(f"study name {name!r} is longer than the {NAME_BYTES} bytes of a file name")
+        raise ConfigError(f"study name {shown(name)} is longer than the {NAME_BYTES} bytes of a file name")
     return name
 
 
 def _check_budget(kimg: float, eval_kimg: float) -> None:
     for name, value in (("kimg", kimg), ("eval_kimg", eval_kimg)):
-        if not isinstance(value, int | float) or not (math.isfinite(value) and value > 0):
-            raise ConfigError(f"{name} = {value!r} is out of range: it must be above 0")
+        if not value > 0:
+            raise ConfigError(f"{name} = {shown(value)} is out of range: it must be above 0")
+    if kimg / eval_kimg > MOST_COUNT:
+        raise ConfigError(
+            f"eval_kimg = {eval_kimg:g} makes more than {MOST_COUNT:,} evaluations of {kimg:g} kimg"
+        )
 
 
 def _check_precision(precision: str, model: str) -> None:
     if precision not in PRECISIONS[1:]:
-        raise ConfigError(f"precision = {precision!r} is not one of {', '.join(PRECISIONS[1:])}")
+        raise ConfigError(f"precision = {shown(precision)} is not one of {', '.join(PRECISIONS[1:])}")
     if precision == "bf16" and model in MODELS and MODELS[model].has_own_networks:
         raise ConfigError(
-            f"precision = {precision!r}: the networks that {model} brings compute in fp32 alone"
+            f"precision = {shown(precision)}: the networks that {model} brings compute in fp32 alone"
         )
 
 

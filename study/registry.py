@@ -5,7 +5,7 @@ from pkgutil import iter_modules
 from types import ModuleType
 from typing import Protocol, TypeVar
 
-from study.errors import UserError, did_you_mean
+from study.errors import UserError, did_you_mean, shown
 
 
 class Declaration(Protocol):
@@ -36,7 +36,7 @@ class Registry(dict[str, D]):
         self._recalled: set[str] = set()
 
     def __missing__(self, name: str) -> D:
-        raise UserError(f"unknown {self.noun} {name!r}{did_you_mean(name, self)}")
+        raise UserError(f"unknown {self.noun} {shown(name)}{did_you_mean(name, self)}")
 
     @property
     def default(self) -> D:

@@ -3,6 +3,11 @@
 python -m study.results results/<study>
 """
 
+if __name__ == "__main__":  # before all that takes its time to be imported
+    from study.signals import end_at_once
+
+    end_at_once()
+
 import argparse
 import sys
 from collections.abc import Sequence
@@ -13,8 +18,10 @@ import pyarrow.parquet as pq
 
 from study.command import Parser, run_command
 from study.errors import UserError
+from study.records.spool import SpoolError
 from study.records.study_folder import StudyFolder
 from study.records.tables import TABLES, Results
+from study.signals import raise_interrupt
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,8 +45,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UserError(f"{folder.path} is not a study folder: it has neither study.json nor trials")
     if not any(folder.trials()) and folder.has_rows():
         raise UserError(f"{folder.path} has no trial folders: its tables are left as they are")
-    results = Results(folder)
-    results.add_all(include_unfinished=not folder.is_running())
+    try:
+        results = Results(folder)
+        results.add_all(include_unfinished=not folder.is_running())
+    except SpoolError as error:
+        raise UserError(str(error)) from error
+    for name in TABLES:
+        if (folder.path / f"{name}.parquet").is_dir():
+            raise UserError(f"{folder.path / name}.parquet is a folder: no table is written")
+    raise_interrupt()
     try:
         results.write()
     except OSError as error:

@@ -5,6 +5,7 @@ Every distribution of W&B's sweep schema is read as a choice or a range, or refu
 
 import json
 import math
+import os
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from study.config import TrialConfig, check_name
-from study.errors import ConfigError, UserError, did_you_mean
+from study.errors import ConfigError, UserError, did_you_mean, shown
 from study.machine.documents import read_yaml
 from study.models import GIVEN_BY_DATA, MODELS, hyperparameters
+from study.plan import MOST_COUNT
 
 FOLDERS = (Path("search_spaces"), Path(__file__).resolve().parents[1] / "search_spaces")
 METHODS = ("bayes", "random", "grid")
@@ -28,6 +30,7 @@ INEXPRESSIBLE = (
     *("normal", "log_normal", "q_normal", "q_log_normal", "beta", "q_beta"),
     "categorical_w_probabilities",
 )
+LONGEST_NAME = 200  # bytes
 LARGEST = 1e300  # of numbers in a space: beyond it arithmetic overflows
 MOST_STEPS = 2**53  # of a quantised range: beyond it neighbours are the same float
 Spec = dict[str, Any]
@@ -47,6 +50,10 @@ class Choice:
     def ends(self) -> tuple[Any, ...]:
         """What stands for all that can be chosen when a space is checked."""
         return self.values
+
+    @property
+    def count(self) -> int:
+        return len(self.values)
 
     def holds(self, value: Any) -> bool:
         return value in self.values
@@ -94,6 +101,11 @@ class Range:
         return None if self.step is None else tuple(self._nth(number) for number in range(self._steps + 1))
 
     @property
+    def count(self) -> int | None:
+        """How many values there are, where there is a step."""
+        return None if self.step is None else self._steps + 1
+
+    @property
     def _steps(self) -> int:
         return round((self.high - self.low) / (self.step or math.inf))
 
@@ -131,19 +143,22 @@ class Space:
     run_cap: int | None
 
     def grid(self) -> dict[str, list[Any]]:
-        """Every value of every searched parameter; SpaceError when one has infinitely many."""
-        grid = {}
+        """Every value of every searched parameter; SpaceError as of `grid_size`."""
+        self.grid_size()
+        return {name: list(searched.values or ()) for name, searched in self.searched.items()}
+
+    def grid_size(self) -> int:
+        """How many configurations its grid has; SpaceError when it has no end, or none in sight."""
+        size = 1
         for name, searched in self.searched.items():
-            if (values := searched.values) is None:
+            if searched.count is None:
                 raise SpaceError(
                     f"{self.name}: {name}: a grid needs a finite list; give values, int_uniform or q_uniform"
                 )
-            grid[name] = list(values)
-        return grid
-
-    def grid_size(self) -> int:
-        """How many configurations its grid has; SpaceError when it has no end."""
-        return math.prod(len(values) for values in self.grid().values())
+            size *= searched.count
+        if size > MOST_COUNT:
+            raise SpaceError(f"{self.name}: its grid has {size:,} configurations, above {MOST_COUNT:,}")
+        return size
 
     def largest(self) -> dict[str, Any]:
         """Hyperparameters of the largest shape that it can propose; per-member numbers are left out."""
@@ -201,9 +216,9 @@ def find_space(name_or_path: str) -> Path:
         return path
     known = {p.stem: p for folder in reversed(FOLDERS) for p in sorted(folder.glob("*.yaml"))}
     if not known:
-        raise SpaceError(f"there is no folder search_spaces here: give {name_or_path!r} as a path")
+        raise SpaceError(f"there is no folder search_spaces here: give {shown(name_or_path)} as a path")
     if name_or_path not in known:
-        raise SpaceError(f"unknown search space {name_or_path!r}{did_you_mean(name_or_path, known)}")
+        raise SpaceError(f"unknown search space {shown(name_or_path)}{did_you_mean(name_or_path, known)}")
     return known[name_or_path]
 
 
@@ -218,17 +233,22 @@ def read_space(path: Path) -> Space:
 
 def parse_space(name: str, document: Any) -> Space:
     """A sweep configuration as nested dicts -> Space. Raises SpaceError."""
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        raise SpaceError(
+            f"the search space {shown(name)} has a name of more than {LONGEST_NAME} bytes, too long for the "
+            "folders that are called by it"
+        )
     if not isinstance(document, dict):
         raise SpaceError(f"{name}: a search space is a mapping with method and parameters")
     for key in document:
         if key not in SWEEP_KEYS:
-            raise SpaceError(f"{name}: unknown key {key!r}{did_you_mean(key, SWEEP_KEYS)}")
+            raise SpaceError(f"{name}: unknown key {shown(key)}{did_you_mean(key, SWEEP_KEYS)}")
     for key in ("scheduler", "metrics"):
         if key in document:
-            raise SpaceError(f"{name}: {key!r} is for W&B's own schedulers and is not supported here")
+            raise SpaceError(f"{name}: {shown(key)} is for W&B's own schedulers and is not supported here")
     method = document.get("method")
     if method not in METHODS:
-        raise SpaceError(f"{name}: method = {method!r} is not one of {', '.join(METHODS)}")
+        raise SpaceError(f"{name}: method = {shown(method)} is not one of {', '.join(METHODS)}")
     parameters = document.get("parameters")
     if not isinstance(parameters, dict) or not parameters:
         raise SpaceError(f"{name}: parameters must name at least one hyperparameter")
@@ -243,7 +263,7 @@ def parse_space(name: str, document: Any) -> Space:
         except ConfigError as error:
             raise SpaceError(f"{name}: {error}") from error
         if not isinstance(spec, dict):
-            raise SpaceError(f"{where}: write a mapping, such as {{value: {spec!r}}}")
+            raise SpaceError(f"{where}: write a mapping, such as {{value: {shown(spec)}}}")
         kind = _distribution_name(where, spec)
         if kind == "constant":
             constants[parameter] = spec["value"]
@@ -258,7 +278,7 @@ def parse_space(name: str, document: Any) -> Space:
     min_evaluations, eta = _early_terminate(name, document.get("early_terminate"))
     run_cap = document.get("run_cap")
     if run_cap is not None and (not _is_int(run_cap) or run_cap < 1):
-        raise SpaceError(f"{name}: run_cap = {run_cap!r} must be a whole number of at least 1")
+        raise SpaceError(f"{name}: run_cap = {shown(run_cap)} must be a whole number of at least 1")
     space = Space(
         name=name,
         document=document,
@@ -312,7 +332,7 @@ def _metric(name: str, spec: Any) -> tuple[str, str]:
     _check_keys(f"{name}: metric", spec, {"name", "goal"})
     goal = spec.get("goal", "minimize")
     if goal not in ("minimize", "maximize"):
-        raise SpaceError(f"{name}: metric: goal = {goal!r} is not one of minimize, maximize")
+        raise SpaceError(f"{name}: metric: goal = {shown(goal)} is not one of minimize, maximize")
     return spec["name"], goal
 
 
@@ -328,7 +348,7 @@ def _early_terminate(name: str, spec: Any) -> tuple[int | None, float]:
         raise SpaceError(f"{where}: strict is not supported")
     eta = _number(where, spec, "eta", 3)
     if not eta > 1:
-        raise SpaceError(f"{where}: eta = {eta!r} must be above 1")
+        raise SpaceError(f"{where}: eta = {shown(eta)} must be above 1")
     if "min_iter" in spec:
         start = _number(where, spec, "min_iter")
     elif "max_iter" in spec and "s" in spec:
@@ -359,12 +379,12 @@ def _distribution_name(where: str, spec: Spec) -> str:
         else:
             raise SpaceError(f"{where}: give value, values, or min and max")
     if not isinstance(name, str):
-        raise SpaceError(f"{where}: distribution = {name!r} must be a name")
+        raise SpaceError(f"{where}: distribution = {shown(name)} must be a name")
     if name in INEXPRESSIBLE:
-        raise SpaceError(f"{where}: Optuna has no counterpart of the distribution {name!r}")
+        raise SpaceError(f"{where}: Optuna has no counterpart of the distribution {shown(name)}")
     if name != "constant" and name not in _READERS:
         raise SpaceError(
-            f"{where}: unknown distribution {name!r}{did_you_mean(name, ['constant', *_READERS])}"
+            f"{where}: unknown distribution {shown(name)}{did_you_mean(name, ['constant', *_READERS])}"
         )
     if name == "constant":
         _check_keys(where, spec, {"distribution", "value"})
@@ -390,7 +410,7 @@ def _categorical(where: str, spec: Spec) -> Choice:
         raise SpaceError(f"{where}: values must be a list of at least one value")
     for value in values:
         if value is not None and not isinstance(value, bool | int | float | str):
-            raise SpaceError(f"{where}: values: {value!r} is not a single value")
+            raise SpaceError(f"{where}: values: {shown(value)} is not a single value")
     if len({(type(v), v) for v in values}) != len(values):
         raise SpaceError(f"{where}: values has duplicates")
     return Choice(tuple(values))
@@ -412,7 +432,7 @@ def _log_uniform_values(where: str, spec: Spec) -> Range:
     """Also inv_log_uniform_values: where 1/X is log-uniform, X is."""
     low, high = _bounds(where, spec)
     if not low > 0:
-        raise SpaceError(f"{where}: min = {low!r}: a logarithmic range must stay above 0")
+        raise SpaceError(f"{where}: min = {shown(low)}: a logarithmic range must stay above 0")
     return Range(float(low), float(high), log=True)
 
 
@@ -437,17 +457,19 @@ def _q_uniform(where: str, spec: Spec) -> Range:
     low, high = _bounds(where, spec)
     q = _number(where, spec, "q", 1)
     if not q > 0:
-        raise SpaceError(f"{where}: q = {q!r} must be above 0")
+        raise SpaceError(f"{where}: q = {shown(q)} must be above 0")
     # In decimal, as written: 3 * 0.1 would be 0.30000000000000004, which no range up to 0.3 holds.
     step = Decimal(str(q))
     first = math.ceil(Decimal(str(low)) / step)
     last = math.floor(Decimal(str(high)) / step)
     if last < first:
-        raise SpaceError(f"{where}: no multiple of q = {q!r} lies between {low!r} and {high!r}")
+        raise SpaceError(
+            f"{where}: no multiple of q = {shown(q)} lies between {shown(low)} and {shown(high)}"
+        )
     if _is_int(q):
         return Range(first * int(q), last * int(q), step=int(q), whole=True)
     if last - first >= MOST_STEPS:
-        raise SpaceError(f"{where}: q = {q!r} is too small a step from {low!r} to {high!r}")
+        raise SpaceError(f"{where}: q = {shown(q)} is too small a step from {shown(low)} to {shown(high)}")
     return Range(float(first * step), float(last * step), step=q)
 
 
@@ -488,7 +510,7 @@ _READERS: dict[str, tuple[frozenset[str], Callable[[str, Spec], Choice | Range]]
 def _bounds(where: str, spec: Spec) -> tuple[float, float]:
     low, high = _number(where, spec, "min"), _number(where, spec, "max")
     if not low < high:
-        raise SpaceError(f"{where}: min = {low!r} must be below max = {high!r}")
+        raise SpaceError(f"{where}: min = {shown(low)} must be below max = {shown(high)}")
     return low, high
 
 
@@ -499,16 +521,16 @@ def _number(where: str, spec: Spec, key: str, default: float | None = None) -> f
             suggestion = f"; to YAML {value} is text: write {float(value):.1e}"
         except ValueError:
             suggestion = ""
-        raise SpaceError(f"{where}: {key} = {value!r} is not a number{suggestion}")
+        raise SpaceError(f"{where}: {key} = {shown(value)} is not a number{suggestion}")
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LARGEST:
-        raise SpaceError(f"{where}: {key} = {value!r} is not a finite number")
+        raise SpaceError(f"{where}: {key} = {shown(value)} is not a finite number")
     return value
 
 
 def _check_keys(where: str, spec: Spec, allowed: frozenset[str] | set[str]) -> None:
     for key in spec:
         if key not in allowed:
-            raise SpaceError(f"{where}: unknown key {key!r}{did_you_mean(key, sorted(allowed))}")
+            raise SpaceError(f"{where}: unknown key {shown(key)}{did_you_mean(key, sorted(allowed))}")
 
 
 def _is_int(value: Any) -> bool:

@@ -3,6 +3,11 @@
 python -m study.train --model wgan_gp --lr-g 1e-3 --lr-d 1e-3
 """
 
+if __name__ == "__main__":  # before all that takes its time to be imported
+    from study.signals import end_at_once
+
+    end_at_once()
+
 import argparse
 import os
 import sys
@@ -14,16 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from study.command import (
-    INTERRUPTED,
     NOTHING_COMPLETED,
     OK,
     Parser,
     add_shared,
+    begin,
     check_model_of,
     folder_here,
     positive,
     run_command,
-    terminate_as_interrupt,
     use_data_folder,
     use_plugins,
     whole_at_least,
@@ -37,12 +41,13 @@ from study.machine.hardware import detect
 from study.machine.precision import resolve
 from study.metrics import METRICS, check_metric, default_metric
 from study.models import MODELS, hyperparameters
-from study.plan import EVALUATIONS, TrialPlan, check_study_name
+from study.plan import EVALUATIONS, WANDB_MODES, TrialPlan, check_study_name
 from study.plugins import check_same
 from study.records.study_folder import StudyFolder
 from study.records.trial_folder import TrialFolder
 from study.replay import replay
-from study.reporting.tracking import MODES, Tracker, config_of
+from study.reporting.tracking import Tracker, config_of
+from study.signals import INTERRUPTED
 
 PROGRAM = "python -m study.train"
 TRACKER_SECONDS = 60.0
@@ -90,7 +95,7 @@ def parser() -> argparse.ArgumentParser:
     )
     p.add_argument(
         "--wandb",
-        choices=MODES,
+        choices=WANDB_MODES,
         default="auto" if "WANDB_SWEEP_ID" in os.environ else "disabled",
         help="Weights & Biases; by default on only under a sweep's agent",
     )
@@ -184,7 +189,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plugins = use_plugins(arguments, PROGRAM)
     options: Any = parser().parse_args(arguments)
     options.plugin = plugins
-    terminate_as_interrupt()
     use_data_folder(options.data_dir)
     if options.replay:
         plan, folder = _known_trial(options.replay, options, "replay")
@@ -198,6 +202,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(line)
         plan = _here(plan, options.threads)
         folder = TrialFolder(options.results / plan.study / "trials" / plan.trial_id)
+    begin("study.trial.run")
+    if not options.resume:
         try:
             folder.create(plan)
         except OSError as error:

@@ -3,7 +3,13 @@
 python -m study.tune --space wgan_gp
 """
 
+if __name__ == "__main__":  # before all that takes its time to be imported
+    from study.signals import end_at_once
+
+    end_at_once()
+
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
@@ -14,18 +20,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study.command import (
-    INTERRUPTED,
     NOTHING_COMPLETED,
     OK,
     STOPPED,
     Parser,
     add_shared,
+    begin,
     check_model_of,
     folder_here,
     not_negative,
     positive,
     run_command,
-    terminate_as_interrupt,
     use_data_folder,
     use_plugins,
     whole_at_least,
@@ -48,16 +53,18 @@ from study.plan import (
     SAMPLERS,
     SCHEDULERS,
     TRIALS_OF_A_MAP,
+    WANDB_MODES,
     StudyPlan,
     check_study_name,
 )
 from study.plugins import check_same
+from study.records.belonging import check_trials
 from study.records.remote_folder import is_url
 from study.records.remote_study import check_mirror, fetch, read_copy
 from study.records.study_folder import StudyFolder, command_line
 from study.reporting.timing import StudyCost, Timing
-from study.reporting.tracking import MODES
 from study.resources import default_resources, default_seeds, default_trials, resolve_resources
+from study.signals import INTERRUPTED
 
 if TYPE_CHECKING:
     from study.space import Space
@@ -182,7 +189,7 @@ def parser() -> argparse.ArgumentParser:
     add_shared(where, "--keep-best")
     where.add_argument(
         "--wandb",
-        choices=MODES,
+        choices=WANDB_MODES,
         default="auto",
         help="Weights & Biases; auto: online if you are logged in, else offline",
     )
@@ -201,7 +208,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         p.error("give either --space, for a new study, or --resume, to finish one")
     if options.retry_failed and not options.resume:
         p.error("--retry-failed goes with --resume")
-    terminate_as_interrupt()
     use_data_folder(options.data_dir)
     if options.resume:
         return _resume(options, p, timing)
@@ -221,10 +227,11 @@ def _start(options: argparse.Namespace, timing: Timing) -> int:
     folder = StudyFolder(options.results / plan.name)
     if plan.mirror is not None and not folder.path.exists():
         check_mirror(plan.mirror, folder, None, may_begin=True)
+    begin("study.runner.run")
     folder.create(plan, command_line(), hardware.to_dict())
     try:
         return _run(plan, folder, spaces, hardware, timing, options.report)
-    except KeyboardInterrupt:  # while Ray and torch are being imported
+    except KeyboardInterrupt:
         print(_how_to_continue(plan, folder))
         return INTERRUPTED
 
@@ -246,7 +253,6 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
             )
     check_same(options.plugin, plan.plugins, plan.name)
     check_contents(plan.dataset, plan.fingerprint)
-    check_metric(plan.metric, plan.dataset)
     if not plan.spaces:
         raise UserError(f"{folder.path} names no search space")
     spaces = [parse_space(name, document) for name, document in plan.spaces.items()]
@@ -260,7 +266,7 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
             f"{flags} can't be changed by --resume: {folder.path} keeps the settings that it started with"
         )
     if url is None:
-        _check_can_go_on(folder)
+        _check_can_go_on(plan, folder, spaces)
     hardware = _hardware(options.address)
     trials = _extended(plan, spaces, options.trials)
     resources = resolve_resources(vars(options), plan.resources)
@@ -277,7 +283,7 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
     if url is not None:
         print(f"fetching {url} ...")
         fetch(url, folder.path)
-        _check_can_go_on(folder)
+        _check_can_go_on(plan, folder, spaces)
     plan = replace(
         plan,
         retries=retries,
@@ -287,6 +293,7 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
         mirror=mirror,
         **asdict(resources),
     )
+    begin("study.runner.run")
     return _run(
         plan,
         folder,
@@ -299,13 +306,14 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
     )
 
 
-def _check_can_go_on(folder: StudyFolder) -> None:
+def _check_can_go_on(plan: StudyPlan, folder: StudyFolder, spaces: "Sequence[Space]") -> None:
     """Raises UserError."""
     folder.check_own()
     if not folder.can_go_on():
         raise UserError(
             f"{folder.path} has tables and no trial folders: it can't go on, and is left as it is"
         )
+    check_trials(plan, folder, spaces)
 
 
 def _mirror_of_resumed(
@@ -367,7 +375,8 @@ def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: 
     of_method = MAPPED_BY if options.map else SAMPLER_OF_METHOD
     samplers = {s.name: options.sampler or of_method[s.method] for s in spaces}
     early = {s.name: "fifo" if options.map or not s.min_evaluations else "asha" for s in spaces}
-    automatic = f"{'+'.join(s.name for s in spaces)}-{file_name(dataset)}-{datetime.now():%Y%m%d-%H%M%S}"
+    what = f"{_short('+'.join(s.name for s in spaces))}-{_short(file_name(dataset))}"
+    automatic = f"{what}-{datetime.now():%Y%m%d-%H%M%S}"
     return StudyPlan(
         name=check_study_name(automatic if options.name is None else options.name),
         spaces={s.name: s.document for s in spaces},
@@ -398,6 +407,11 @@ def plan_from(options: argparse.Namespace, spaces: "Sequence[Space]", hardware: 
         mirror=options.mirror,
         **asdict(resources),
     )
+
+
+def _short(name: str) -> str:
+    """A name, or its first hundred bytes."""
+    return os.fsencode(name)[:100].decode(errors="ignore")
 
 
 def _pack(text: str) -> int | str:
@@ -470,8 +484,8 @@ def _run(
     from study.runner.run import run_study
 
     console = Console(plan)
-    console.begin(folder.path, hardware, spaces)
     with folder.lock():
+        console.begin(folder.path, hardware, spaces)
         if resumed:
             folder.resume(plan, command_line(), hardware.to_dict())
         if retry_failed:

@@ -1,19 +1,27 @@
 """Bad input: one clear sentence on stderr, exit status 2, and nothing created."""
 
+import errno
 import json
 import os
 import signal
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NoReturn
 
 import pandas as pd
 import pytest
+import yaml
 
-from study import train, tune
+from study import results, train, tune
 from study.command import run_command
+from study.errors import MOST_SHOWN
 from study.records.schema import VERSION
-from tests.studies import study_plan
+from study.records.trial_folder import TrialFolder
+from study.space import Choice, parse_space
+from tests.studies import study_plan, trial_plan
 
 VALID = """
 method: random
@@ -22,18 +30,21 @@ parameters:
   lr_g: {distribution: log_uniform_values, min: 1.0e-5, max: 1.0e-2}
 """
 Refuse = Callable[..., str]
+RUN = tune._run
 
 
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An empty folder to be in; no study starts, and the commands' signal handler is taken back."""
+    """An empty folder to be in; no study starts, and the commands' handler and settings are taken back."""
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)
     monkeypatch.setattr(tune, "_run", lambda *_: pytest.fail("the command was not refused"))
-    before = signal.getsignal(signal.SIGTERM)
+    before, environment = signal.getsignal(signal.SIGTERM), dict(os.environ)
     yield
     signal.signal(signal.SIGTERM, before)
+    os.environ.clear()
+    os.environ.update(environment)
 
 
 def everything() -> dict[str, bytes | None]:
@@ -306,6 +317,127 @@ def test_a_copy_is_refused_before_it_is_fetched(refuse: Refuse, tmp_path: Path) 
     assert "results/mine exists already: continue it with --resume results/mine" in message
 
 
+def test_a_cache_that_can_not_be_made(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("file").touch()
+    monkeypatch.setenv("GAN_STUDY_CACHE", str(Path("file/cache").absolute()))
+    for dataset in ("ring8", "digits"):
+        message = refuse("--space", "wgan_gp", "--dataset", dataset, "--name", "mine")
+        assert "file/cache can't be written (Not a directory): set GAN_STUDY_CACHE" in message
+        message = refuse("--dataset", dataset, "--name", "mine", main=train.main)
+        assert "file/cache can't be written (Not a directory): set GAN_STUDY_CACHE" in message
+
+
+def test_a_home_that_can_not_be_written(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("file").touch()
+    monkeypatch.setenv("HOME", str(Path("file").absolute()))
+    message = refuse("--space", "wgan_gp", "--dataset", "ring8")
+    assert "the home folder can't be written, where Ray keeps its token (Not a directory)" in message
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 32)  # then it is not asked for
+    monkeypatch.setattr(tune, "_run", lambda *_: 0)
+    assert tune.main(["--space", "wgan_gp", "--dataset", "ring8", "--name", "mine"]) == 0
+
+
+def test_a_temporary_folder_on_a_full_disk(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    message = refuse("--space", "wgan_gp", "--dataset", "ring8")
+    assert "can't be written (No space left on device): set RAY_TMPDIR to another" in message
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--seeds", "1e20", "1e20 is not a whole number of at least 1"),
+        ("--cpus-per-trial", "1e308", "cpus_per_trial = 1e+308 must be a number from 0.0001 to 1,000,000"),
+        ("--kimg", "1e308", "eval_kimg = 1e-300 makes more than 1,000,000 evaluations"),
+        ("--trials", "9" * 5000, "is not a whole number of at least 1"),
+    ],
+)
+def test_a_number_that_nobody_means(option: str, value: str, words: str, refuse: Refuse) -> None:
+    more = ["--eval-kimg", "1e-300"] if option == "--kimg" else []
+    message = refuse("--space", "wgan_gp", "--dataset", "ring8", option, value, *more)
+    assert words in message
+    assert len(message) < 400
+
+
+@pytest.mark.parametrize(
+    ("arguments", "end"),
+    [
+        (["--space", "x" * 5000], "wgan_gp"),
+        (["--space", "wgan_gp", "--metric", "x " * 5000], "mode_kl"),
+        (["--space", "wgan_gp", "--dataset", "x" * 5000], "<path>"),
+        (["--space", "wgan_gp", "--name", "x" * 5000], "bytes of a file name"),
+        (["--space", "wgan_gp", "--sampler", "x " * 5000], "see --help"),
+        (["--space", "wgan_gp", "--trials", "x " * 5000], "is not a whole number of at least 1; see --help"),
+        (["--space", "wgan_gp", "--trials", "x" * 5000], "is not a whole number of at least 1; see --help"),
+        (["--space", "wgan_gp", f"--{'x' * 5000}"], "see --help"),
+        (["--resume", "x" * 5000], "File name too long"),
+    ],
+)
+def test_a_message_repeats_no_pages(arguments: list[str], end: str, refuse: Refuse) -> None:
+    message = refuse(*arguments)
+    assert message.count("x") < MOST_SHOWN + 20
+    assert end in message[-300:]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (f"lr_d: {{min: 0.1, max: {'x' * 5000}}}", "is not a number"),
+        (f"{'x' * 900}: {{value: 1}}", "unknown hyperparameter 'xxx"),
+        (f"init: {{values: [[{', '.join(['xxx'] * 2000)}]]}}", "is not a single value"),
+        (
+            f"lr_d: {{min: 0.1, max: 0x{'f' * 5000}}}",
+            "a number of thousands of digits is not a finite number",
+        ),
+    ],
+)
+def test_a_message_on_a_space_repeats_no_pages(line: str, words: str, refuse: Refuse) -> None:
+    message = refuse("--space", space(f"{VALID}  {line}\n"))
+    assert message.startswith("error: mine: ")
+    assert words in message
+    assert message.count("x") < MOST_SHOWN + 20
+
+
+def test_a_space_whose_name_is_too_long_for_folders(refuse: Refuse) -> None:
+    message = refuse("--space", space(name=f"{'x' * 245}.yaml"), "--dataset", "ring8")
+    assert "has a name of more than 200 bytes, too long for the folders that are called by it" in message
+
+
+def test_a_study_of_spaces_with_long_names_is_called_by_their_beginning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tune, "_run", lambda *_: 0)
+    spaces = [space(name=f"{'a' * 99}é{letter}.yaml") for letter in "abc"]
+    assert tune.main(["--space", *spaces, "--dataset", "ring8"]) == 0
+    (folder,) = Path("results").iterdir()
+    assert folder.name.startswith(f"{'a' * 99}-ring8-20")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"- a\n", b"3\n", b"\x00\xff\xfe", b"\xff\xfe\xfd", b"a: " * 99]
+)
+def test_a_space_that_is_no_mapping(content: bytes, refuse: Refuse) -> None:
+    Path("mine.yaml").write_bytes(content)
+    assert "mine" in refuse("--space", "mine.yaml")
+
+
+def test_a_space_that_is_huge(refuse: Refuse) -> None:
+    Path("mine.yaml").write_text("a: [" + "[1],\n" * 1_000_000)
+    began = time.monotonic()
+    assert "mine.yaml: it is larger than 1,000,000 bytes" in refuse("--space", "mine.yaml")
+    assert time.monotonic() - began < 2
+
+
+def test_a_null_among_values_stands_for_what_the_data_give() -> None:
+    document = yaml.safe_load(f"{VALID}  width: {{values: [null, 64]}}\n")
+    read = parse_space("mine", document)
+    assert read.searched["width"] == Choice((None, 64))
+    assert read.largest()["width"] == 64
+
+
 # Resuming what is no study
 
 
@@ -384,7 +516,7 @@ def test_changing_what_a_study_began_with(arguments: list[str], refuse: Refuse) 
         ("cpus_per_trial", 1e308, "cpus_per_trial = 1e+308 must be a number from"),
         ("cpus_per_trial", 0.0, "cpus_per_trial = 0.0 must be a number from"),
         ("gpus_per_trial", -1.0, "gpus_per_trial = -1.0 must be a number from"),
-        ("seeds", 10**20, "seeds = 100000000000000000000 must be a whole number"),
+        ("seeds", 10**20, "seeds = 100000000000000000000 is not a whole number of 64 bits"),
         ("retries", -1, "retries = -1 must be a whole number from 0"),
         ("name", "../evil", "study name '../evil' must be a plain folder name"),
     ],
@@ -433,6 +565,87 @@ def test_what_is_no_file_of_a_studys_own_is_not_written_to(name: str, kind: str,
     message = refuse("--resume", str(folder))
     assert f"{folder / name} is neither a file nor a folder of its own: nothing was changed" in message
     assert Path("elsewhere").read_text() == "somebody's"
+
+
+@pytest.mark.parametrize(
+    "name", ["optuna.journal", "trials.parquet", "trials/a-00000/config.json", "trials/a-00000/DONE"]
+)
+def test_a_folder_in_the_place_of_a_studys_file(name: str, refuse: Refuse) -> None:
+    folder = Path(study(PLAN))
+    (folder / name).mkdir(parents=True)
+    message = refuse("--resume", str(folder))
+    assert f"{folder / name} is neither a file nor a folder of its own: nothing was changed" in message
+
+
+@pytest.mark.parametrize("name", ["judge", "trials", "trials/a-00000", "trials/a-00000/checkpoint"])
+def test_a_file_in_the_place_of_a_studys_folder(name: str, refuse: Refuse) -> None:
+    folder = Path(study(PLAN))
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).touch()
+    message = refuse("--resume", str(folder))
+    assert f"{folder / name} is neither a file nor a folder of its own: nothing was changed" in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"trial_id": "a-00001"}, "trial_id differs"),
+        ({"study": "other"}, "study differs"),
+        ({"seeds": (0, 1, 2)}, "seeds differs"),
+        ({"study_seed": 4}, "study_seed differs"),
+        ({"eval_kimg": 0.5}, "eval_kimg differs"),
+        ({"aggregate": "median"}, "aggregate differs"),
+        ({"n_critic": 2}, "config differs"),
+        ({"lr_g": 0.5}, "its lr_g is none of its space"),
+    ],
+)
+def test_a_trial_that_the_study_did_not_ask_for(changes: dict[str, Any], words: str, refuse: Refuse) -> None:
+    folder = Path(study(PLAN))
+    same = {"space": "a", "trial_id": "a-00000", "study_seed": 0, "kimg": 3.0, "eval_kimg": 1.0}
+    config = {"n_critic": 1, "lr_g": 1e-3, "lr_d": 1e-3}
+    TrialFolder(folder / "trials" / "a-00000").create(trial_plan(**{**same, **config, **changes}))
+    message = refuse("--resume", str(folder))
+    assert words in message
+    assert message.endswith(": nothing was changed\n")
+
+
+def test_a_study_that_can_not_be_written(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(*_: object) -> NoReturn:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    folder = Path(study(PLAN))
+    TrialFolder(folder / "trials" / "a-00000").create(trial_plan(space="a", trial_id="a-00000"))
+    monkeypatch.setattr("study.records.tables.write_whole", read_only)
+    message = refuse(str(folder), main=results.main)
+    assert message == "error: results/mine can't be written: Read-only file system\n"
+
+
+@pytest.mark.parametrize("what", ["FileLock", "write_json"])
+def test_a_study_that_can_not_be_written_does_not_go_on(
+    what: str, refuse: Refuse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(*_: object) -> NoReturn:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    folder = Path(study(PLAN))
+    (folder / ".lock").touch()
+    monkeypatch.setattr(tune, "_run", RUN)
+    fake = read_only if what == "write_json" else lambda *_, **__: SimpleNamespace(acquire=read_only)
+    monkeypatch.setattr(f"study.records.study_folder.{what}", fake)
+    monkeypatch.setattr("study.reporting.console.Console.begin", lambda *_: None)
+    message = refuse("--resume", str(folder))
+    assert message == "error: results/mine can't be written: Read-only file system\n"
+
+
+def test_tables_without_a_temporary_folder(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> NoReturn:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    folder = Path(study(PLAN))
+    TrialFolder(folder / "trials" / "a-00000").create(trial_plan(space="a", trial_id="a-00000"))
+    monkeypatch.setattr(tempfile, "TemporaryFile", none)
+    message = refuse(str(folder), main=results.main)
+    assert message == "error: there is no temporary folder to write to: No usable temporary directory found\n"
 
 
 def test_tables_without_their_trials_are_left_as_they_are(refuse: Refuse) -> None:

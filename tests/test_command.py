@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from study import results, train, tune
-from study.command import Parser, not_negative, positive, run_command, terminate_as_interrupt, whole_at_least
+from study.command import Parser, not_negative, positive, run_command, whole_at_least
 from study.errors import UserError
+from study.signals import raise_interrupt
 
 Type = Callable[[str], float]
 PARSERS = {"tune": tune.parser, "train": train.parser, "results": results.parser}
@@ -59,9 +60,28 @@ def sigterm() -> Iterator[None]:
 
 @pytest.mark.usefixtures("sigterm")
 def test_sigterm_ends_as_ctrl_c_does() -> None:
-    terminate_as_interrupt()
+    raise_interrupt()
     with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+COMMANDS = [f"study.{name}" for name in PARSERS] + ["analysis.report", "analysis.watch", "analysis.timelapse"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_a_command_is_imported_ends_it_with_130(command: str, number: signal.Signals) -> None:
+    code = (
+        "import os, runpy, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == 'study.plan': os.kill(os.getpid(), {int(number)})\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        f"sys.argv = ['{command}']\n"
+        f"runpy.run_module('{command}', run_name='__main__')\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "interrupted\n")
 
 
 # Types

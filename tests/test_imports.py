@@ -19,7 +19,7 @@ STUDY = ROOT / "study"
 
 # The rooms of `study` (its files and folders) from the ground up: each may import those before it.
 ROOMS = [
-    *("errors", "seeds", "registry", "machine", "resources"),
+    *("errors", "signals", "seeds", "registry", "machine", "resources"),
     *("models", "data", "metrics"),
     *("declared", "config", "plan", "space"),
     *("networks", "training"),

@@ -137,7 +137,7 @@ def test_its_python_draws_the_best_trials_samples(
     del digits, classifier  # asked for so that it is trained once for all test files
     code = python("study.load")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("study.train.terminate_as_interrupt", lambda: None)
+    monkeypatch.setattr("study.command.raise_interrupt", lambda: None)
     sizes = ["--width", "2", "--batch-size", "16", "--kimg", "0.32", "--eval-kimg", "0.16"]
     for lr in ("1e-4", "1e-2"):
         assert train.main(["--name", "tiny", *sizes, "--lr-g", lr, "--lr-d", lr]) == 0

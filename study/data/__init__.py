@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from study.data.declaration import KINDS, Dataset, DatasetFamily
+from study.data.declaration import KINDS, Dataset, DatasetFamily, Fingerprint
 from study.errors import UserError, last_line, not_one_of
 from study.registry import Registry
 
@@ -56,22 +56,21 @@ def prepare(name: str, **options: Any) -> Dataset:
     return dataset
 
 
-def facts(dataset: Dataset) -> tuple[dict[str, Any], list[str]]:
-    """The fingerprint of a dataset that is prepared, and lines that tell of the data.
-
-    The fingerprint: kind, sample_shape, number of items by part, sha256 of the contents.
-    """
+def facts(dataset: Dataset) -> tuple[Fingerprint, list[str]]:
+    """The fingerprint of a dataset that is prepared, and lines that tell of the data."""
     kept = _loaded_facts(dataset.name) if dataset.prepare is None else dataset.prepare().facts
     parts = ", ".join(f"{number:,} {PART_NAMES[part]}" for part, number in kept["number"].items())
     shape = "x".join(map(str, dataset.sample_shape))
     memory = sum(kept["bytes"].values()) / 1e6
     shared = "" if dataset.prepare is None else ", which a machine's processes share"
     lines = [f"data: {parts}; each {shape}; {memory:,.3g} MB in all{shared}"]
-    fingerprint = {"kind": dataset.kind, "sample_shape": list(dataset.sample_shape)}
-    return (
-        fingerprint | {name: kept[name] for name in ("number", "sha256")},
-        lines + [f"  {note}" for note in kept.get("notes", [])],
+    fingerprint = Fingerprint(
+        kind=dataset.kind,
+        sample_shape=list(dataset.sample_shape),
+        number=kept["number"],
+        sha256=kept["sha256"],
     )
+    return fingerprint, lines + [f"  {note}" for note in kept.get("notes", [])]
 
 
 def _loaded_facts(name: str) -> dict[str, Any]:
@@ -106,7 +105,7 @@ def _of_family(name: str, options: Mapping[str, Any]) -> Dataset:
     return dataset
 
 
-def check_contents(name: str, fingerprint: Mapping[str, Any]) -> None:
+def check_contents(name: str, fingerprint: Fingerprint) -> None:
     """Raise UserError where a dataset's contents are not those of a fingerprint (if there is one)."""
     options = dataset_named(name).options if ":" in name else {}
     found, _ = facts(prepare(name, **options))
@@ -141,6 +140,7 @@ __all__ = [
     "KINDS",
     "Dataset",
     "DatasetFamily",
+    "Fingerprint",
     "check_contents",
     "dataset_named",
     "dataset_names",

@@ -2,11 +2,20 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
     from study.data.arrays import Arrays
     from study.data.store import Stored
+
+
+class Fingerprint(TypedDict, total=False):
+    """Of data: what they are, how many items each part has, and the contents' SHA-256."""
+
+    kind: str
+    sample_shape: list[int]
+    number: dict[str, int]
+    sha256: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from filelock import FileLock
 
@@ -21,6 +21,7 @@ from study.data.arrays import PARTS, Arrays, sha256
 from study.errors import UserError
 from study.machine.cache import cache_folder
 from study.machine.files import read_json, write_json
+from study.machine.typed import misfit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +31,14 @@ LEAST = 100  # items of one's own that are worth a study
 SMALLEST_SIDE = 8  # of images, in pixels
 SHARE = 0.15  # of selection, and of test
 LARGEST_PART = 10_000
+
+
+class Facts(TypedDict):
+    """Of each part the number of items and the file's bytes, and the contents' SHA-256; makers tell more."""
+
+    number: dict[str, int]
+    sha256: str
+    bytes: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,7 @@ class Stored:
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """The number of items, of each part, the contents' SHA-256, and what their maker told."""
+        """See `Facts`."""
         facts: dict[str, Any] = read_json(self.path / FACTS)
         return facts
 
@@ -65,12 +74,17 @@ class Stored:
         return arrays
 
     def is_whole(self) -> bool:
-        """Whether it was made, and every file has its size."""
+        """Whether it was made, and every file has its size and tells what it holds."""
+        import numpy as np
+
         found = {file.stem: file.stat().st_size for file in self.path.glob("*.npy")}
         try:
-            return bool(read_json(self.path / FACTS).get("bytes") == found)
-        except (OSError, ValueError, AttributeError):  # there is none, or a damaged one
+            facts = read_json(self.path / FACTS)
+            for part in found:
+                np.load(self.path / f"{part}.npy", mmap_mode="r")
+        except Exception:  # there is none, or whatever damage looks like
             return False
+        return not misfit("facts", facts, Facts) and facts["bytes"] == found
 
 
 def stored(
@@ -105,6 +119,8 @@ def _writing(folder: Path) -> Iterator[None]:
 
 def _keep(data: Stored, arrays: "Mapping[str, np.ndarray]", told: Mapping[str, Any]) -> None:
     """Write the files into a folder beside, then rename it."""
+    for left in data.path.parent.glob(f".{data.key}.*.tmp"):  # by a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
     number = {part: len(arrays[part]) for part in ("train", "held_out", "test") if part in arrays}
     temporary = data.path.with_name(f".{data.key}.{uuid.uuid4().hex}.tmp")
     try:

@@ -5,11 +5,18 @@ from typing import Any
 
 import yaml
 
+from study.errors import shown
+
 MOST_NODES = 100_000  # values of a document
+MOST_BYTES = 1_000_000
 
 
 def read_yaml(path: Path) -> Any:
     """A document as plain Python. Raises ValueError: it can't be read, or isn't YAML (line and column)."""
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} can't be read: it is not a file")
+    if path.exists() and path.stat().st_size > MOST_BYTES:
+        raise ValueError(f"{path}: it is larger than {MOST_BYTES:,} bytes")
     try:
         return yaml.load(path.read_text(), Loader=_Loader)
     except (OSError, UnicodeDecodeError) as error:
@@ -42,7 +49,9 @@ class _Loader(yaml.SafeLoader):
             if not isinstance(name, str) or name == "<<":
                 continue
             if name in seen:
-                raise yaml.MarkedYAMLError(problem=f"{name!r} is there twice", problem_mark=key.start_mark)
+                raise yaml.MarkedYAMLError(
+                    problem=f"{shown(name)} is there twice", problem_mark=key.start_mark
+                )
             seen.add(name)
         return super().construct_mapping(node, deep)
 

@@ -48,12 +48,14 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Raises ValueError naming the file when it isn't JSON, or no file at all: a pipe would be waited for."""
+    """Raises ValueError naming what can't be read, isn't JSON, or is no file: a pipe would be waited for."""
     if path.exists() and not path.is_file():
         raise ValueError(f"{path} is not a file")
     try:
-        return json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise ValueError(f"{path} can't be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:  # no JSON, no text, numbers or depth without end
         raise ValueError(f"{path} is not readable JSON: {error}") from error
 
 

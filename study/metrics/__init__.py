@@ -1,7 +1,7 @@
 """The metrics, a function each, and figures of stability made of them. Importing this is cheap."""
 
 from study.data import dataset_named
-from study.errors import UserError, did_you_mean
+from study.errors import UserError, did_you_mean, shown
 from study.metrics.declaration import EVERY, LAST, Metric, metric
 from study.registry import Registry
 
@@ -28,12 +28,14 @@ def check_metric(name: str, dataset: str) -> str:
     """The metric's name, if a study of the dataset can optimise it. Raises UserError."""
     names = metrics_for(dataset)
     if name not in METRICS:
-        raise UserError(f"unknown metric {name!r}{did_you_mean(name, names)}")
+        raise UserError(f"unknown metric {shown(name)}{did_you_mean(name, names)}")
     if name not in names:
         kind = dataset_named(dataset).kind
-        raise UserError(f"metric {name!r} is not for {kind} like {dataset}, which has {', '.join(names)}")
+        raise UserError(
+            f"metric {shown(name)} is not for {kind} like {dataset}, which has {', '.join(names)}"
+        )
     if METRICS[name].when == LAST:
-        raise UserError(f"metric {name!r} is computed at the end only: it can't be optimised")
+        raise UserError(f"metric {shown(name)} is computed at the end only: it can't be optimised")
     return name
 
 

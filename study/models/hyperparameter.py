@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
-from study.errors import ConfigError, not_one_of
+from study.errors import ConfigError, not_one_of, shown
 
 # Names with another meaning in a configuration, a plan or on the command line.
 RESERVED = {
@@ -54,7 +54,7 @@ class Hyperparameter:
     def __post_init__(self) -> None:
         """Raises ValueError where the declaration makes no sense."""
         if not self.name.isidentifier() or self.name in RESERVED:
-            raise ValueError(f"a hyperparameter can't be called {self.name!r}")
+            raise ValueError(f"a hyperparameter can't be called {shown(self.name)}")
         number = self.type in (int, float)
         if not number and (self.type is not str or not self.choices or self.per_member):
             raise ValueError(
@@ -82,16 +82,16 @@ class Hyperparameter:
                 raise ConfigError(not_one_of(name, value, self.choices))
             return value
         if isinstance(value, bool) or not isinstance(value, Real):
-            raise ConfigError(f"{name} = {value!r} is not a number; it must be {self.describe()}")
+            raise ConfigError(f"{name} = {shown(value)} is not a number; it must be {self.describe()}")
         try:
             number = float(value)
         except OverflowError:
             number = math.inf
         if self.type is int and math.isfinite(number) and not number.is_integer():
-            raise ConfigError(f"{name} = {value!r} is not a whole number; it must be {self.describe()}")
+            raise ConfigError(f"{name} = {shown(value)} is not a whole number; it must be {self.describe()}")
         inside = self.at_least <= number <= self.at_most and self.above < number < self.below
         if not math.isfinite(number) or not inside:
-            raise ConfigError(f"{name} = {value!r} is out of range: it must be {self.describe()}")
+            raise ConfigError(f"{name} = {shown(value)} is out of range: it must be {self.describe()}")
         return self.type(number)
 
     def agrees_with(self, other: "Hyperparameter") -> bool:

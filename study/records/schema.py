@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
+from study.machine.typed import misfit
 from study.metrics import METRICS
 from study.metrics.failure import CENSORED, failure_interval, failure_rate
 from study.metrics.stability import aggregate, iqr, student_interval, worst
@@ -89,7 +90,7 @@ class Column:
         return OVER_SEEDS[self.over_seeds](values, how, self.higher_is_better)
 
 
-ON_DISK: dict[type, Any] = {float: (int, float), datetime: str}  # in JSON, where not the column's own type
+ON_DISK: dict[type, Any] = {datetime: str, list: list[int]}  # in JSON, where not the column's own type
 TRIALS, RUNS, PER_SEED, ALL = ("trials",), ("runs",), ("runs", "curves"), TABLES
 
 KEYS = (
@@ -198,7 +199,14 @@ METERS = (
 )
 CLOCKS = (
     Column("critic_updates", int, ALL, "updates of each member's critic so far", over_seeds="same"),
-    Column("generator_updates", int, ALL, "updates of each member's generator so far", over_seeds="same"),
+    Column(
+        "generator_updates",
+        int,
+        ALL,
+        "updates of each member's generator so far",
+        over_seeds="same",
+        required=True,
+    ),
     Column(
         "train_seconds",
         float,
@@ -285,9 +293,8 @@ def check_row(row: Row, *, written: bool) -> None:
                 raise ValueError(f"{name} is missing")
             continue
         own = column.type_in("curves")
-        wrong = not isinstance(value, ON_DISK.get(own, own)) or isinstance(value, bool) != (own is bool)
-        if wrong or (own is list and any(type(item) is not int for item in value)):
-            raise ValueError(f"{name} = {value!r} is not of type {own.__name__}")
+        if wrong := misfit(name, value, ON_DISK.get(own, own)):
+            raise ValueError(wrong)
     if written and not row.keys() <= known.keys():
         raise ValueError(f"no column is declared for {', '.join(row.keys() - known.keys())}")
 

@@ -11,12 +11,19 @@ import pyarrow as pa
 TRIALS_AT_A_TIME = 100
 
 
+class SpoolError(RuntimeError):
+    """The temporary folder can't be written: no fault of any trial's."""
+
+
 class Spool:
     """Keeps each trial's rows of several tables in one unnamed file, which goes when this object does."""
 
     def __init__(self, schemas: Mapping[str, pa.Schema]) -> None:
         self._schemas = dict(schemas)
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115
+        try:
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115
+        except OSError as error:
+            raise SpoolError(f"there is no temporary folder to write to: {error.strerror}") from error
         weakref.finalize(self, self._file.close)
         self._places: dict[str, dict[str, tuple[int, int]]] = {}  # trial, table -> offset, bytes
 
@@ -28,7 +35,7 @@ class Spool:
 
         Raises:
             ValueError, TypeError: a value is not of its column's type; then nothing is kept.
-            RuntimeError: the temporary folder can't be written (any more).
+            SpoolError: the temporary folder can't be written (any more).
         """
         batches = {table: _batch(schema, rows[table]) for table, schema in self._schemas.items()}
         places = {}
@@ -39,7 +46,7 @@ class Spool:
                 self._file.write(content)
             self._file.flush()
         except OSError as error:  # not one of the trial's own
-            raise RuntimeError(f"{tempfile.gettempdir()} can't be written: {error.strerror}") from error
+            raise SpoolError(f"{tempfile.gettempdir()} can't be written: {error.strerror}") from error
         self._places[trial_id] = places
 
     def get(self, trial_id: str, table: str) -> pa.RecordBatch:

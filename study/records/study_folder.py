@@ -13,12 +13,15 @@ from typing import Any
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from study.errors import UserError
+from study.errors import UserError, shown
 from study.machine.clock import now
 from study.machine.files import read_json, write_json
+from study.machine.typed import misfit
+from study.metrics.judge.floor import check_floors
 from study.plan import StudyPlan
-from study.records.schema import VERSION
-from study.records.trial_folder import TrialFolder
+from study.records.record import Record
+from study.records.schema import TABLES, VERSION
+from study.records.trial_folder import TRIAL_FILES, TRIAL_FOLDERS, TrialFolder
 
 PACKAGES = (
     "torch",
@@ -33,8 +36,14 @@ PACKAGES = (
     "POT",
 )
 
+FILES = {"study.json", "optuna.journal", *(f"{table}.parquet" for table in TABLES), *TRIAL_FILES}
+FOLDERS = {"trials", "judge", *TRIAL_FOLDERS}
 FOREIGN = ("wandb", ".ray")  # folders whose content is other programs' business
 LOOK_SECONDS = 0.5  # far longer than whoever looks whether a study is running shares its lock
+
+
+# A link that Optuna makes, and a kill may leave: whoever has the study's own lock takes it away.
+JOURNAL_LOCK = "optuna.journal.lock"
 
 
 class OtherVersionError(UserError):
@@ -72,9 +81,13 @@ class StudyFolder:
             return []
 
     def check_own(self) -> None:
-        """Raise UserError for a link, a pipe or the like in it: what it writes goes to no other place."""
+        """Raise UserError for a link, a pipe or the like in it, and for a folder in a file's place, say.
+
+        What a study writes goes to no other place.
+        """
         for path in _others(self.path):
             raise UserError(f"{path} is neither a file nor a folder of its own: nothing was changed")
+        check_floors(self.judges)
 
     def can_go_on(self) -> bool:
         """Whether it has its trials' folders, without which its tables are all that there is of it."""
@@ -84,7 +97,7 @@ class StudyFolder:
         """Whether its tables hold a trial."""
         path = self.path / "trials.parquet"
         try:
-            return path.exists() and pq.read_metadata(path).num_rows > 0
+            return path.is_file() and pq.read_metadata(path).num_rows > 0
         except (OSError, ValueError):
             return False  # damaged: nothing is lost
 
@@ -110,7 +123,7 @@ class StudyFolder:
             self.path / "study.json",
             {
                 "command": command,
-                "directory": str(Path.cwd()),  # that its relative paths begin at
+                "directory": str(Path.cwd()),
                 "plan": plan.to_dict(),
                 "tables": VERSION,
                 "started": now(),
@@ -132,21 +145,18 @@ class StudyFolder:
             record = read_json(path)
         except (OSError, ValueError) as error:
             raise UserError(f"{self.path} is not a readable study folder: {error}") from error
-        if not isinstance(record, dict) or "plan" not in record:
-            raise UserError(f"{self.path} is not a readable study folder: its study.json holds no plan")
-        if record.get("tables", 1) != VERSION:
+        if isinstance(record, dict) and record.get("tables", 1) != VERSION:
             raise OtherVersionError(
                 f"{self.path} was made by another version of this program, whose tables mean other things "
-                f"(version {record.get('tables', 1)!r}, here {VERSION}); its files are left as they are"
+                f"(version {shown(record.get('tables', 1))}, here {VERSION}); its files are left as they are"
             )
+        if wrong := misfit("study.json", record, Record):
+            raise UserError(f"{self.path} is not a readable study folder: {wrong}")
         return dict(record)
 
     def plan(self) -> StudyPlan:
         """The study's plan. Raises UserError when it can't be read."""
-        record = self.read()
-        plan = record.get("plan")
-        if not isinstance(plan, dict):
-            raise UserError(f"{self.path / 'study.json'} does not hold a study's plan")
+        plan = self.read()["plan"]
         try:
             return StudyPlan.from_dict(plan)
         except TypeError as error:  # a field too many, or missing
@@ -155,11 +165,17 @@ class StudyFolder:
             raise UserError(f"{self.path / 'study.json'} is not a study's plan: {error}") from error
 
     def resume(self, plan: StudyPlan, command: list[str], hardware: dict[str, Any]) -> None:
-        """Write the plan as it now is, and that the study was taken up again."""
+        """Write the plan as it now is, and that the study was taken up again.
+
+        Raises UserError: it can't be written.
+        """
         again = {"command": command, "when": now(), "packages": _versions(), "hardware": hardware}
         record = self.read()
-        record["resumed"].append(again)
-        write_json(self.path / "study.json", {**record, "plan": plan.to_dict()})
+        resumed = [*record.get("resumed", []), again]
+        try:
+            write_json(self.path / "study.json", {**record, "plan": plan.to_dict(), "resumed": resumed})
+        except OSError as error:
+            raise UserError(f"{self.path} can't be written: {error.strerror}") from error
 
     def reopen_failed(self) -> list[str]:
         """Take the marker of their end from the trials that failed; returns their names."""
@@ -190,10 +206,12 @@ class StudyFolder:
         Looking makes no file, needs no right to write, and keeps nobody out: it shares the lock for less than
         the moment that `lock` waits.
         """
+        if not self._lock.is_file():
+            return False
         try:
             with self._lock.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return False
         except BlockingIOError:
             return True
@@ -201,13 +219,18 @@ class StudyFolder:
 
 
 def _others(folder: Path) -> Iterator[Path]:
-    """What is below a folder and neither a file nor a folder."""
+    """What is below a folder and not what its name says; of other names, neither a file nor a folder."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                yield from () if entry.name in FOREIGN else _others(Path(entry.path))
-            elif not entry.is_file(follow_symlinks=False):
-                yield Path(entry.path)
+            if entry.name == JOURNAL_LOCK:
+                continue
+            is_folder, is_file = entry.is_dir(follow_symlinks=False), entry.is_file(follow_symlinks=False)
+            is_named = entry.name in FOLDERS or (folder.name == "trials" and not entry.name.startswith("."))
+            if entry.name in FILES or not is_folder:
+                if not is_file or is_named:
+                    yield Path(entry.path)
+            elif entry.name not in FOREIGN:
+                yield from _others(Path(entry.path))
 
 
 def _versions() -> dict[str, str | None]:

@@ -7,17 +7,17 @@ from datetime import datetime
 from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from study.errors import UserError
+from study.data import Fingerprint
+from study.errors import UserError, sentence
 from study.machine.files import write_whole
 from study.metrics import METRICS, metrics_for
 from study.metrics.failure import end_of_run
-from study.metrics.judge.floor import Spread, floors
+from study.metrics.judge.floor import Spread, check_floors, floors
 from study.metrics.stability import (
     collapsed,
     dispersion,
@@ -55,9 +55,11 @@ class Results:
     """A study's records, each read once from its folder, and the tables made of them."""
 
     def __init__(self, folder: StudyFolder) -> None:
+        """Raises UserError: the tables would be wrong of every trial."""
         self._folder = folder
         self.problems: list[str] = []
         self._plan = self._plan_of_study()
+        check_floors(folder.judges)
         if self._plan is None:
             for _, trial in folder.trials():
                 with suppress(ValueError):  # said where it is added; here, what it declares becomes columns
@@ -128,7 +130,7 @@ class Results:
                 low, high = self._extremes or (found, found)
                 self._extremes = min(low, found), max(high, found)
         except (ValueError, KeyError, TypeError, OverflowError, OSError) as error:
-            message = " ".join(str(error).split()) or repr(error)
+            message = sentence(error) or repr(error)
             self.problems.append(f"trial {trial_id} can't be read: {message}")
             space = trial_id.rpartition("-")[0]
             row = {"study": self._folder.name, "space": space, "trial_id": trial_id, "error": message}
@@ -149,7 +151,7 @@ class Results:
             rows = self._spool.get(trial_id, "objectives").to_pylist()
         return rows
 
-    def floor(self, dataset: str, fingerprint: Mapping[str, Any]) -> dict[str, Spread]:
+    def floor(self, dataset: str, fingerprint: Fingerprint) -> dict[str, Spread]:
         """What real data score in each metric, as far as the study keeps it."""
         return floors(self._folder.judges, dataset, fingerprint.get("sha256", ""))
 

@@ -20,14 +20,17 @@ from typing import Any
 
 from filelock import FileLock
 
-from study.errors import UserError
+from study.errors import ConfigError, UserError, not_one_of, sentence
 from study.machine.clock import now
 from study.machine.files import read_json, write_json, write_whole
+from study.machine.typed import check_fields
 from study.plan import TrialPlan
 from study.records.schema import Row, check_row
 
 RUNNING = "running"  # the state of a trial that has not ended
 MARKERS = {"completed": "DONE", "pruned": "DONE", "diverged": "DIVERGED", "failed": "FAILED"}
+TRIAL_FILES = ("config.json", "curves.jsonl", "pack.pt", "best.pt", ".lock", *MARKERS.values())
+TRIAL_FOLDERS = ("checkpoint", "samples")
 LOCK_SECONDS = 60
 IDENTITY = (
     "study",
@@ -62,6 +65,14 @@ class Ending:
     error: str | None = None
     ended: str | None = field(default=None, compare=False)
 
+    def __post_init__(self) -> None:
+        """Raises ConfigError where an ending read from a marker makes no sense."""
+        check_fields(self)
+        if self.state not in MARKERS:
+            raise ConfigError(not_one_of("state", self.state, MARKERS))
+        if self.kimg < 0 or (self.objective is None and self.state != "failed"):
+            raise ConfigError(f"a trial can't be {self.state} at kimg {self.kimg:g} with {self.objective}")
+
 
 class GivenAwayError(RuntimeError):
     """Another process has taken on the trial: nothing is to be written here any more."""
@@ -88,13 +99,19 @@ class TrialFolder:
         """
         for folder in (self.path, self.checkpoint.parent, self.samples):
             folder.mkdir(parents=True, exist_ok=True)
+        if not self.check_same(plan):
+            write_json(self.path / "config.json", plan.to_dict())
+
+    def check_same(self, plan: TrialPlan) -> bool:
+        """Whether its config.json can be read; UserError where that is of another trial."""
         try:
             known = self.plan()
         except ValueError:  # missing, or damaged
-            write_json(self.path / "config.json", plan.to_dict())
-            return
-        if any(getattr(known, name) != getattr(plan, name) for name in IDENTITY):
-            raise UserError(f"{self.path} holds another trial: it is left as it is")
+            return False
+        for name in IDENTITY:
+            if getattr(known, name) != getattr(plan, name):
+                raise UserError(f"{self.path} holds another trial ({name} differs)")
+        return True
 
     def exists(self) -> bool:
         return (self.path / "config.json").exists()
@@ -199,7 +216,7 @@ class TrialFolder:
             try:
                 row = json.loads(line)
                 check_row(row, written=False)
-            except (ValueError, AttributeError) as error:
+            except (ValueError, AttributeError, RecursionError) as error:
                 raise ValueError(
                     f"{self._curves}, line {number} is not a row of a curve: {error!r}"
                 ) from error
@@ -255,9 +272,12 @@ class TrialFolder:
             path = self.path / name
             if path.exists():
                 try:
-                    return Ending(**read_json(path))
+                    ending = Ending(**read_json(path))
+                    if MARKERS[ending.state] != name:
+                        raise ValueError(f"it says {ending.state}")
+                    return ending
                 except (TypeError, ValueError) as error:
-                    message = f"{path} is not a trial's ending: {error}"
+                    message = f"{path} is not a trial's ending: {sentence(error)}"
                     return Ending(
                         state="failed", ended_by="unreadable", kimg=0.0, objective=None, error=message
                     )

@@ -21,9 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from study.metrics import METRICS
-from study.plan import StudyPlan
-
-MODES = ("auto", "online", "offline", "disabled")
+from study.plan import WANDB_MODES, StudyPlan
 
 PROJECT = "gan-study"
 QUEUE_MESSAGES = 5_000  # about 2 kB each
@@ -55,10 +53,10 @@ class Tracker:
         """Start the child, which writes to `folder`/wandb, and return without waiting for it.
 
         "auto" is online where a W&B login is found and offline elsewhere, unless WANDB_MODE says
-        otherwise. Raises ValueError for a mode outside `MODES`.
+        otherwise. Raises ValueError for a mode outside `WANDB_MODES`.
         """
-        if mode not in MODES:
-            raise ValueError(f"W&B mode is {mode!r}; choose one of {', '.join(MODES)}")
+        if mode not in WANDB_MODES:
+            raise ValueError(f"W&B mode is {mode!r}; choose one of {', '.join(WANDB_MODES)}")
         self._process: subprocess.Popen[bytes] | None = None  # the child, while there is one
         self._dropped = 0
         if mode == "disabled" or (mode == "auto" and os.environ.get("WANDB_MODE") == "disabled"):

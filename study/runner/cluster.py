@@ -17,7 +17,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from study.errors import UserError
+from study.errors import StoppedError, UserError, sentence
 from study.machine.hardware import Hardware, detect, together
 from study.plan import StudyPlan
 from study.records.study_folder import StudyFolder
@@ -89,15 +89,18 @@ def keep(folder: StudyFolder) -> tuple[Home, int]:
 
 
 def start(plan: StudyPlan) -> None:
-    """Start Ray on this machine, for this study alone."""
-    ray.init(
-        address="local",  # left to itself, Ray would join any cluster that runs here
-        # Bounds Hyperband, too. Trials that ask pack workers share one more.
-        num_cpus=math.ceil(plan.concurrency * plan.cpus_per_trial) + (plan.pack != "trial"),
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    """Start Ray on this machine, for this study alone. Raises StoppedError: it does not start."""
+    try:
+        ray.init(
+            address="local",  # left to itself, Ray would join any cluster that runs here
+            # Bounds Hyperband, too. Trials that ask pack workers share one more.
+            num_cpus=math.ceil(plan.concurrency * plan.cpus_per_trial) + (plan.pack != "trial"),
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except Exception as error:  # it has no class of its own for this
+        raise StoppedError(f"Ray does not start: {sentence(str(error))}") from error
 
 
 @contextmanager

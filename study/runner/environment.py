@@ -24,6 +24,9 @@ SETTINGS = {
     # Ray Tune's workers have an environment of their own and never use those that Ray starts ahead.
     "RAY_prestart_worker_first_driver": "0",
 }
+# Ray's switch for clusters of several machines, which it has off on some systems: everything that it starts
+# listens on the loopback address alone then.
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
 def prepare(address: str | None) -> None:
@@ -32,11 +35,12 @@ def prepare(address: str | None) -> None:
     Raises:
         UserError: what would fail obscurely later: sockets' paths too long, nobody listening.
     """
-    for name, value in SETTINGS.items():
+    for name, value in (SETTINGS | (LOOPBACK if address is None else {})).items():
         os.environ.setdefault(name, value)
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     if address is None:
         _check_temporary_folder()
+        _check_home()
         return
     _check_listening(address)
     if (Path.home() / ".ray" / "auth_token").exists():
@@ -60,6 +64,21 @@ def _check_temporary_folder() -> None:
     except OSError as error:
         raise UserError(
             f"the temporary folder {chosen} can't be written ({error.strerror}): set RAY_TMPDIR to another"
+        ) from error
+
+
+def _check_home() -> None:
+    """Ray keeps the token of its authentication there, and makes one where there is none."""
+    if "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
+        return
+    try:
+        folder = Path.home() / ".ray"
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except (OSError, RuntimeError) as error:  # the latter: nobody knows where it is
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(
+            f"the home folder can't be written, where Ray keeps its token ({reason}): set HOME to another"
         ) from error
 
 

@@ -224,7 +224,7 @@ def test_a_folder_that_is_no_study_is_said(tmp_path: Path, capsys: pytest.Captur
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setattr(Console, "is_terminal", True)
-    monkeypatch.setattr("analysis.watch.terminate_as_interrupt", lambda: None)
+    monkeypatch.setattr("analysis.watch.raise_interrupt", lambda: None)
     return monkeypatch
 
 

@@ -1,5 +1,6 @@
 """The datasets hold what they say, split once and the same bytes each time."""
 
+import json
 import math
 from collections import Counter
 from dataclasses import replace
@@ -185,7 +186,7 @@ def test_the_fingerprint_sees_the_shape(digits: Arrays) -> None:
     assert transposed.fingerprint != digits.fingerprint
 
 
-@pytest.mark.parametrize("damaged", [None, "train.npy", "facts.json"])
+@pytest.mark.parametrize("damaged", [None, "train.npy", "facts.json", "its header", "its facts"])
 def test_digits_are_kept_as_they_are_used(
     damaged: str | None, digits: Arrays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,6 +195,12 @@ def test_digits_are_kept_as_they_are_used(
     first = dataset_named("digits").load()
     if damaged is None:
         monkeypatch.setattr("study.data.digits._digits", lambda: pytest.fail("read again"))
+    elif damaged == "its header":
+        (kept,) = (tmp_path / "data").glob("*/train.npy")
+        kept.write_bytes(b"\x93NUMPY\x01\x00?" + kept.read_bytes()[9:])
+    elif damaged == "its facts":
+        (kept,) = (tmp_path / "data").glob("*/facts.json")
+        kept.write_text(json.dumps(json.loads(kept.read_text()) | {"number": 3}))
     else:
         (kept,) = (tmp_path / "data").glob(f"*/{damaged}")
         kept.write_bytes(kept.read_bytes()[:-2])

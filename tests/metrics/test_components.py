@@ -1,16 +1,20 @@
 """Principal components of images without labels, and the distance in them."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
 
 from study.data import DATASETS, Dataset
 from study.data.arrays import Arrays
+from study.errors import UserError
 from study.metrics import metrics_for
 from study.metrics.frechet import frechet_distance
 from study.metrics.judge import components
 from study.metrics.judge.components import Components
 from study.metrics.judge.evaluator import Evaluator
+from study.metrics.judge.judge import load_judge
 from tests.packs import CPU
 
 SIDE = 8
@@ -78,3 +82,20 @@ def test_fd_pca_is_the_frechet_distance_in_them(monkeypatch: pytest.MonkeyPatch)
     assert evaluator(samples)["fd_pca"] == pytest.approx(expected, rel=1e-6)
     assert evaluator.facts()["components"] == {"number": 20, "explained": judge.explained}
     assert evaluator.facts()["fd"] == {"images": 100, "dimension": 20, "features": 20}
+
+
+def test_a_damaged_judge_of_the_machines_is_made_again_and_a_studys_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GAN_STUDY_CACHE", str(tmp_path / "cache"))
+    arrays = Arrays(train=planted(100, 1), held_out=planted(10, 2))
+    first, _ = load_judge(PLANTED, arrays)
+    (file,) = (tmp_path / "cache").glob("*.pt")
+    for content in (b"", file.read_bytes()[:-100], b"nonsense"):
+        file.write_bytes(content)
+        again, _ = load_judge(PLANTED, arrays, tmp_path / "judge")
+        assert torch.equal(again.features(arrays.train), first.features(arrays.train))
+    (own,) = (tmp_path / "judge").glob("*.pt")
+    own.write_bytes(own.read_bytes()[:-100])
+    with pytest.raises(UserError, match=r"\.pt: the judge is damaged; delete it"):
+        load_judge(PLANTED, arrays, tmp_path / "judge")

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from study.errors import UserError
 from study.metrics import METRICS
-from study.metrics.judge.floor import DRAWS, Spread, floors, load_floor
+from study.metrics.judge.floor import DRAWS, Spread, check_floors, floors, load_floor
 
 W1, HQ = METRICS["w1"], METRICS["hq"]
 VALUES = [float(number**2) for number in range(DRAWS)]
 W1_FLOOR = {"mean": statistics.fmean(VALUES), "std": statistics.stdev(VALUES)}
 HALF = {"mean": 0.5, "std": 0.0}
+WRONG = '{"dataset": "ring8", "sha256": "abc", "floor": {"w1": 3}}'
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +66,16 @@ def test_they_are_judged_anew_by_another_judge_or_metric(changed: Callable[[], o
         changed()
 
 
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"dataset": "ring8", "sha256": "abc", "floor": {"w1": 3}}']
+)
+def test_a_damaged_file_of_the_machines_is_made_again(content: str, tmp_path: Path) -> None:
+    first = loaded(None, W1)
+    (file,) = (tmp_path / "cache").glob("*.json")
+    file.write_text(content)
+    assert loaded(None, W1) == loaded(None, W1, of=again) == first
+
+
 def test_a_study_keeps_its_floor_whatever_the_machine_has(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,3 +109,12 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "ring8-abc.json").write_text("{")
     with pytest.raises(ValueError, match=r"ring8-abc\.json is not readable JSON"):
         floors(tmp_path, "ring8")
+    with pytest.raises(
+        UserError, match=r"ring8-abc\.json is not readable JSON.*; delete it, and it is made again"
+    ):
+        check_floors(tmp_path)
+    (tmp_path / "ring8-abc.json").write_text(
+        '{"dataset": "ring8", "sha256": "abc", "floor": {"w1": {"mean": "a"}}}'
+    )
+    with pytest.raises(UserError, match=r"is not a floor: its content: floor: 'w1' has no std"):
+        check_floors(tmp_path)

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -65,10 +66,10 @@ def test_resuming_keeps_the_rest_and_is_noted(folder: StudyFolder) -> None:
     before = folder.read()
     longer = replace(PLAN, trials={"wgan_gp": 5})
     folder.resume(longer, ["python", "-m", "study.tune"], {"cpus": 3})
-    folder.add_facts(floor={"w1": 0.06})
+    folder.add_facts(floor={"w1": {"mean": 0.06, "std": 0.01}})
     after = folder.read()
     assert folder.plan() == longer
-    assert after.pop("floor") == {"w1": 0.06}
+    assert after.pop("floor") == {"w1": {"mean": 0.06, "std": 0.01}}
     (again,) = after.pop("resumed")
     assert (again["command"], again["hardware"]) == (["python", "-m", "study.tune"], {"cpus": 3})
     assert before.pop("resumed") == []
@@ -96,6 +97,51 @@ def test_a_damaged_study_json_is_a_user_error(folder: StudyFolder, content: str)
     with pytest.raises(UserError, match="mine") as caught:
         folder.plan()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("command", "python", "command = 'python' is not a list"),
+        ("started", 3, "started = 3 is not text"),
+        ("packages", {"torch": 3}, "packages: 'torch' = 3 is not text or null"),
+        ("hardware", [], "hardware = [] is not a dict"),
+        ("hardware", {"gpus": 3}, "hardware: gpus = 3 is not a list"),
+        ("resumed", {}, "resumed = {} is not a list"),
+        ("resumed", [3], "resumed[0] = 3 is not a dict"),
+        ("cost", {"slot_seconds": {"train": "1"}}, "'train' = '1' is not a finite number"),
+        ("cost", {"wall_seconds": math.inf}, "wall_seconds = inf is not a finite number"),
+        ("judge_sha256", None, "judge_sha256 = None is not text"),
+        ("plan", None, "plan = None is not a dict"),
+    ],
+)
+def test_what_study_json_says_has_its_types(folder: StudyFolder, key: str, value: object, words: str) -> None:
+    record = {**read_json(folder.path / "study.json"), key: value}
+    (folder.path / "study.json").write_text(json.dumps(record))
+    with pytest.raises(UserError) as caught:
+        folder.read()
+    assert str(caught.value).startswith(f"{folder.path} is not a readable study folder: study.json: ")
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("seed", "0"), ("seed", None), ("aggregate", "max"), ("aggregate", 3), ("wandb", "on")),
+        *(("wandb", None), ("wandb_project", 3), ("address", 3), ("kimg", True), ("kimg", 1e308)),
+        *(("seeds", [0, 1]), ("seeds", True), ("keep_best", "yes"), ("concurrency", 1.5), ("trials", {})),
+        *(("trials", {"wgan_gp": "3"}), ("precision", {"dcgan": "half"}), ("precision", 3), ("pack", [])),
+        *(("samplers", {"wgan_gp": []}), ("plugins", {}), ("declared", 3), ("fingerprint", [])),
+        *(("metric", 3), ("dataset", None), ("name", "a\n"), ("spaces", [])),
+    ],
+)
+def test_a_plan_of_other_types_is_a_user_error(folder: StudyFolder, key: str, value: object) -> None:
+    record = read_json(folder.path / "study.json")
+    record["plan"][key] = value
+    (folder.path / "study.json").write_text(json.dumps(record))
+    with pytest.raises(UserError) as caught:
+        folder.plan()
+    assert str(caught.value).startswith(f"{folder.path / 'study.json'} ")
 
 
 @pytest.mark.parametrize("version", [None, 1, VERSION + 1, "two"])
@@ -160,3 +206,12 @@ def test_study_json_is_plain_json(folder: StudyFolder) -> None:
     path = folder.path / "study.json"
     write_json(path, read_json(path))  # raises for NaN
     assert [p.name for p in folder.path.iterdir() if p.name.endswith(".tmp")] == []
+
+
+def test_a_lock_of_optunas_that_a_kill_left_is_no_link_of_somebody_elses(study: StudyFolder) -> None:
+    study.path.mkdir(parents=True, exist_ok=True)
+    (study.path / "optuna.journal.lock").symlink_to("optuna.journal")
+    study.check_own()
+    (study.path / "other").symlink_to("optuna.journal")
+    with pytest.raises(UserError, match="other is neither a file nor a folder"):
+        study.check_own()

@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,7 @@ import pytest
 
 from study.metrics import METRICS, metrics_for
 from study.records import schema
+from study.records.schema import Row
 from study.records.study_folder import StudyFolder
 from study.records.tables import TABLES, Results
 from tests.records.written import Add, ended, every_fate, row, rows, tables
@@ -239,6 +241,26 @@ def test_a_curve_that_is_cut_short_is_told(add: Add, study: StudyFolder) -> None
 
 
 @pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda known: [*known, *known],
+        lambda known: [known[0], *known[2:]],
+        lambda known: [known[1], known[0], *known[2:]],
+        lambda known: [{**row, "seed": row["seed"] + 1} for row in known],
+        lambda known: [{**row, "evaluation": row["evaluation"] - 1} for row in known],
+    ],
+)
+def test_a_curve_that_is_not_of_its_plans_seeds_is_told(
+    study: StudyFolder, add: Add, wrong: Callable[[list[Row]], list[Row]]
+) -> None:
+    add("a-00000", wrong(rows([1.0, 0.6, 0.4], [1.0, 0.7, 0.6])), ended("completed"))
+    results = Results(study)
+    results.add_all(include_unfinished=True)
+    assert results.trial_row("a-00000")["ended_by"] == "unreadable"
+    assert "does not follow: seed" in results.problems[0]
+
+
+@pytest.mark.parametrize(
     ("column", "value"),
     [
         ("score", "good"),
@@ -249,11 +271,15 @@ def test_a_curve_that_is_cut_short_is_told(add: Add, study: StudyFolder) -> None
         ("diverged", 1),
         ("w1", True),
         ("kimg", None),
+        ("generator_updates", None),
+        ("score", math.nan),
+        ("score", 10**400),
+        ("critic_updates", 2**63),
     ],
 )
 def test_a_value_of_the_wrong_type_is_told(column: str, value: object) -> None:
     schema.check_row(row(0, 1, 0.5), written=True)
-    with pytest.raises(ValueError, match=f"^{column} "):
+    with pytest.raises(ValueError, match=rf"^{column}\b"):
         schema.check_row({**row(0, 1, 0.5), column: value}, written=False)
 
 

@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> TrialFolder:
 
 
 def rows(evaluation: int) -> list[dict[str, Any]]:
-    at = {"evaluation": evaluation, "kimg": 0.5 * evaluation, "diverged": False}
+    at = {"evaluation": evaluation, "kimg": 0.5 * evaluation, "generator_updates": 0, "diverged": False}
     return [{"seed": k, **at, "score": 0.1 * k, "w1": 0.1 * k} for k in (0, 1)]
 
 
@@ -74,6 +74,26 @@ def test_a_damaged_plan_is_a_value_error_with_its_name(folder: TrialFolder, cont
         ("config", {"lr_g": 0}),
         ("config", {"colour": "red"}),
         ("aggregate", "max"),
+        ("study", 3),
+        ("space", "../evil"),
+        ("trial_id", "a\0"),
+        ("seeds", ["0"]),
+        ("seeds", "01"),
+        ("seeds", [2**63]),
+        ("study_seed", 0.5),
+        ("kimg", True),
+        ("kimg", math.nan),
+        ("kimg", 10**400),
+        ("eval_kimg", 1e-300),
+        ("metric", "loss"),
+        ("metric", "fd"),
+        ("keep_best", "yes"),
+        ("fingerprint", {"sha256": 3}),
+        ("fingerprint", {"number": {"train": "many"}}),
+        ("declared", []),
+        ("plugins", [{"path": "a.py"}]),
+        ("plugins", [{"path": "a.py", "sha256": None}]),
+        ("origin", None),
     ],
 )
 def test_a_plan_with_a_wrong_value_is_a_value_error(folder: TrialFolder, key: str, value: object) -> None:
@@ -81,6 +101,46 @@ def test_a_plan_with_a_wrong_value_is_a_value_error(folder: TrialFolder, key: st
     path.write_text(json.dumps({**PLAN.to_dict(), key: value}))
     with pytest.raises(ValueError):  # noqa: PT011 (the sentence is the plan's own)
         folder.plan()
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "9" * 5000, '{"a": ' * 100_000])
+def test_depth_and_digits_without_end_are_a_value_error(folder: TrialFolder, content: str) -> None:
+    (folder.path / "config.json").write_text(content)
+    with pytest.raises(ValueError, match=r"config\.json is not readable JSON"):
+        folder.plan()
+    curves(folder).write_text(content + "\n")
+    with pytest.raises(ValueError, match=r"curves\.jsonl, line 1 is not a row"):
+        folder.rows()
+
+
+@pytest.mark.parametrize(
+    ("marker", "change"),
+    [
+        ("DONE", {"state": "happy"}),
+        ("DONE", {"state": "failed"}),
+        ("DONE", {"state": "diverged"}),
+        ("DONE", {"kimg": "abc"}),
+        ("DONE", {"kimg": -1.0}),
+        ("DONE", {"kimg": math.inf}),
+        ("DONE", {"objective": None}),
+        ("DONE", {"objective": "0.1"}),
+        ("DONE", {"objective": math.nan}),
+        ("DONE", {"ended_by": 3}),
+        ("DONE", {"error": ["boom"]}),
+        ("DONE", {"colour": "red"}),
+        ("FAILED", {}),
+    ],
+)
+def test_an_ending_that_makes_no_sense_is_unreadable(
+    folder: TrialFolder, marker: str, change: dict[str, Any]
+) -> None:
+    known = {"state": "completed", "ended_by": "budget", "kimg": 2.0, "objective": 0.125}
+    (folder.path / marker).write_text(json.dumps(known | change))
+    ending = folder.ending()
+    assert ending is not None
+    assert (ending.state, ending.ended_by, ending.objective) == ("failed", "unreadable", None)
+    assert ending.error is not None
+    assert f"{marker} is not a trial's ending: " in ending.error
 
 
 # Curves

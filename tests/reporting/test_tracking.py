@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from study.reporting.tracking import MODES, Tracker, config_of, sweep_of
+from study.plan import WANDB_MODES
+from study.reporting.tracking import Tracker, config_of, sweep_of
 from tests.studies import small, study_plan, trial_plan, wandb_history, wandb_records, wandb_run
 
 RUN = "wgan_gp-00003"
@@ -472,5 +473,5 @@ def test_disabled_starts_and_writes_nothing(
 
 
 def test_an_unknown_mode_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=", ".join(MODES)):
+    with pytest.raises(ValueError, match=", ".join(WANDB_MODES)):
         Tracker("on", tmp_path, "gan", GROUP)

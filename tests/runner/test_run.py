@@ -94,3 +94,18 @@ def test_ray_has_the_cpus_for_the_trials_asked_for(
 ) -> None:
     tune.main(["--space", "wgan_gp", *TINY, "--name", "x", *arguments])
     assert ray_starts_with["num_cpus"] == cpus
+
+
+def test_ray_that_does_not_start_is_said_in_a_sentence(
+    ray_starts_with: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def init(**_: Any) -> None:
+        raise Exception("The current node timed out during startup.\nThis could happen because ...")
+
+    monkeypatch.setattr("ray.init", init)
+    assert tune.main(["--space", "wgan_gp", *TINY, "--name", "x"]) == 1
+    assert not ray_starts_with
+    said = capsys.readouterr()
+    what = "The current node timed out during startup. This could happen because ..."
+    assert said.err == f"error: Ray does not start: {what}\n"
+    assert said.out.splitlines()[-1].endswith("continue with: python -m study.tune --resume results/x")

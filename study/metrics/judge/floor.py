@@ -17,7 +17,9 @@ from typing import TypedDict
 from filelock import FileLock
 
 from study.data import file_name
+from study.errors import UserError
 from study.machine.files import read_json, write_json
+from study.machine.typed import misfit
 from study.metrics.declaration import Metric
 from study.metrics.judge.kept import kept, stem
 
@@ -35,6 +37,14 @@ class Spread(TypedDict):
     std: float
 
 
+class Floor(TypedDict):
+    """A file: of which data, and the floor of each metric, null where real data have no value."""
+
+    dataset: str
+    sha256: str
+    floor: dict[str, Spread | None]
+
+
 def floors(folder: Path, dataset: str, fingerprint: str = "") -> dict[str, Spread]:
     """The floor of each metric of a dataset, from a study's folder of judges; empty where none is kept.
 
@@ -42,9 +52,18 @@ def floors(folder: Path, dataset: str, fingerprint: str = "") -> dict[str, Sprea
 
     Raises ValueError: a file is damaged.
     """
-    files = [read_json(path) for path in sorted(folder.glob(f"{file_name(dataset)}-*.json"))]
+    files = [_read(path) for path in sorted(folder.glob(f"{file_name(dataset)}-*.json"))]
     found = [f for f in files if f["dataset"] == dataset and fingerprint in ("", f["sha256"])]
     return _known(found[0]["floor"]) if len(found) == 1 else {}
+
+
+def check_floors(folder: Path) -> None:
+    """Raise UserError where a file of a study's floors is damaged."""
+    for path in folder.glob("*.json"):
+        try:
+            _read(path)
+        except ValueError as error:
+            raise UserError(f"{error}; delete it, and it is made again when the study goes on") from error
 
 
 def load_floor(
@@ -70,16 +89,24 @@ def load_floor(
         write_json(path, {"dataset": dataset, "sha256": fingerprint, "draws": DRAWS, "floor": floor})
 
     own = None if folder is None else folder / f"{name}.json"
-    path = kept(f"{name}-{key}.json", make, own)
-    content = read_json(path)
+    path = kept(f"{name}-{key}.json", make, _read, own)
+    content = _read(path)
     if own is not None and not {m.name for m in metrics} <= content["floor"].keys():
         # Of a metric that came later, as a plugin's to an older study.
-        later = read_json(kept(f"{name}-{key}.json", make, None))["floor"]
+        later = _read(kept(f"{name}-{key}.json", make, _read, None))["floor"]
         with FileLock(own.with_name(f".{own.name}.lock")):
-            content = read_json(own)
+            content = _read(own)
             content["floor"] = {**later, **content["floor"]}
             write_json(own, content)
     return _known(content["floor"])
+
+
+def _read(path: Path) -> Floor:
+    """Raises ValueError: the file is damaged."""
+    floor: Floor = read_json(path)
+    if wrong := misfit("its content", floor, Floor):
+        raise ValueError(f"{path} is not a floor: {wrong}")
+    return floor
 
 
 def _known(floor: Mapping[str, Spread | None]) -> dict[str, Spread]:

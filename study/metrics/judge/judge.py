@@ -12,6 +12,7 @@ import torch
 
 from study.data import Dataset
 from study.data.arrays import Arrays
+from study.errors import UserError
 from study.machine.files import write_whole
 from study.metrics.judge import classifier, components
 from study.metrics.judge.classifier import Classifier
@@ -26,7 +27,7 @@ def load_judge(dataset: Dataset, arrays: Arrays, folder: Path | None = None) -> 
 
     `folder`: the study's; its own judge is used, or it gets a copy. Else the machine's.
 
-    Raises RuntimeError: the file is damaged.
+    Raises UserError: the study's is damaged.
     """
     maker = classifier if dataset.is_classified else components
 
@@ -34,11 +35,15 @@ def load_judge(dataset: Dataset, arrays: Arrays, folder: Path | None = None) -> 
         write_whole(made, partial(torch.save, maker.make(dataset, arrays)))
 
     name = stem(dataset.name, arrays.fingerprint)
-    path = kept(f"{name}-{maker.RECIPE}.pt", make, None if folder is None else folder / f"{name}.pt")
-    content = path.read_bytes()
-    try:
+
+    def read(path: Path) -> Judge:
         state = torch.load(path, map_location="cpu", weights_only=True)
+        judge: Judge = maker.restore(dataset, state, arrays.train.device)
+        return judge
+
+    own = None if folder is None else folder / f"{name}.pt"
+    path = kept(f"{name}-{maker.RECIPE}.pt", make, read, own)
+    try:
+        return read(path), hashlib.sha256(path.read_bytes()).hexdigest()
     except Exception as error:
-        raise RuntimeError(f"{path}: the judge is damaged; delete it") from error
-    judge: Judge = maker.restore(dataset, state, arrays.train.device)
-    return judge, hashlib.sha256(content).hexdigest()
+        raise UserError(f"{path}: the judge is damaged; delete it") from error

@@ -15,16 +15,16 @@ def stem(dataset: str, fingerprint: str) -> str:
     return f"{file_name(dataset)}-{fingerprint[:16]}"
 
 
-def kept(name: str, make: Callable[[Path], None], own: Path | None) -> Path:
+def kept(name: str, make: Callable[[Path], None], read: Callable[[Path], object], own: Path | None) -> Path:
     """The study's `own` file, copied from the machine's where it is not there yet; without it, the machine's.
 
-    `name`: of the machine's, which `make` makes where it is not there yet.
+    `name`: of the machine's, which `make` makes where it is not there yet, or can't be `read`.
     """
     if own is not None and own.exists():
         return own
     made = cache_folder() / name
     with FileLock(made.with_name(f"{name}.lock")):
-        if not made.exists():
+        if not _is_whole(made, read):
             make(made)
     if own is None:
         return made
@@ -33,6 +33,16 @@ def kept(name: str, make: Callable[[Path], None], own: Path | None) -> Path:
         if not own.exists():
             write_whole(own, lambda temporary: _copy(made, temporary))
     return own
+
+
+def _is_whole(made: Path, read: Callable[[Path], object]) -> bool:
+    if not made.exists():
+        return False
+    try:
+        read(made)
+    except Exception:  # whatever damage looks like to who reads it: it is made again
+        return False
+    return True
 
 
 def _copy(source: Path, target: Path) -> None:
