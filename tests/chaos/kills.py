@@ -61,13 +61,14 @@ class Chaos:
         kinds, limit = list(kinds), time.monotonic() + ONE_STUDY
         while True:
             assert time.monotonic() < limit, f"{name} does not come to its end"
-            process = subprocess.Popen(
-                [sys.executable, "-m", "study.tune", *arguments],
-                cwd=self.folder,
-                stdout=subprocess.DEVNULL,
-                stderr=(self.folder / "err.txt").open("ab"),
-                start_new_session=True,
-            )
+            with (self.folder / "err.txt").open("ab") as err:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "study.tune", *arguments],
+                    cwd=self.folder,
+                    stdout=subprocess.DEVNULL,
+                    stderr=err,
+                    start_new_session=True,
+                )
             try:
                 while kinds and self._waited(process):
                     if self._kill(process, kinds[0]):
