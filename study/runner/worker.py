@@ -81,7 +81,7 @@ class PackWorker:
         try:
             evaluation, seconds = await self._group.next(trial_id)
             self._workplace.send(trial_id)
-        except (Timeout, GivenAwayError, SharedFaultError):
+        except (Timeout, GivenAwayError, SharedFaultError, StoppedError):
             raise
         except Exception as error:  # what is behind it does not travel
             if is_full(error):

@@ -9,13 +9,16 @@ import os
 import shutil
 import tempfile
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
 
-from study.machine.files import write_whole
+from study.errors import StoppedError
+from study.machine.files import full_disk, is_full, write_whole
 from study.records.study_folder import StudyFolder
 from study.records.trial_folder import MARKERS, TrialFolder
 
@@ -51,7 +54,10 @@ class Home:
 
 
 class Keeper:
-    """A Ray actor on the driver's machine: reads and writes the study's folder for nodes that can't."""
+    """A Ray actor on the driver's machine: reads and writes the study's folder for nodes that can't.
+
+    What writes raises StoppedError where there is no space left.
+    """
 
     def __init__(self, study: str) -> None:
         self._study = StudyFolder(Path(study))
@@ -60,20 +66,32 @@ class Keeper:
         return _read(self._study.judges)
 
     def keep_judge(self, files: Files) -> None:
-        _write(self._study.judges, files)
+        with self._stopped_when_full():
+            _write(self._study.judges, files)
 
     def give(self, trial_id: str) -> tuple[str, Files]:
         """A trial's claim (see `TrialFolder.claim`), and what it goes on from."""
         folder = self._study.trial(trial_id)
-        if not folder.exists():
-            return "", {}
-        return folder.claim(), {n: file for n, file in _read(folder.path).items() if "samples" not in n}
+        with self._stopped_when_full():
+            claim = folder.claim()
+        return claim, {n: file for n, file in _read(folder.path).items() if not n.startswith("samples/")}
 
     def keep(self, trial_id: str, claim: str, files: Files) -> None:
         """Raises GivenAwayError: the trial has been given to another process since."""
         folder = self._study.trial(trial_id)
         folder.check_claim(claim)
-        _write(folder.path, files)
+        with self._stopped_when_full():
+            _write(folder.path, files)
+
+    @contextmanager
+    def _stopped_when_full(self) -> Iterator[None]:
+        """Said here, where it is known whose disk it is; and of an OSError's number nothing travels."""
+        try:
+            yield
+        except OSError as error:
+            if is_full(error):
+                raise StoppedError(full_disk(self._study.path)) from error
+            raise
 
 
 def mark(folder: StudyFolder) -> str:
@@ -137,6 +155,7 @@ class Workplace:
         if self._keeper is not None:
             shutil.rmtree(self.folder(trial_id).path, ignore_errors=True)
             self._known.pop(trial_id, None)
+            self._claims.pop(trial_id, None)
 
 
 def _scratch() -> Path:
@@ -144,12 +163,23 @@ def _scratch() -> Path:
     user = os.getuid()
     above = Path(os.environ.get(SCRATCH) or tempfile.gettempdir()) / f"gan-study-{user}"
     above.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if above.stat().st_uid != user:
+    if above.is_symlink() or above.stat().st_uid != user:  # what a link leads to would be emptied
         raise PermissionError(f"{above} belongs to somebody else")
     for other in above.iterdir():
-        if not Path("/proc", other.name.partition("-")[0]).exists():
+        if not _is_running(other.name.partition("-")[0]):
             shutil.rmtree(other, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=above))
+
+
+def _is_running(process: str) -> bool:
+    """Whether there is a process of this number; /proc would tell on Linux alone."""
+    try:
+        os.kill(int(process), 0)
+    except PermissionError:  # somebody else's
+        return True
+    except (ValueError, OverflowError, ProcessLookupError):
+        return False
+    return True
 
 
 def _names(folder: Path) -> list[str]:
