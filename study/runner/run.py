@@ -198,6 +198,7 @@ def _tune(
     )
     with cost.loop():
         tuner.fit()
+    bookkeeper.check()  # the last trial's end has no step of the loop after it
 
 
 def _home(plan: StudyPlan, folder: StudyFolder, bookkeeper: Bookkeeper) -> Home:
