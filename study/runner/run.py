@@ -83,7 +83,7 @@ def run_study(
         bookkeeper.mirror.study()
         bookkeeper.mirror.close(PATIENCE if finished else PATIENCE_INTERRUPTED)
 
-    with words_to(folder.path / "ray.log", console) as to_the_screen:
+    with words_to(folder.words, console) as to_the_screen:
 
         def lost(gone: str) -> None:
             interruption.stop(f"Ray is gone: {gone} does not answer")

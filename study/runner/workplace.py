@@ -19,11 +19,10 @@ import ray
 
 from study.errors import StoppedError
 from study.machine.files import full_disk, is_full, write_whole
-from study.records.study_folder import StudyFolder
+from study.records.study_folder import HERE, StudyFolder
 from study.records.trial_folder import MARKERS, TrialFolder
 
 SCRATCH = "GAN_STUDY_SCRATCH"  # a node's folder to train in, instead of the study's, shared or not
-MARKER = ".here"
 
 Files = dict[str, bytes]  # by path below a folder
 Stamps = dict[str, tuple[int, int]]  # of each file: when it was written, in ns, and its bytes
@@ -35,7 +34,7 @@ class Home:
 
     Attributes:
         path: absolute, on the driver's machine.
-        marker: what the file MARKER in it holds; '' where all processes are on that machine.
+        marker: what the file HERE in it holds; '' where all processes are on that machine.
         keeper: of a cluster's, the actor that is a `Keeper`.
     """
 
@@ -48,7 +47,7 @@ class Home:
         if not self.marker:
             return True
         try:
-            return SCRATCH not in os.environ and Path(self.path, MARKER).read_text() == self.marker
+            return SCRATCH not in os.environ and Path(self.path, HERE).read_text() == self.marker
         except OSError:
             return False
 
@@ -97,7 +96,7 @@ class Keeper:
 def mark(folder: StudyFolder) -> str:
     """Mark a study's folder, for nodes to find out whether they have it: a `Home`'s marker."""
     marker = uuid.uuid4().hex
-    write_whole(folder.path / MARKER, lambda path: _write_bytes(path, marker.encode()))
+    write_whole(folder.path / HERE, lambda path: _write_bytes(path, marker.encode()))
     return marker
 
 
