@@ -3,6 +3,7 @@
 import math
 import os
 import shutil
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -92,6 +93,8 @@ def run_study(
             try:
                 end()
                 farewell()
+            except Exception:  # nobody could take it: in a moment this process is no more
+                traceback.print_exc()
             finally:
                 to_the_screen()
                 os._exit(stopped(StoppedError(interruption.why)))
