@@ -18,6 +18,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import Timeout
+
 from study.command import (
     NOTHING_COMPLETED,
     OK,
@@ -169,10 +171,25 @@ def _known_trial(
     except (ValueError, OSError) as error:
         raise UserError(f"{path} is not a trial's folder: {error}") from error
     check_same(options.plugin, plan.plugins, plan.trial_id)
-    if flag == "resume" and folder.ending() is not None:
-        raise UserError(f"{path} has ended: nothing is left to train")
+    if flag == "resume":
+        if folder.ending() is not None:
+            raise UserError(f"{path} has ended: nothing is left to train")
+        _check_nobody_has(folder)
     check_contents(plan.config.dataset, plan.fingerprint)
     return plan, folder
+
+
+def _check_nobody_has(folder: TrialFolder) -> None:
+    """Raise UserError where another process trains it, which would have to leave it, or runs its study."""
+    if StudyFolder(folder.study).is_running():
+        raise UserError(f"{folder.path} belongs to a study that is being run by another process")
+    try:
+        with folder.lock().acquire(timeout=0):
+            pass
+    except Timeout as error:
+        raise UserError(f"{folder.path} is being trained by another process") from error
+    except OSError as error:
+        raise UserError(f"{folder.path} can't be written: {error.strerror}") from error
 
 
 def _here(plan: TrialPlan, threads: int | None) -> TrialPlan:

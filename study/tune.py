@@ -229,11 +229,7 @@ def _start(options: argparse.Namespace, timing: Timing) -> int:
         check_mirror(plan.mirror, folder, None, may_begin=True)
     begin("study.runner.run")
     folder.create(plan, command_line(), hardware.to_dict())
-    try:
-        return _run(plan, folder, spaces, hardware, timing, options.report)
-    except KeyboardInterrupt:
-        print(_how_to_continue(plan, folder))
-        return INTERRUPTED
+    return _run(plan, folder, spaces, hardware, timing, options)
 
 
 def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Timing) -> int:
@@ -280,6 +276,7 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
     wandb = options.wandb if options.wandb != p.get_default("wandb") else plan.wandb
     retries = plan.retries if options.retries is None else options.retries
     mirror = _mirror_of_resumed(options.mirror, url or plan.mirror, folder, record)
+    begin("study.runner.run")
     if url is not None:
         print(f"fetching {url} ...")
         fetch(url, folder.path)
@@ -293,17 +290,7 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
         mirror=mirror,
         **asdict(resources),
     )
-    begin("study.runner.run")
-    return _run(
-        plan,
-        folder,
-        spaces,
-        hardware,
-        timing,
-        options.report,
-        resumed=True,
-        retry_failed=options.retry_failed,
-    )
+    return _run(plan, folder, spaces, hardware, timing, options)
 
 
 def _check_can_go_on(plan: StudyPlan, folder: StudyFolder, spaces: "Sequence[Space]") -> None:
@@ -475,49 +462,45 @@ def _run(
     spaces: "list[Space]",
     hardware: Hardware,
     timing: Timing,
-    report: bool,
-    resumed: bool = False,
-    retry_failed: bool = False,
+    options: argparse.Namespace,
 ) -> int:
     """Run what is left, show the best trials, and turn the outcome into an exit status."""
     from study.reporting.console import Console
     from study.runner.run import run_study
 
     console = Console(plan)
-    with folder.lock():
-        console.begin(folder.path, hardware, spaces)
-        if resumed:
-            folder.resume(plan, command_line(), hardware.to_dict())
-        if retry_failed:
-            console.say(
-                f"to be tried again: {', '.join(folder.reopen_failed()) or 'none, as no trial failed'}"
-            )
-        cost = StudyCost(plan.concurrency, timing, before=folder.read().get("cost"))
 
-        def stopped(error: StoppedError) -> int:
-            print(f"error: {error}", file=sys.stderr, flush=True)
-            console.say(_how_to_continue(plan, folder))
-            return STOPPED
+    def stopped(error: StoppedError) -> int:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        console.say(_how_to_continue(plan, folder))
+        return STOPPED
 
-        try:
-            results, finished = run_study(plan, folder, spaces, console, cost, stopped)
-        except KeyboardInterrupt:
-            results, finished = None, False
-        except Exception as error:
-            if is_full(error):
-                return stopped(StoppedError(full_disk(folder.path)))
-            if isinstance(error, StoppedError):
-                return stopped(error)
-            raise
-        if results is not None:
+    try:
+        with folder.lock():
+            console.begin(folder.path, hardware, spaces)
+            if options.resume:
+                folder.resume(plan, command_line(), hardware.to_dict())
+            if options.retry_failed:
+                again = ", ".join(folder.reopen_failed()) or "none, as no trial failed"
+                console.say(f"to be tried again: {again}")
+            cost = StudyCost(plan.concurrency, timing, before=folder.read().get("cost"))
+            try:
+                results, finished = run_study(plan, folder, spaces, console, cost, stopped)
+            except Exception as error:
+                if is_full(error):
+                    return stopped(StoppedError(full_disk(folder.path)))
+                if isinstance(error, StoppedError):
+                    return stopped(error)
+                raise
             console.results(results, spaces, _tuned(folder, plan.spaces))
-    console.say(f"results: {folder.path}")
-    if finished:
-        console.say(_report(folder, make=report))
-    else:
+        console.say(f"results: {folder.path}")
+        if finished:
+            console.say(_report(folder, make=options.report))
+    except KeyboardInterrupt:
+        finished = False
+    if not finished:
         console.say(_how_to_continue(plan, folder))
         return INTERRUPTED
-    assert results is not None
     trials = results.table("trials")
     if not (trials["state"] == "completed").any():
         states = ", ".join(sorted(set(trials["state"])))

@@ -187,6 +187,7 @@ def test_a_grid_without_end(refuse: Refuse) -> None:
         (["--pack", "all"], ["--pack", "all"]),
         (["--seeds", "4", "--pack", "3"], ["pack = 3", "trial or auto", "at least the 4 members"]),
         (["--address", "127.0.0.1:1"], ["no Ray cluster to join at '127.0.0.1:1'"]),
+        (["--address", "ray://127.0.0.1:1"], ["Ray's client, through which no study can run"]),
         (["--sampler", "cmaes"], ["--sampler", "tpe"]),
         (["--scheduler", "pbt"], ["--scheduler", "asha"]),
         (["--aggregate", "max"], ["--aggregate", "cvar"]),
@@ -568,7 +569,17 @@ def test_what_is_no_file_of_a_studys_own_is_not_written_to(name: str, kind: str,
 
 
 @pytest.mark.parametrize(
-    "name", ["optuna.journal", "trials.parquet", "trials/a-00000/config.json", "trials/a-00000/DONE"]
+    "name",
+    [
+        "optuna.journal",
+        "trials.parquet",
+        "ray.log",
+        ".here",
+        "trials/a-00000/config.json",
+        "trials/a-00000/environments.json",
+        "trials/a-00000/.claim",
+        "trials/a-00000/DONE",
+    ],
 )
 def test_a_folder_in_the_place_of_a_studys_file(name: str, refuse: Refuse) -> None:
     folder = Path(study(PLAN))
@@ -635,6 +646,21 @@ def test_a_study_that_can_not_be_written_does_not_go_on(
     monkeypatch.setattr("study.reporting.console.Console.begin", lambda *_: None)
     message = refuse("--resume", str(folder))
     assert message == "error: results/mine can't be written: Read-only file system\n"
+
+
+@pytest.mark.parametrize("moment", ["study.reporting.console.Console.begin", "study.tune._tuned"])
+def test_an_interrupt_says_how_a_resumed_study_goes_on(
+    moment: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tune, "_run", RUN)
+    monkeypatch.setattr("study.runner.run.run_study", lambda *_: (None, True))
+    monkeypatch.setattr(moment, interrupt)
+    assert run_command(lambda: tune.main(["--resume", study(PLAN)])) == 130
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "not finished; continue with: python -m study.tune --resume results/mine"
 
 
 def test_tables_without_a_temporary_folder(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ import pytest
 from study import results, train
 from study.command import run_command
 from study.models import MODELS, hyperparameters
+from study.records.study_folder import StudyFolder
 from study.records.trial_folder import TrialFolder
 from study.space import find_space, read_space
 from study.trial.run import default_device
@@ -215,6 +216,26 @@ def test_an_ended_run_is_not_resumed(marker: str | None, capsys: Capture) -> Non
     assert run_command(lambda: train.main(["--resume", str(folder.path)])) == 2
     assert "has ended" in capsys.readouterr().err
     assert (folder.path / "curves.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("whose", ["trial", "study"])
+def test_a_run_that_another_process_has_is_left_to_it(
+    whose: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("study.trial.run.run", interrupt)
+        assert run() == 130
+    folder = only_trial()
+    claim = folder.claim()
+    study = StudyFolder(folder.study)
+    with folder.lock() if whose == "trial" else study.lock():
+        assert run_command(lambda: train.main(["--resume", str(folder.path)])) == 2
+    assert "by another process" in capsys.readouterr().err
+    folder.check_claim(claim)
+    assert folder.ending() is None
 
 
 def test_what_a_run_began_with_is_kept(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

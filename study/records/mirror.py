@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from study.records.remote_folder import RemoteFolder, reason
-from study.records.study_copy import Snapshot, StudyCopy
+from study.records.study_copy import StudyCopy
 from study.records.study_folder import StudyFolder
 
 AT_A_TIME = 8  # trials
@@ -104,12 +104,7 @@ class Mirror:
                     return
                 study, self._study = self._study, False
                 self._under_way = set()
-            # Before it is known which trials have news: then it tells of no end that is not copied.
-            journal = self._copy.journal() if study else None
-            with self._changed:
-                self._under_way, self._trials = self._trials, set()
-                trials = self._under_way
-            failed, error = self._send(trials, study, journal)
+            failed, error = self._send(study=study)
             with self._changed:
                 self._trials |= failed
                 self._study |= study and error is not None
@@ -118,11 +113,19 @@ class Mirror:
             self._tell(error)
             pause = PAUSES[0] if error is None else self._pause(pause)
 
-    def _send(
-        self, trials: set[str], study: bool, journal: Snapshot | None
-    ) -> tuple[set[str], Exception | None]:
+    def _take(self) -> set[str]:
+        """The trials that have news."""
+        with self._changed:
+            self._under_way, self._trials = self._trials, set()
+            return self._under_way
+
+    def _send(self, *, study: bool) -> tuple[set[str], Exception | None]:
         """The trials that could not be sent, and what went wrong."""
+        trials = set[str]()
         try:
+            # Before it is known which trials have news: then it tells of no end that is not copied.
+            journal = self._copy.journal() if study else None
+            trials = self._take()
             self._copy.take_stock()
             self._copy.send_plan()
             with ThreadPoolExecutor(AT_A_TIME) as pool:

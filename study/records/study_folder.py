@@ -36,7 +36,9 @@ PACKAGES = (
     "POT",
 )
 
-FILES = {"study.json", "optuna.journal", *(f"{table}.parquet" for table in TABLES), *TRIAL_FILES}
+WORDS = "ray.log"  # what Ray's libraries say
+HERE = ".here"  # by which nodes find out whether they have the folder
+FILES = {"study.json", "optuna.journal", WORDS, HERE, *(f"{table}.parquet" for table in TABLES), *TRIAL_FILES}
 FOLDERS = {"trials", "judge", *TRIAL_FOLDERS}
 FOREIGN = ("wandb", ".ray")  # folders whose content is other programs' business
 LOOK_SECONDS = 0.5  # far longer than whoever looks whether a study is running shares its lock
@@ -57,6 +59,7 @@ class StudyFolder:
         self.path = path
         self.journal = path / "optuna.journal"
         self.ray = path / ".ray"
+        self.words = path / WORDS
         self.judges = path / "judge"
         self._lock = path / ".lock"
 

@@ -7,6 +7,7 @@ checkpoint/pack.pt   the pack at its last evaluation
 checkpoint/best.pt   its networks at the evaluation with the best objective, where the plan keeps them
 samples/*.png, *.npz   samples from fixed latents: a picture, and what it shows, per evaluation
 DONE | DIVERGED | FAILED   how it ended (JSON); none while it runs or was interrupted
+.lock, .claim        who trains it: held meanwhile, and named, lest one that was given up writes any more
 """
 
 import json
@@ -29,7 +30,17 @@ from study.records.schema import Row, check_row
 
 RUNNING = "running"  # the state of a trial that has not ended
 MARKERS = {"completed": "DONE", "pruned": "DONE", "diverged": "DIVERGED", "failed": "FAILED"}
-TRIAL_FILES = ("config.json", "curves.jsonl", "pack.pt", "best.pt", ".lock", *MARKERS.values())
+CLAIM = ".claim"
+TRIAL_FILES = (
+    "config.json",
+    "environments.json",
+    "curves.jsonl",
+    "pack.pt",
+    "best.pt",
+    ".lock",
+    CLAIM,
+    *MARKERS.values(),
+)
 TRIAL_FOLDERS = ("checkpoint", "samples")
 LOCK_SECONDS = 60
 IDENTITY = (
@@ -168,12 +179,12 @@ class TrialFolder:
     def claim(self) -> str:
         """Take the trial from whoever trains it: what a process given up for lost still writes is refused."""
         self._claim = uuid.uuid4().hex
-        write_json(self.path / ".claim", self._claim)
+        write_json(self.path / CLAIM, self._claim)
         return self._claim
 
     def check_claim(self, claim: str) -> None:
         """Raise GivenAwayError unless the last claim was this one."""
-        if read_json(self.path / ".claim") != claim:
+        if read_json(self.path / CLAIM) != claim:
             raise GivenAwayError(f"{self.path} has been given to another process")
 
     def _check_own(self) -> None:

@@ -6,6 +6,7 @@ study goes on from here, too: what has ended is told, what was begun comes first
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -117,10 +118,22 @@ class Bookkeeper(Callback):
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Between two steps of Ray's loop no file is half written: the moment to stop."""
         del iteration, trials, info
-        if self._fault is not None:
-            raise RuntimeError("the study's books can't be kept any more") from self._fault
+        self.check()
         self.interruption.check()
         self._write_tables()
+
+    def check(self) -> None:
+        """Raise RuntimeError where the end of a trial could not be written down."""
+        if self._fault is not None:
+            raise RuntimeError("the study's books can't be kept any more") from self._fault
+
+    @contextmanager
+    def _stopping(self) -> Iterator[None]:
+        """An exception is kept, to stop the study: Ray would take it for a loss of the trial's process."""
+        try:
+            yield
+        except Exception as error:
+            self._fault = self._fault or error
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         del iteration, trials, info
@@ -163,34 +176,40 @@ class Bookkeeper(Callback):
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """The trial ended by itself, or the scheduler stopped it: then its marker is written here."""
         del iteration, trials, info
-        name = trial.config["plan"]["trial_id"]
-        folder = self.folder.trial(name)
         result = trial.last_result
         if result["state"] == STOPPED:  # it has not ended: a resumed study goes on with it
             self.interruption.stop(result["why"])
             return
+        name, space = trial.config["plan"]["trial_id"], trial.config["space"]
+        with self._stopping():
+            self._mark(name, space, result)
+            self._ended(name, space)
+        trial.run_metadata.metric_analysis.clear()  # Ray would keep statistics of its reports for good
+        trial.run_metadata.metric_n_steps.clear()
+
+    def _mark(self, name: str, space: str, result: dict[str, Any]) -> None:
+        """Write the marker of a trial's end, unless that is done."""
+        folder = self.folder.trial(name)
         if result["state"] == FAILED:
             folder.record_fault(result["why"])
         if result["state"] == RUNNING:
             folder.finish(
                 Ending(
                     state="pruned",
-                    ended_by=self.plan.schedulers[trial.config["space"]],
+                    ended_by=self.plan.schedulers[space],
                     kimg=result["kimg"],
                     objective=result["objective"],
                 )
             )
-        self._ended(name, trial.config["space"])
-        trial.run_metadata.metric_analysis.clear()  # Ray would keep statistics of its reports for good
-        trial.run_metadata.metric_n_steps.clear()
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         del iteration, trials, info
         name, losses = trial.config["plan"]["trial_id"], trial.run_metadata.num_failures
         folder = self.folder.trial(name)
-        folder.claim()  # a process that lives on, out of reach, is not to write any more
-        folder.record_fault(lost(losses))
-        self._ended(name, trial.config["space"])
+        with self._stopping():
+            folder.claim()  # a process that lives on, out of reach, is not to write any more
+            folder.record_fault(lost(losses))
+            self._ended(name, trial.config["space"])
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Its process was lost: Ray begins it again, and it goes on from its checkpoint."""
@@ -203,19 +222,11 @@ class Bookkeeper(Callback):
         )
 
     def _ended(self, name: str, space: str) -> None:
-        """Ray takes an exception here for the trial's own: it is kept, to stop the study instead."""
         if name in self._closed:
             return
         self._closed.add(name)
         if self.workers is not None:
             self.workers.release(name)
-        try:
-            self._close_books(name, space)
-        except Exception as error:
-            self._fault = error
-            raise
-
-    def _close_books(self, name: str, space: str) -> None:
         with self.timing.part("end_of_trial"):
             ending = self.folder.trial(name).ending()
             assert ending is not None

@@ -163,6 +163,7 @@ class Watch:
         if isinstance(error, Exception):  # it may come of that loss, before this has seen it often enough
             self._thread.join(MISSED * (LOOK_SECONDS + 1))
         self._end.set()
+        self._thread.join()  # who has given up ends the process: not both are to write the tables
         if self.gone and isinstance(error, Exception):
             raise KeyboardInterrupt from error
 

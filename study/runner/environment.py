@@ -33,7 +33,7 @@ def prepare(address: str | None) -> None:
     """Set Ray up for a local study, or for joining the cluster at `address`.
 
     Raises:
-        UserError: what would fail obscurely later: sockets' paths too long, nobody listening.
+        UserError: what would fail obscurely later: sockets' paths too long, nobody listening, Ray's client.
     """
     for name, value in (SETTINGS | (LOOPBACK if address is None else {})).items():
         os.environ.setdefault(name, value)
@@ -83,7 +83,12 @@ def _check_home() -> None:
 
 
 def _check_listening(address: str) -> None:
-    """Ray itself would try a dead host:port for minutes."""
+    """Ray itself would try a dead host:port for minutes; through its client the driver would be elsewhere."""
+    if address.startswith("ray://"):
+        raise UserError(
+            f"{address} is Ray's client, through which no study can run: start it on one of the cluster's "
+            "machines, with --address auto"
+        )
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "://" in address:
         return

@@ -3,6 +3,7 @@
 import math
 import os
 import shutil
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -83,7 +84,7 @@ def run_study(
         bookkeeper.mirror.study()
         bookkeeper.mirror.close(PATIENCE if finished else PATIENCE_INTERRUPTED)
 
-    with words_to(folder.path / "ray.log", console) as to_the_screen:
+    with words_to(folder.words, console) as to_the_screen:
 
         def lost(gone: str) -> None:
             interruption.stop(f"Ray is gone: {gone} does not answer")
@@ -92,6 +93,8 @@ def run_study(
             try:
                 end()
                 farewell()
+            except Exception:  # nobody could take it: in a moment this process is no more
+                traceback.print_exc()
             finally:
                 to_the_screen()
                 os._exit(stopped(StoppedError(interruption.why)))
@@ -198,6 +201,7 @@ def _tune(
     )
     with cost.loop():
         tuner.fit()
+    bookkeeper.check()  # the last trial's end has no step of the loop after it
 
 
 def _home(plan: StudyPlan, folder: StudyFolder, bookkeeper: Bookkeeper) -> Home:

@@ -22,14 +22,14 @@ from study.plugins import use_sent
 from study.records.trial_folder import RUNNING, GivenAwayError
 from study.reporting.timing import Timing
 from study.runner.workplace import Workplace
-from study.trial.evaluation import Evaluation, FaultError, SharedFaultError
+from study.trial.evaluation import Evaluation, FaultError, NotHereError, SharedFaultError
 
 FAILED = "failed"
 STOPPED = "stopped"  # of a trial that could not go on, through no fault of its own, and has not ended
 WITHOUT_NEWS = (STOPPED, FAILED)
 # Another process has the trial, still or again, or the pack worker's has died: Ray asks once more.
 PACK_LOST = "its pack's {}; it went on from its last checkpoint, in a pack of its own"
-LOSSES = (RayActorError, Timeout, GivenAwayError)
+LOSSES = (RayActorError, Timeout, GivenAwayError, NotHereError)
 
 
 class TrialTrainable(Trainable):
@@ -130,11 +130,11 @@ class TrialTrainable(Trainable):
                         yield replace(evaluation, note=" ".join(filter(None, (note, evaluation.note))))
                         note = ""
                     return
-                except (RayActorError, SharedFaultError) as error:
+                except (RayActorError, NotHereError, SharedFaultError) as error:
                     if alone:
                         raise
                     # It may have been another trial's fault. The next time it is this one's.
-                    what = "process died" if isinstance(error, RayActorError) else "training failed"
+                    what = "training failed" if isinstance(error, SharedFaultError) else "process died"
                     alone, note = True, PACK_LOST.format(what)
         finally:
             self._dropped = worker.drop.remote(self._trial_id)

@@ -16,7 +16,7 @@ from study.plan import StudyPlan, TrialPlan
 from study.plugins import to_send, use_sent
 from study.records.trial_folder import GivenAwayError
 from study.runner.workplace import Home, Workplace
-from study.trial.evaluation import Evaluation, FaultError, SharedFaultError
+from study.trial.evaluation import Evaluation, FaultError, NotHereError, SharedFaultError
 
 CHECK_SECONDS = 0.5
 
@@ -81,7 +81,7 @@ class PackWorker:
         try:
             evaluation, seconds = await self._group.next(trial_id)
             self._workplace.send(trial_id)
-        except (Timeout, GivenAwayError, SharedFaultError):
+        except (Timeout, GivenAwayError, NotHereError, SharedFaultError, StoppedError):
             raise
         except Exception as error:  # what is behind it does not travel
             if is_full(error):

@@ -9,18 +9,20 @@ import os
 import shutil
 import tempfile
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
 
-from study.machine.files import write_whole
-from study.records.study_folder import StudyFolder
+from study.errors import StoppedError
+from study.machine.files import full_disk, is_full, write_whole
+from study.records.study_folder import HERE, StudyFolder
 from study.records.trial_folder import MARKERS, TrialFolder
 
 SCRATCH = "GAN_STUDY_SCRATCH"  # a node's folder to train in, instead of the study's, shared or not
-MARKER = ".here"
 
 Files = dict[str, bytes]  # by path below a folder
 Stamps = dict[str, tuple[int, int]]  # of each file: when it was written, in ns, and its bytes
@@ -32,7 +34,7 @@ class Home:
 
     Attributes:
         path: absolute, on the driver's machine.
-        marker: what the file MARKER in it holds; '' where all processes are on that machine.
+        marker: what the file HERE in it holds; '' where all processes are on that machine.
         keeper: of a cluster's, the actor that is a `Keeper`.
     """
 
@@ -45,13 +47,16 @@ class Home:
         if not self.marker:
             return True
         try:
-            return SCRATCH not in os.environ and Path(self.path, MARKER).read_text() == self.marker
+            return SCRATCH not in os.environ and Path(self.path, HERE).read_text() == self.marker
         except OSError:
             return False
 
 
 class Keeper:
-    """A Ray actor on the driver's machine: reads and writes the study's folder for nodes that can't."""
+    """A Ray actor on the driver's machine: reads and writes the study's folder for nodes that can't.
+
+    What writes raises StoppedError where there is no space left.
+    """
 
     def __init__(self, study: str) -> None:
         self._study = StudyFolder(Path(study))
@@ -60,26 +65,38 @@ class Keeper:
         return _read(self._study.judges)
 
     def keep_judge(self, files: Files) -> None:
-        _write(self._study.judges, files)
+        with self._stopped_when_full():
+            _write(self._study.judges, files)
 
     def give(self, trial_id: str) -> tuple[str, Files]:
         """A trial's claim (see `TrialFolder.claim`), and what it goes on from."""
         folder = self._study.trial(trial_id)
-        if not folder.exists():
-            return "", {}
-        return folder.claim(), {n: file for n, file in _read(folder.path).items() if "samples" not in n}
+        with self._stopped_when_full():
+            claim = folder.claim()
+        return claim, {n: file for n, file in _read(folder.path).items() if not n.startswith("samples/")}
 
     def keep(self, trial_id: str, claim: str, files: Files) -> None:
         """Raises GivenAwayError: the trial has been given to another process since."""
         folder = self._study.trial(trial_id)
         folder.check_claim(claim)
-        _write(folder.path, files)
+        with self._stopped_when_full():
+            _write(folder.path, files)
+
+    @contextmanager
+    def _stopped_when_full(self) -> Iterator[None]:
+        """Said here, where it is known whose disk it is; and of an OSError's number nothing travels."""
+        try:
+            yield
+        except OSError as error:
+            if is_full(error):
+                raise StoppedError(full_disk(self._study.path)) from error
+            raise
 
 
 def mark(folder: StudyFolder) -> str:
     """Mark a study's folder, for nodes to find out whether they have it: a `Home`'s marker."""
     marker = uuid.uuid4().hex
-    write_whole(folder.path / MARKER, lambda path: _write_bytes(path, marker.encode()))
+    write_whole(folder.path / HERE, lambda path: _write_bytes(path, marker.encode()))
     return marker
 
 
@@ -137,6 +154,7 @@ class Workplace:
         if self._keeper is not None:
             shutil.rmtree(self.folder(trial_id).path, ignore_errors=True)
             self._known.pop(trial_id, None)
+            self._claims.pop(trial_id, None)
 
 
 def _scratch() -> Path:
@@ -144,12 +162,23 @@ def _scratch() -> Path:
     user = os.getuid()
     above = Path(os.environ.get(SCRATCH) or tempfile.gettempdir()) / f"gan-study-{user}"
     above.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if above.stat().st_uid != user:
+    if above.is_symlink() or above.stat().st_uid != user:  # what a link leads to would be emptied
         raise PermissionError(f"{above} belongs to somebody else")
     for other in above.iterdir():
-        if not Path("/proc", other.name.partition("-")[0]).exists():
+        if not _is_running(other.name.partition("-")[0]):
             shutil.rmtree(other, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=above))
+
+
+def _is_running(process: str) -> bool:
+    """Whether there is a process of this number; /proc would tell on Linux alone."""
+    try:
+        os.kill(int(process), 0)
+    except PermissionError:  # somebody else's
+        return True
+    except (ValueError, OverflowError, ProcessLookupError):
+        return False
+    return True
 
 
 def _names(folder: Path) -> list[str]:

@@ -15,6 +15,10 @@ class SharedFaultError(RuntimeError):
     """A fault in the training of several trials as one pack: whose it was is seen when each goes on alone."""
 
 
+class NotHereError(RuntimeError):
+    """A process is asked for a trial that it does not have: the one that had it is no more."""
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """One evaluation of all members.

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 
 from study.plan import TrialPlan
-from study.records.trial_folder import RUNNING, GivenAwayError, TrialFolder
+from study.records.trial_folder import RUNNING, TrialFolder
 from study.reporting.timing import Timing
 from study.training.trainer import Due, Trainer
-from study.trial.evaluation import Evaluation, SharedFaultError
+from study.trial.evaluation import Evaluation, NotHereError, SharedFaultError
 from study.trial.run import steps
 
 PATIENCE_SECONDS, PATIENCE_TICKS = 5.0, 10
@@ -69,13 +69,13 @@ class TrialGroup:
         """The next evaluation of a trial that has begun, and the seconds since it was asked for, by part.
 
         Raises:
-            GivenAwayError: the trial is not here.
+            NotHereError: the trial is not here.
             SharedFaultError: a fault in the training of its pack, of several trials; all are dropped.
             Exception: the trial's own fault; it is dropped.
         """
         trial = self._trials.get(trial_id)
         if trial is None:
-            raise GivenAwayError(f"{trial_id} is not here")
+            raise NotHereError(f"{trial_id} is not here")
         assert trial.due is None, f"{trial_id} is being asked for twice at a time"
         trial.absent = False
         trial.timing.take()  # the time since its last evaluation is the caller's

@@ -107,7 +107,7 @@ def run(trials: int, sampler: str) -> dict[str, Any]:
     from study.space import parse_space
 
     samples: list[dict[str, float]] = []
-    close_books = Bookkeeper._close_books
+    close_books = Bookkeeper._ended
     began, timing = time.perf_counter(), Timing("books")
 
     def closing(books: Bookkeeper, name: str, space: str) -> None:
@@ -121,7 +121,7 @@ def run(trials: int, sampler: str) -> dict[str, Any]:
         seeds=SEEDS, kimg=EVALUATIONS - 1.0, eval_kimg=1.0, concurrency=2,
     )  # fmt: skip
     runner.TrialTrainable = HollowTrainable  # type: ignore[misc]
-    Bookkeeper._close_books = closing  # type: ignore[assignment, method-assign]
+    Bookkeeper._ended = closing  # type: ignore[assignment, method-assign]
     with tempfile.TemporaryDirectory() as temporary:
         folder = StudyFolder(Path(temporary) / "hollow")
         folder.create(plan, [], detect().to_dict())

@@ -170,3 +170,24 @@ def test_a_process_ends_in_an_outage(
     )
     assert time.monotonic() - began < 40
     assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_journal_that_cant_be_read_for_a_moment_is_copied_later(
+    study: StudyFolder, add: Add, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add("a-00000", CURVE, ended("completed"))
+    study.journal.write_bytes(b"a-00000\n")
+    read, failures = study_copy._read, 2
+
+    def at_first_not(path: Path) -> study_copy.Snapshot | None:
+        nonlocal failures
+        if path == study.journal and failures:
+            failures -= 1
+            raise OSError(24, "Too many open files")
+        return read(path)
+
+    monkeypatch.setattr(study_copy, "_read", at_first_not)
+    url = (tmp_path / "mirror").as_uri()
+    assert mirror(study, url)[-1] == "mirror: complete"
+    assert copied(url) == to_copy(study)

@@ -34,6 +34,16 @@ def test_a_trials_rows_come_back_with_their_types() -> None:
     assert kept.get("b", "notes").to_pylist() == [{"note": "b"}]
 
 
+def test_reading_moves_no_other_threads_place() -> None:
+    """When Ray is lost, a thread writes the tables that another may be writing."""
+    kept = Spool(SCHEMAS)
+    put(kept, "a", 1.5)
+    put(kept, "b", 2.0)
+    before = kept._file.tell()
+    assert kept.get("a", "runs")["value"].to_pylist() == [1.5]
+    assert kept._file.tell() == before
+
+
 def test_nan_is_a_missing_value() -> None:
     kept = Spool(SCHEMAS)
     put(kept, "a", float("nan"))

@@ -54,6 +54,21 @@ def test_whoever_waits_for_what_is_gone_is_given_up(listener: socket.socket) -> 
     assert gone == ["head", "given up"]
 
 
+def test_what_has_given_up_is_waited_for(listener: socket.socket) -> None:
+    """It writes the tables and ends the process: whoever comes out of Ray's call meanwhile writes none."""
+    listener.close()
+    given_up: list[str] = []
+
+    def give_up() -> None:
+        given_up.append("begun")
+        time.sleep(0.5)
+        given_up.append("done")
+
+    with Watch(print, give_up):
+        wait_for(given_up)
+    assert given_up == ["begun", "done"]
+
+
 def test_an_exception_that_comes_of_the_loss_is_no_fault(listener: socket.socket) -> None:
     listener.close()
     with pytest.raises(KeyboardInterrupt), Watch(print, print):

@@ -29,7 +29,7 @@ from optuna.trial import TrialState
 from ray.tune.schedulers import TrialScheduler
 
 from study.errors import UserError
-from study.machine.files import read_json
+from study.machine.files import is_full, read_json
 from study.plan import StudyPlan
 from study.records.schema import TIMED, Row
 from study.records.study_folder import StudyFolder
@@ -307,6 +307,32 @@ def test_a_full_disk_ends_the_study_and_no_trial(
     Driver(folder).run()
     check_books(folder, {"a": 3}, evaluations=3)
     assert set(states(folder).values()) == {"completed"}
+
+
+def test_an_end_that_cannot_be_written_stops_the_study(
+    folder: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To Ray an exception would be the loss of a process: it would begin the trial again, or give it up."""
+
+    finish = TrialFolder.finish
+
+    def full(trial: TrialFolder, ending: Ending) -> None:
+        if ending.state == "pruned":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        finish(trial, ending)
+
+    folder.create(stopped_early(), [], {})
+    driver = Driver(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(TrialFolder, "finish", full)
+        driver.run()
+    driver.worker.cleanup()
+    with pytest.raises(RuntimeError, match="can't be kept any more") as raised:
+        driver.books.on_step_begin(0, [])
+    assert is_full(raised.value)
+    assert "failed" not in states(folder).values()
+    Driver(folder).run()
+    assert set(states(folder).values()) == {"completed", "pruned"}
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4])

@@ -1,16 +1,24 @@
 """A node without the study's folder: what a trial needs comes, what it adds goes back, and nobody else's."""
 
+import asyncio
+import errno
 import os
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from ray.exceptions import RayTaskError
 
+from study.errors import StoppedError
 from study.records.study_folder import StudyFolder
 from study.records.trial_folder import GivenAwayError, TrialFolder
 from study.runner import workplace
+from study.runner.worker import PackWorker
 from study.runner.workplace import SCRATCH, Home, Keeper, Workplace, mark
 from study.trial.run import run
 from tests.studies import study_plan, trial_plan, untimed
@@ -149,3 +157,46 @@ def test_what_dead_processes_left_on_a_node_goes(home: Home, tmp_path: Path) -> 
     (above / f"{os.getpid()}-x").mkdir()
     place = Workplace(home)
     assert {path.name for path in above.iterdir()} == {f"{os.getpid()}-x", place.root.name}
+
+
+def test_a_folder_for_scratch_that_is_a_link_is_not_emptied(home: Home, tmp_path: Path) -> None:
+    theirs, above = tmp_path / "home", tmp_path / "scratch" / f"gan-study-{os.getuid()}"
+    (theirs / "letters").mkdir(parents=True)
+    above.parent.mkdir()
+    above.symlink_to(theirs)
+    with pytest.raises(PermissionError, match="belongs to somebody else"):
+        Workplace(home)
+    assert (theirs / "letters").exists()
+
+
+def test_a_full_disk_of_the_driver_is_no_fault_of_a_trial(
+    home: Home, folder: StudyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Ray tells a pack worker of it, which has the trial."""
+
+    def get(answer: Callable[[], Any]) -> Any:
+        try:
+            return answer()
+        except Exception as error:
+            known = RayTaskError("keep", "", error, "a process", 1, "127.0.0.1").as_instanceof_cause()
+        raise known
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    keeper = Keeper(str(folder.path))
+    remote = {
+        name: SimpleNamespace(remote=partial(partial, getattr(keeper, name)))
+        for name in ("judge", "keep_judge", "give", "keep")
+    }
+    monkeypatch.setattr(workplace, "ray", SimpleNamespace(get=get))
+    worker = PackWorker(replace(home, keeper=SimpleNamespace(**remote)), 1, "cpu", [])
+
+    async def train() -> None:
+        await worker.begin(PLAN.to_dict(), alone=False)
+        monkeypatch.setattr(workplace, "write_whole", full)
+        await worker.next(PLAN.trial_id)
+
+    with pytest.raises(StoppedError) as raised:
+        asyncio.run(train())
+    assert "there is no space left on the disk of " in str(raised.value.cause)  # type: ignore[attr-defined]
