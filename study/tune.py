@@ -171,6 +171,12 @@ def parser() -> argparse.ArgumentParser:
     how.add_argument(
         "--address", help="join a running Ray cluster: 'auto' or host:port (default: this machine alone)"
     )
+    how.add_argument(
+        "--nodes",
+        type=whole_at_least(1),
+        metavar="N",
+        help="with --address: begin when so many of its nodes that have CPUs are there (default: 1)",
+    )
     where = p.add_argument_group("where results go")
     where.add_argument(
         "--results", type=folder_here, default=Path("results"), help="folder that holds all studies"
@@ -208,6 +214,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         p.error("give either --space, for a new study, or --resume, to finish one")
     if options.retry_failed and not options.resume:
         p.error("--retry-failed goes with --resume")
+    if options.nodes and not options.address:
+        p.error("--nodes goes with --address")
     use_data_folder(options.data_dir)
     if options.resume:
         return _resume(options, p, timing)
@@ -215,13 +223,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _start(options: argparse.Namespace, timing: Timing) -> int:
+    from study.runner.environment import check_stays
     from study.space import find_space, read_space
 
     spaces = [read_space(find_space(name)) for name in options.space]
     names = [space.name for space in spaces]
     if len(set(names)) != len(names):
         raise UserError(f"the spaces {', '.join(names)} need different names")
-    hardware = _hardware(options.address)
+    check_stays(options.results)
+    hardware = _hardware(options.address, options.nodes)
     plan = plan_from(options, spaces, hardware)
     _check_models(plan, spaces)
     folder = StudyFolder(options.results / plan.name)
@@ -233,6 +243,7 @@ def _start(options: argparse.Namespace, timing: Timing) -> int:
 
 
 def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Timing) -> int:
+    from study.runner.environment import check_stays
     from study.space import parse_space
 
     url = options.resume if is_url(options.resume) else None
@@ -247,6 +258,7 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
                 f"{folder.path} exists already: continue it with --resume {folder.path}, or choose another "
                 "folder for --results"
             )
+    check_stays(folder.path)
     check_same(options.plugin, plan.plugins, plan.name)
     check_contents(plan.dataset, plan.fingerprint)
     if not plan.spaces:
@@ -263,7 +275,7 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
         )
     if url is None:
         _check_can_go_on(plan, folder, spaces)
-    hardware = _hardware(options.address)
+    hardware = _hardware(options.address, options.nodes)
     trials = _extended(plan, spaces, options.trials)
     resources = resolve_resources(vars(options), plan.resources)
     if bool(resources.gpus_per_trial) != bool(plan.gpus_per_trial):
@@ -444,7 +456,7 @@ def _metric(asked: str | None, spaces: "Sequence[Space]", dataset: str) -> str:
     return metric
 
 
-def _hardware(address: str | None) -> Hardware:
+def _hardware(address: str | None, nodes: int | None) -> Hardware:
     """The cluster's, when one is joined; this machine's otherwise. Raises UserError."""
     from study.runner.environment import prepare
 
@@ -453,7 +465,9 @@ def _hardware(address: str | None) -> Hardware:
         return detect()
     from study.runner.cluster import connect
 
-    return connect(address)
+    if nodes:
+        print(f"waiting for {nodes} of the cluster's nodes that have CPUs ...", flush=True)
+    return connect(address, nodes or 1)
 
 
 def _run(

@@ -84,3 +84,10 @@ def test_on_a_cluster_packs_leave_a_cpu_for_the_trials() -> None:
     assert plan(cluster, "--address", "auto").concurrency == 2
     with pytest.raises(UserError, match=r"2 packs of 1 CPUs leave none of the cluster's 2"):
         plan(cluster, "--address", "auto", "--pack", "8", "--concurrency", "2")
+
+
+def test_nodes_are_those_of_a_cluster(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        tune.main(["--space", "wgan_gp", "--nodes", "2"])
+    assert ended.value.code == 2
+    assert "--nodes goes with --address" in capsys.readouterr().err

@@ -5,16 +5,18 @@ import math
 import os
 import socket
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import AuthenticationError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.errors import StoppedError, UserError, sentence
@@ -29,18 +31,42 @@ ANSWER_SECONDS = 5.0
 STUCK_SECONDS = 5.0  # a step of Ray's loop takes less, unless it waits for what is gone
 MISSED = 3  # looks in a row that find nobody: Ray is gone
 NODE_SECONDS = 60.0  # for a node to start a process and look at itself
+JOIN_SECONDS = 15 * 60.0  # for a cluster's nodes to join it: a cloud's machines are installed first
+UNAUTHENTICATED = b"InvalidAuthToken"  # in what Ray's libraries write
+NO_TOKEN = "it asks for a token, and it is not the one in RAY_AUTH_TOKEN or ~/.ray/auth_token"
 UNKNOWN_GPU = "GPU"
 STREAMS = (1, 2)  # of a process: what it says, and its errors
 
 
-def connect(address: str) -> Hardware:
-    """Join a running Ray cluster and say what it has. Raises UserError when there is none."""
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = str(error).split("\n")[0]
-        raise UserError(f"there is no Ray cluster to join at {address!r}: {reason}") from error
-    return together(on_every_node(_look))
+def connect(address: str, nodes: int = 1) -> Hardware:
+    """Join a running Ray cluster and say what it has, once so many nodes with CPUs are there.
+
+    A head without CPUs trains nothing, and does not count. Raises UserError when there is no cluster, or no
+    such nodes.
+    """
+    with tempfile.TemporaryFile() as file:
+        try:
+            with _streams_to(file):
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except (AuthenticationError, ConnectionError, RuntimeError, ValueError) as error:
+            file.seek(0)
+            refused = isinstance(error, AuthenticationError) or UNAUTHENTICATED in file.read()
+            reason = NO_TOKEN if refused else str(error).split("\n")[0]
+            raise UserError(f"there is no Ray cluster to join at {address!r}: {reason}") from error
+    _wait_for(nodes)
+    return together([machine for machine in on_every_node(_look) if machine.cpus])
+
+
+def _wait_for(nodes: int) -> None:
+    """Raises UserError: they have not joined in time."""
+    end = time.monotonic() + JOIN_SECONDS
+    while (joined := sum(node["Alive"] and "CPU" in node["Resources"] for node in ray.nodes())) < nodes:
+        if time.monotonic() > end:
+            minutes = JOIN_SECONDS / 60
+            raise UserError(
+                f"{joined} of {nodes} nodes with CPUs have joined in {minutes:g} minutes: see --nodes"
+            )
+        time.sleep(1)
 
 
 def _look() -> Hardware:
@@ -112,12 +138,22 @@ def words_to(path: Path, console: Console) -> Iterator[Callable[[], None]]:
     Yields:
         what turns them back at once, for a process that won't come to the end.
     """
+    with (
+        path.open("ab") as file,
+        _streams_to(file) as kept,
+        os.fdopen(os.dup(kept[1]), "w", buffering=1) as screen,
+        console.on(screen),
+    ):
+        yield partial(_point, kept)
+
+
+@contextmanager
+def _streams_to(file: IO[bytes]) -> Iterator[dict[int, int]]:
+    """Meanwhile the process's streams lead to a file; yields where they led."""
     kept = {stream: os.dup(stream) for stream in STREAMS}
-    with path.open("ab") as file:
-        _point(dict.fromkeys(STREAMS, file.fileno()))
+    _point(dict.fromkeys(STREAMS, file.fileno()))
     try:
-        with os.fdopen(os.dup(kept[1]), "w", buffering=1) as screen, console.on(screen):
-            yield partial(_point, kept)
+        yield kept
     finally:
         _point(kept)
         for copy in kept.values():

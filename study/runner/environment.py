@@ -13,6 +13,10 @@ SOCKET_BYTES = 107
 LEAST_BYTES = 1_000_000  # that have to fit into the temporary folder
 # The longest socket name that Ray makes below its temporary folder.
 SOCKET_EXAMPLE = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+COPIES_OF_JOBS = "working_dir_files"
+# Ray's head speaks HTTP/2, which both sides begin with a frame of settings: its type is the fourth byte.
+SETTINGS_FRAME = b"\0\0\0\x04\0\0\0\0\0"
+HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SETTINGS_FRAME
 SETTINGS = {
     # No banner, usage report or logger callbacks of Ray's own: the study has its tables.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -29,6 +33,15 @@ SETTINGS = {
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
+def check_stays(folder: Path) -> None:
+    """Raises UserError: the folder is in the copy that Ray makes, for a job, of its --working-dir."""
+    if COPIES_OF_JOBS in folder.resolve().parts:
+        raise UserError(
+            f"{folder} would lie in Ray's copy of the job's --working-dir, which Ray deletes: "
+            "give --results, or --resume, an absolute path"
+        )
+
+
 def prepare(address: str | None) -> None:
     """Set Ray up for a local study, or for joining the cluster at `address`.
 
@@ -43,7 +56,7 @@ def prepare(address: str | None) -> None:
         _check_home()
         return
     _check_listening(address)
-    if (Path.home() / ".ray" / "auth_token").exists():
+    if "RAY_AUTH_TOKEN" in os.environ or (Path.home() / ".ray" / "auth_token").exists():
         # `ray start` asks for the token whenever there is one; a client has to be told to send it.
         os.environ.setdefault("RAY_AUTH_MODE", "token")
 
@@ -83,8 +96,8 @@ def _check_home() -> None:
 
 
 def _check_listening(address: str) -> None:
-    """Ray itself would try a dead host:port for minutes; through its client the driver would be elsewhere."""
-    if address.startswith("ray://"):
+    """Ray itself would try for minutes where nobody listens, or something else (such as its dashboard)."""
+    if address.startswith("ray://"):  # the driver would be elsewhere
         raise UserError(
             f"{address} is Ray's client, through which no study can run: start it on one of the cluster's "
             "machines, with --address auto"
@@ -93,6 +106,12 @@ def _check_listening(address: str) -> None:
     if not host or not port.isdigit() or "://" in address:
         return
     try:
-        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+        with socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS) as connection:
+            if "RAY_USE_TLS" in os.environ:
+                return
+            connection.sendall(HELLO)
+            answer = connection.recv(len(SETTINGS_FRAME))
     except (OSError, OverflowError) as error:
         raise UserError(f"there is no Ray cluster to join at {address!r}: {error}") from error
+    if answer[3:4] != SETTINGS_FRAME[3:4]:
+        raise UserError(f"there is no Ray cluster to join at {address!r}: something else listens there")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from study.errors import UserError
 from study.runner import cluster
 from study.runner.cluster import Watch
 
@@ -118,3 +119,19 @@ def test_what_rays_libraries_write_goes_to_a_file(tmp_path: Path) -> None:
     said = (tmp_path / "ray.log").read_text().splitlines()
     assert sorted(said) == ["an error", "from C++", "from Python"]
     assert (tmp_path / "silent.log").read_text() == ""
+
+
+def test_nodes_that_do_not_join_are_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [
+        {"Alive": True, "Resources": {"memory": 1.0}},  # a head that trains nothing
+        {"Alive": True, "Resources": {"CPU": 8.0, "GPU": 1.0}},
+        {"Alive": False, "Resources": {"CPU": 8.0}},
+    ]
+    monkeypatch.setattr(cluster.ray, "nodes", lambda: nodes)
+    monkeypatch.setattr(cluster, "JOIN_SECONDS", 0.0)
+    cluster._wait_for(1)
+    with pytest.raises(UserError, match="1 of 2 nodes with CPUs have joined in 0 minutes"):
+        cluster._wait_for(2)
+    monkeypatch.setattr(cluster, "JOIN_SECONDS", 10.0)
+    monkeypatch.setattr(cluster.time, "sleep", lambda _: nodes[2].update(Alive=True))
+    cluster._wait_for(2)
