@@ -196,7 +196,8 @@ class Watch:
         return self
 
     def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
-        if isinstance(error, Exception):  # it may come of that loss, before this has seen it often enough
+        # It may come of that loss, before this has seen it often enough.
+        if isinstance(error, Exception) and not isinstance(error, UserError):
             self._thread.join(MISSED * (LOOK_SECONDS + 1))
         self._end.set()
         self._thread.join()  # who has given up ends the process: not both are to write the tables

@@ -134,7 +134,12 @@ class PackWorkers:
         return size
 
     def prepare(self, plans: Mapping[str, TrialPlan], check: Callable[[], None]) -> dict[str, Any]:
-        """See `PackWorker.prepare`; the first worker does it. Raises UserError: it can't be done."""
+        """See `PackWorker.prepare`; the first worker does it.
+
+        Raises:
+            UserError: it can't be done.
+            StoppedError: its process has died.
+        """
         given = {space: plan.to_dict() for space, plan in plans.items()}
         asked = self._actors[self.names[0]].prepare.remote(given, self.trials_each)
         try:
@@ -145,7 +150,7 @@ class PackWorkers:
             raise
         except RayActorError as error:
             reason = str(error).split("\n")[0]
-            raise UserError(f"the process that prepares the study has died: {reason}") from error
+            raise StoppedError(f"the process that prepares the study has died: {reason}") from error
         return facts
 
     def stop(self) -> None:

@@ -78,9 +78,11 @@ class Keeper:
     def keep(self, trial_id: str, claim: str, files: Files) -> None:
         """Raises GivenAwayError: the trial has been given to another process since."""
         folder = self._study.trial(trial_id)
-        folder.check_claim(claim)
-        with self._stopped_when_full():
-            _write(folder.path, files)
+        markers = {name: files[name] for name in files if name in MARKERS.values()}
+        for part in ({name: files[name] for name in files.keys() - markers}, markers):
+            folder.check_claim(claim)  # and once more before the last: a checkpoint takes a while
+            with self._stopped_when_full():
+                _write(folder.path, part)
 
     @contextmanager
     def _stopped_when_full(self) -> Iterator[None]:
@@ -197,7 +199,7 @@ def _stamps(folder: Path) -> Stamps:
 
 
 def _write(folder: Path, files: Files) -> None:
-    """In an order in which every moment is one that a kill could have left: rows, checkpoint, marker."""
+    """In an order in which every moment is one that a kill could have left: rows, then the checkpoint."""
     for name in sorted(files, key=_place):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -206,7 +208,7 @@ def _write(folder: Path, files: Files) -> None:
 
 
 def _place(name: str) -> int:
-    return (name in MARKERS.values()) * 2 + name.startswith("checkpoint")
+    return int(name.startswith("checkpoint"))
 
 
 def _write_bytes(path: Path, content: bytes) -> None:

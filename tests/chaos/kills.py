@@ -34,7 +34,7 @@ class Chaos:
         self.folder, self.random = folder, random.Random(seed)
         (folder / "small.yaml").write_text(yaml.safe_dump(small()))
         self._number = 0
-        self._undisturbed = self.tables(self.run("undisturbed", "trial", []))
+        self._undisturbed = self.tables(self.run("undisturbed", "trial", [])[0])
 
     def study(self, pack: str, kills: int) -> str:
         """Run one and kill so many of its processes; what happened, in words.
@@ -44,21 +44,24 @@ class Chaos:
         """
         self._number += 1
         name, began = f"chaos-{self._number}", time.monotonic()
-        kinds = self.random.sample(KINDS, kills)
-        done = list(kinds)
-        study = self.run(name, pack, kinds)
+        planned = self.random.sample(KINDS, kills)
+        study, done = self.run(name, pack, planned)
         check_books(study, {"small": TRIALS}, evaluations=EVALUATIONS)
         assert set(states(study).values()) == {"completed"}, states(study)
         if pack == "trial":
             for table_name, found in self.tables(study).items():
                 pd.testing.assert_frame_equal(found, self._undisturbed[table_name])
         killed = ", ".join(f"{number} x {kind}" for kind, number in Counter(done).items())
-        return f"{name}, pack {pack}: killed {killed}; whole after {time.monotonic() - began:.0f} s"
+        what = f"{len(done)} of {kills} killed ({killed})"
+        return f"{name}, pack {pack}: {what}; whole after {time.monotonic() - began:.0f} s"
 
-    def run(self, name: str, pack: str, kinds: list[str]) -> StudyFolder:
-        """A study that is started, and resumed after it has ended too early, until it is whole."""
+    def run(self, name: str, pack: str, planned: list[str]) -> tuple[StudyFolder, list[str]]:
+        """A study that is started, and resumed after it has ended too early, until it is whole.
+
+        Returns also what was killed: all that was planned, unless the study ended before.
+        """
         arguments = [*SPACE, *SIZE, "--pack", pack, "--name", name]
-        kinds, limit = list(kinds), time.monotonic() + ONE_STUDY
+        limit, killed = time.monotonic() + ONE_STUDY, list[str]()
         while True:
             assert time.monotonic() < limit, f"{name} does not come to its end"
             with (self.folder / "err.txt").open("ab") as err:
@@ -70,16 +73,16 @@ class Chaos:
                     start_new_session=True,
                 )
             try:
-                while kinds and self._waited(process):
-                    if self._kill(process, kinds[0]):
-                        kinds.pop(0)
+                while len(killed) < len(planned) and self._waited(process):
+                    if self._kill(process, kind := planned[len(killed)]):
+                        killed.append(kind)
                 status = process.wait(max(1.0, limit - time.monotonic()))
             finally:
                 if process.poll() is None:
                     end_all({process.pid, *descendants(process.pid)})
                     process.wait()
             if status == 0:
-                return StudyFolder(self.folder / "results" / name)
+                return StudyFolder(self.folder / "results" / name), killed
             assert status in (1, -signal.SIGKILL), (status, (self.folder / "err.txt").read_text())
             if (self.folder / "results" / name / "study.json").exists():
                 arguments = ["--resume", f"results/{name}"]
