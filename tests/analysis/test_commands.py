@@ -56,7 +56,7 @@ def test_the_command_is_one_that_study_tune_takes() -> None:
     options = tune.parser().parse_args(words(again(RESULTS, {"--seeds": (9,)}).line, "study.tune"))
     assert (options.space, options.seeds, options.name) == (["a"], 9, None)
     options = tune.parser().parse_args(words(longer(RESULTS, 40).line, "study.tune"))
-    assert (options.resume, options.trials) == (RESULTS.folder, 40)
+    assert (options.resume, options.trials) == (str(RESULTS.folder), 40)
 
 
 def test_paths_are_those_of_where_the_study_was_started() -> None:
