@@ -6,13 +6,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from traceback import extract_tb
 
+MOST_SHOWN = 200  # characters of a value that a message repeats
+MOST_PRINTED = 1000  # of a whole message: of a longer one its beginning and its end
+
 
 class UserError(ValueError):
     """Bad input. The commands print its single sentence on stderr and exit with status 2."""
-
-
-MOST_SHOWN = 200  # characters of a value that a message repeats
-MOST_PRINTED = 1000  # of a whole message: of a longer one its beginning and its end
 
 
 class StoppedError(RuntimeError):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from study.command import OK
-from study.errors import UserError, some_of
+from study.errors import UserError, shown, some_of
 from study.plan import TrialPlan
 from study.records.repetition import ROUNDED_SHARE, ROUNDED_UPDATES, Difference, Recorded
 from study.records.study_folder import StudyFolder
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import torch
 
 DIFFERS = 1  # an exit status
-SHOWN = 120  # characters of a value
 Environment = Mapping[str, Any]
 
 
@@ -124,8 +123,7 @@ def _again(
     """Each recorded evaluation, made again, and what differs; the last is one that wasn't made again."""
     from study.trial.run import run
 
-    evaluations: Any = run(replace(plan, keep_best=False), temporary, device)  # a generator
-    with closing(evaluations):
+    with closing(run(replace(plan, keep_best=False), temporary, device)) as evaluations:
         for number in recorded.rows:
             made = next(evaluations, None)
             rows = [row for row in temporary.rows() if row["evaluation"] == number]
@@ -163,12 +161,8 @@ def _tell_difference(wrong: Sequence[Difference], recorded: Recorded) -> None:
         f"it differs, first at evaluation {first.evaluation} (kimg {row['kimg']:g}), seed {first.seed}, "
         f"{first.column}{others}"
     )
-    print(f"  recorded: {_shown(first.recorded)}\n  again:    {_shown(first.again)}")
-
-
-def _shown(value: Any) -> str:
-    text = "none" if value is None else repr(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+    for side, value in (("recorded: ", first.recorded), ("again:    ", first.again)):
+        print(f"  {side}{'none' if value is None else shown(value)}")
 
 
 def _tell_rounding(plan: TrialPlan, recorded: Recorded, found: Mapping[int, list[Difference]]) -> None:

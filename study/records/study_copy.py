@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from study.records.remote_folder import RemoteFolder
-from study.records.study_folder import FOREIGN, StudyFolder
+from study.records.study_folder import FOREIGN, JOURNAL_LOCK, StudyFolder
 from study.records.trial_folder import MARKERS
 
 TRIALS, PLAN, JOURNAL, JUDGE = "trials", "study.json", "optuna.journal", "judge"
@@ -74,7 +74,7 @@ class StudyCopy:
     def send_own(self, journal: Snapshot | None) -> None:
         """What else is the study's own: tables, and the journal as it stood before its trials were sent."""
         for name, stamp in _files(self._folder.path, but=(*FOREIGN, TRIALS, JUDGE)).items():
-            if name not in (PLAN, JOURNAL, f"{JOURNAL}.lock"):
+            if name not in (PLAN, JOURNAL, JOURNAL_LOCK):
                 self._send("", name, stamp)
         if journal is not None:
             self._send("", JOURNAL, journal.stamp, journal)

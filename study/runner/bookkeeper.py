@@ -300,7 +300,7 @@ class QueueSearcher(Searcher):
             folder.create(plan)
             try:
                 history = standings(plan, folder.rows())
-            except (ValueError, KeyError):  # damaged: the worker will find the same and record the fault
+            except (ValueError, KeyError):  # damaged: the worker finds the same, and the trial fails
                 history = []
         return {
             "plan": plan.to_dict(),

@@ -27,8 +27,8 @@ from study.trial.evaluation import Evaluation, FaultError, NotHereError, SharedF
 FAILED = "failed"
 STOPPED = "stopped"  # of a trial that could not go on, through no fault of its own, and has not ended
 WITHOUT_NEWS = (STOPPED, FAILED)
-# Another process has the trial, still or again, or the pack worker's has died: Ray asks once more.
 PACK_LOST = "its pack's {}; it went on from its last checkpoint, in a pack of its own"
+# Another process has the trial, still or again, or the pack worker's has died: Ray asks once more.
 LOSSES = (RayActorError, Timeout, GivenAwayError, NotHereError)
 
 
