@@ -1,4 +1,4 @@
-"""Studies whose trials train nothing: real Ray, Optuna, books and tables, and the driver's memory.
+"""Studies whose trials train nothing: real Ray, Optuna, books and tables, the driver's memory, and a resume.
 
 python -m tests.benchmarks.hollow --trials 2000
 """
@@ -6,6 +6,8 @@ python -m tests.benchmarks.hollow --trials 2000
 import argparse
 import json
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -15,10 +17,11 @@ from typing import Any
 from ray.tune import Trainable
 
 from study.machine.hardware import detect
-from study.metrics import metrics_for
+from study.metrics import METRICS, metrics_for
 from study.plan import TrialPlan
 from study.records.schema import METERS, Row
-from study.records.trial_folder import Ending, TrialFolder
+from study.records.study_folder import StudyFolder
+from study.records.trial_folder import Ending
 from tests.studies import study_plan
 
 SEEDS, EVALUATIONS = 4, 10
@@ -48,7 +51,7 @@ def curve(plan: TrialPlan) -> Iterator[Row]:
                 "generator_updates": 20 * evaluation,
                 "train_seconds": 1.0 * evaluation,
                 "eval_seconds": 0.1,
-                **dict.fromkeys(names, value),
+                **{name: 1 if METRICS[name].counts else value for name in names},
                 "score": value,
                 **{column.name: value for column in METERS},
                 "diverged": False,
@@ -70,7 +73,7 @@ class HollowTrainable(Trainable):
 
     def step(self) -> dict[str, Any]:
         plan = TrialPlan.from_dict(self.config["plan"])
-        folder = TrialFolder(Path(self.config["folder"]))
+        folder = StudyFolder(Path(self.config["home"].path)).trial(plan.trial_id)
         rows = list(curve(plan))
         folder.append(rows)
         objective = sum(row["score"] for row in rows[-SEEDS:]) / SEEDS
@@ -81,10 +84,11 @@ class HollowTrainable(Trainable):
             "objective": objective,
             "rank": objective,
             "evaluation": EVALUATIONS - 1,
+            "generator_updates": rows[-1]["generator_updates"],
             "kimg": kimg,
             "state": "completed",
             "done": True,
-            "news": (summary, None, (str(os.getpid()), {}, 0.0)),
+            "news": (summary, None, (str(os.getpid()), {}, 0.0), ""),
         }
 
 
@@ -95,11 +99,14 @@ def resident_mib() -> float:
 
 
 def run(trials: int, sampler: str) -> dict[str, Any]:
-    """Run a hollow study in a temporary folder; the driver's memory at every tenth of it."""
+    """Run a hollow study in a temporary folder, and resume it when nothing is left to do.
+
+    Returns the driver's memory at every tenth of it, what it cost, and the seconds of `study.results` and of
+    the resume, commands both.
+    """
     from study.runner.environment import prepare
 
     prepare(None)
-    from study.records.study_folder import StudyFolder
     from study.reporting.console import Console
     from study.reporting.timing import StudyCost, Timing
     from study.runner import run as runner
@@ -131,7 +138,20 @@ def run(trials: int, sampler: str) -> dict[str, Any]:
         spaces = [parse_space("hollow", SPACE)]
         results, _ = runner.run_study(plan, folder, spaces, console, cost, lambda _: 1)
         assert len(results.table("trials")) == trials
-        return {"samples": samples, "end_mib": resident_mib(), "cost": cost.to_dict()}
+        return {
+            "samples": samples,
+            "end_mib": resident_mib(),
+            "cost": cost.to_dict(),
+            "tables_seconds": seconds_of("study.results", str(folder.path)),
+            "resume_seconds": seconds_of("study.tune", "--resume", str(folder.path)),
+        }
+
+
+def seconds_of(module: str, *arguments: str) -> float:
+    """How long a command takes."""
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-m", module, *arguments], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - began
 
 
 def main() -> None:
