@@ -58,8 +58,6 @@ def open_searches(
                 searches[space].give_up()
     kept = f"; the old one is now {aside.name}" if aside else ""
     number = sum(map(len, proposed.values()))
-    # Anew, as after any interruption: a sampler that learns goes on where it stood.
-    searches = search_of(open_journal(path))
     return searches, f"{path.name} was {wrong}: made again of {number} trial folders{kept}"
 
 

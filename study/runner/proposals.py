@@ -1,4 +1,4 @@
-"""What the samplers that don't learn propose: each trial by the study's seed and its number alone.
+"""What is proposed without learning: each trial by the study's seed and its number alone.
 
 So a study that was interrupted, or that has lost its journal, goes on as an undisturbed one would.
 """
@@ -18,17 +18,23 @@ from study.space import Space
 class Proposals:
     """The configurations of one space by number: random, QMC (scrambled Sobol) or those of a grid.
 
-    Trial 0 is the paper's `default`, where there is one. Of TPE nothing else is known beforehand.
+    Trial 0 is the paper's `default`, where there is one. Those of TPE are random until it knows the end of
+    `startup` trials.
     """
 
     def __init__(
-        self, space: Space, sampler: str, seed: int, default: Mapping[str, Any] | None = None
+        self,
+        space: Space,
+        sampler: str,
+        seed: int,
+        default: Mapping[str, Any] | None = None,
+        startup: int = 0,
     ) -> None:
-        self._space, self._sampler, self._seed = space, sampler, seed
+        self._space, self._sampler, self._seed, self._startup = space, sampler, seed, startup
         self._first = [] if default is None else [dict(default)]
 
-    def of(self, number: int) -> dict[str, Any] | None:
-        """The searched hyperparameters of a trial; None where the sampler has to be asked."""
+    def of(self, number: int, told: int = 0) -> dict[str, Any] | None:
+        """The searched hyperparameters of a trial; None where TPE, told of so many, has to be asked."""
         if number < len(self._first):
             return self._first[number]
         place = number - len(self._first)
@@ -36,7 +42,9 @@ class Proposals:
             return self._at(self._quasi_random(place))
         if self._sampler == "grid" and place < len(self._cells):
             return self._cells[place]
-        return None if self._sampler == "tpe" else self._at(self._random(place))
+        if self._sampler == "tpe" and told >= self._startup:
+            return None
+        return self._at(self._random(place))
 
     def _at(self, point: np.ndarray) -> dict[str, Any]:
         """The configuration at a point (d,) of the unit cube."""

@@ -73,7 +73,6 @@ class Search:
         """`seed` is the study's; `trials`, how many there will be; `default`, what trial 0 is to be."""
         self.space = space
         self._distributions = distributions(space)
-        self._proposals = Proposals(space, sampler, seed, default)
         self._default = default
         quiet()
         self._study = optuna.create_study(
@@ -88,20 +87,28 @@ class Search:
             number = startup_trials(trials, len(space.searched)) if sampler == "tpe" else 0
             self._study.set_user_attr(STARTUP, number)
         self._startup = self._study.user_attrs[STARTUP]
-        # TPE after so many trials: a resumed one must not draw its first numbers once more.
-        asked = sum(trial.state != TrialState.WAITING for trial in self._trials())
-        fresh = derive_seed(seed, "sampler", space.name, asked) % 2**32
-        self._study.sampler = TPESampler(seed=fresh, constant_liar=True, n_startup_trials=self._startup)
+        self._seed = seed
+        self._proposals = Proposals(space, sampler, seed, default, self._startup)
 
     def ask(self) -> Proposal:
         """The next configuration to try; it stays RUNNING in the journal until it is told."""
         trials = self._trials()
         waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
         number = waiting[0] if waiting else len(trials)
-        known = self._proposals.of(number)
+        known = self._proposals.of(number, told=self._told())
         if known is not None and not waiting:  # else a kill came before it was asked for
             self._study.enqueue_trial(known)
+        self._draw_for(number)
         return self._proposal(self._study.ask(self._distributions))
+
+    def _draw_for(self, number: int) -> None:
+        """Have TPE propose the same as a trial whenever it knows the same of the others."""
+        seed = derive_seed(self._seed, "sampler", self.space.name, number) % 2**32
+        self._study.sampler = TPESampler(seed=seed, constant_liar=True, n_startup_trials=0)
+
+    def _told(self) -> int:
+        """How many trials TPE knows the end of."""
+        return sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in self._trials())
 
     def unlike(self, plans: Mapping[int, TrialPlan | None], unfinished: Container[int]) -> list[int]:
         """Numbers of those trials that were not proposed so, or are said to have ended and have not.
@@ -168,11 +175,12 @@ class Search:
 
         A kill in the middle of asking leaves a trial without all its parameters; it gets the rest now.
         """
-        return [
-            self._proposal(optuna.trial.Trial(self._study, trial._trial_id))
-            for trial in self._trials()
-            if trial.state == TrialState.RUNNING
-        ]
+        found = []
+        for trial in self._trials():
+            if trial.state == TrialState.RUNNING:
+                self._draw_for(trial.number)
+                found.append(self._proposal(optuna.trial.Trial(self._study, trial._trial_id)))
+        return found
 
     def _proposal(self, trial: optuna.trial.Trial) -> Proposal:
         searched = {
@@ -186,8 +194,7 @@ class Search:
     def _origin(self, number: int) -> str:
         if number == 0 and self._default is not None:
             return DEFAULT
-        told = sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in self._trials())
-        return STARTUP if told < self._startup else SAMPLER
+        return STARTUP if self._told() < self._startup else SAMPLER
 
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)

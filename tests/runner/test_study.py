@@ -52,6 +52,7 @@ from study.space import parse_space
 from study.training.capture import EagerIterations
 from study.trial import run as trial_run
 from study.trial.run import run
+from tests.benchmarks.hollow import EVALUATIONS, SEEDS, HollowTrainable
 from tests.records.written import ended, rows
 from tests.studies import (
     Clock,
@@ -426,7 +427,23 @@ def run_with_kills(folder: StudyFolder, kills: int, patch: pytest.MonkeyPatch) -
     Driver(folder).run()
 
 
-@pytest.mark.parametrize(("sampler", "scheduler"), [("random", "fifo"), ("qmc", "fifo"), ("grid", "fifo")])
+def test_a_hollow_trial_is_kept_in_the_books_like_any(folder: StudyFolder) -> None:
+    """`python -m tests.benchmarks.hollow` measures what users' studies do."""
+    plan = study_plan(
+        spaces={"a": small()}, samplers="random", trials=3, seeds=SEEDS, kimg=9.0, eval_kimg=1.0
+    )
+    folder.create(plan, [], {})
+    driver = Driver(folder)
+    driver.worker = object.__new__(HollowTrainable)
+    driver.run()
+    assert set(states(folder).values()) == {"completed"}
+    assert len(table(folder, "curves")) == 3 * SEEDS * EVALUATIONS
+
+
+@pytest.mark.parametrize(
+    ("sampler", "scheduler"),
+    [("random", "fifo"), ("qmc", "fifo"), ("grid", "fifo"), ("tpe", "fifo"), ("tpe", "asha")],
+)
 def test_a_study_killed_twenty_times_has_the_tables_of_an_undisturbed_one(
     sampler: str, scheduler: str, tmp_path: Path, cheap_transport: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
