@@ -24,7 +24,7 @@ from study.errors import UserError, cut, sentence
 from study.machine.cache import cache_folder
 from study.machine.precision import PRECISIONS
 from study.models import MODELS
-from study.plan import AGGREGATES, MOST_COUNT, Recorded
+from study.plan import AGGREGATES, MOST_COUNT, RecordedPlugin
 from study.plugins import Plugin
 from study.reporting.tracking import PROJECT
 from study.signals import INTERRUPTED, raise_interrupt
@@ -157,7 +157,7 @@ def check_model_of(config: TrialConfig) -> list[str]:
     return check_networks(model, config.latent_dim, dataset_named(config.dataset).sample_shape)
 
 
-def with_plugins(command: str, recorded: Iterable[Recorded]) -> str:
+def with_plugins(command: str, recorded: Iterable[RecordedPlugin]) -> str:
     """A command that continues something, with the plugins that it was made with."""
     return command + "".join(f" --plugin {shlex.quote(values['path'])}" for values in recorded)
 

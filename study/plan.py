@@ -33,7 +33,7 @@ WANDB_MODES = ("auto", "online", "offline", "disabled")
 DEFAULT, STARTUP, SAMPLER, GIVEN = "default", "startup", "sampler", "given"  # a configuration's origin
 
 
-class Recorded(TypedDict):
+class RecordedPlugin(TypedDict):
     """What a study's files say of a plugin."""
 
     path: str
@@ -77,7 +77,7 @@ class TrialPlan:
     fingerprint: Fingerprint = field(default_factory=Fingerprint)
     declared: dict[str, Any] = field(default_factory=dict)
     keep_best: bool = True
-    plugins: list[Recorded] = field(default_factory=list)
+    plugins: list[RecordedPlugin] = field(default_factory=list)
     origin: str = GIVEN
     threads: int | None = None
     device: str = ""
@@ -152,7 +152,7 @@ class StudyPlan:
     fingerprint: Fingerprint = field(default_factory=Fingerprint)
     declared: dict[str, Any] = field(default_factory=dict)
     keep_best: bool = True
-    plugins: list[Recorded] = field(default_factory=list)
+    plugins: list[RecordedPlugin] = field(default_factory=list)
     min_updates: int = MIN_UPDATES
     retries: int = RETRIES
     mirror: str | None = None

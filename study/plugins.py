@@ -17,7 +17,7 @@ from study.data import DATASETS
 from study.errors import UserError, last_line
 from study.metrics import METRICS
 from study.models import MODELS, hyperparameters
-from study.plan import Recorded
+from study.plan import RecordedPlugin
 from study.records.schema import columns
 from study.registry import Registry
 
@@ -40,7 +40,7 @@ class Plugin:
     def shown(self) -> str:
         return f"{self.path} (sha256 {self.sha256[:HASH_SHOWN]})"
 
-    def recorded(self) -> Recorded:
+    def recorded(self) -> RecordedPlugin:
         """For a study's files."""
         return {"path": self.path, "sha256": self.sha256}
 
@@ -111,7 +111,7 @@ def _take_in(plugin: Plugin, module: ModuleType) -> None:
         raise UserError(f"--plugin {plugin.path} declares no model, dataset or metric")
 
 
-def to_send(recorded: Iterable[Recorded]) -> list[dict[str, str]]:
+def to_send(recorded: Iterable[RecordedPlugin]) -> list[dict[str, str]]:
     """A study's plugins, which this process uses, for another: path and source of each."""
     return [asdict(_IN_USE[values["sha256"]]) for values in recorded]
 
@@ -122,7 +122,7 @@ def use_sent(plugins: Iterable[Mapping[str, str]]) -> None:
         use(Plugin(**values))
 
 
-def check_same(given: Sequence[Plugin], recorded: Sequence[Recorded], what: str) -> None:
+def check_same(given: Sequence[Plugin], recorded: Sequence[RecordedPlugin], what: str) -> None:
     """Raise UserError where `given` are not the plugins that `what` was made with."""
     known = {values["sha256"] for values in recorded}
     others = [plugin for plugin in given if plugin.sha256 not in known]

@@ -246,18 +246,7 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
     from study.runner.environment import check_stays
     from study.space import parse_space
 
-    url = options.resume if is_url(options.resume) else None
-    folder = StudyFolder(Path(options.resume))
-    if url is None:
-        record, plan = folder.read(), folder.plan()
-    else:
-        record, plan = read_copy(url)
-        folder = StudyFolder(options.results / plan.name)
-        if folder.path.exists():
-            raise UserError(
-                f"{folder.path} exists already: continue it with --resume {folder.path}, or choose another "
-                "folder for --results"
-            )
+    folder, record, plan, url = _to_resume(options)
     check_stays(folder.path)
     check_same(options.plugin, plan.plugins, plan.name)
     check_contents(plan.dataset, plan.fingerprint)
@@ -303,6 +292,24 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
         **asdict(resources),
     )
     return _run(plan, folder, spaces, hardware, timing, options)
+
+
+def _to_resume(options: argparse.Namespace) -> tuple[StudyFolder, dict[str, Any], StudyPlan, str | None]:
+    """The study's folder, its study.json, the plan in that, and the URL to fetch the folder from, if any.
+
+    Raises UserError.
+    """
+    if not is_url(options.resume):
+        folder = StudyFolder(Path(options.resume))
+        return folder, folder.read(), folder.plan(), None
+    record, plan = read_copy(options.resume)
+    folder = StudyFolder(options.results / plan.name)
+    if folder.path.exists():
+        raise UserError(
+            f"{folder.path} exists already: continue it with --resume {folder.path}, or choose another "
+            "folder for --results"
+        )
+    return folder, record, plan, options.resume
 
 
 def _check_can_go_on(plan: StudyPlan, folder: StudyFolder, spaces: "Sequence[Space]") -> None:

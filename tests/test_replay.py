@@ -366,7 +366,7 @@ WRONG: dict[str, tuple[Callable[[TrialFolder], object], str]] = {
     "damaged config": (damage("config.json", "{"), "is not a trial's folder: .* is not readable JSON"),
     "damaged rows": (damage("curves.jsonl", "?\n"), "line 1 is not a row of a curve"),
     "no rows": (lambda f: (f.path / "curves.jsonl").unlink(), "it has no evaluation yet"),
-    "doubled row": (double_a_row, "its evaluation 2 does not have one row of each seed"),
+    "doubled row": (double_a_row, "of seed 1 at evaluation 2, does not follow"),
     "environments": (damage("environments.json", "[3]"), "environments.json is not a list of environments"),
     "a place": (lambda f: configure(f, device="cuda"), "was trained on a GPU, and there is none here"),
     "threads": (lambda f: configure(f, threads=0), "threads = 0 must be a whole number from 1"),

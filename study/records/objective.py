@@ -47,26 +47,26 @@ def evaluations(rows: Sequence[Row]) -> dict[int, list[Row]]:
     return grouped
 
 
-def check_order(plan: TrialPlan, rows: Sequence[Row]) -> None:
-    """Raise ValueError where rows are not one of each seed of a plan, evaluation after evaluation.
+def check_order(seeds: Sequence[int], rows: Sequence[Row]) -> None:
+    """Raise ValueError where rows are not one of each seed, evaluation after evaluation.
 
     A kill may have cut the last evaluation off; one that lasts longer than its interval leaves out a number.
     """
     evaluation = -1
     for number, row in enumerate(rows):
-        place = number % len(plan.seeds)
+        place = number % len(seeds)
         follows = row["evaluation"] > evaluation if place == 0 else row["evaluation"] == evaluation
-        if not follows or row["seed"] != plan.seeds[place]:
+        if not follows or row["seed"] != seeds[place]:
             raise ValueError(
                 f"row {number + 1} of its curve, of seed {row['seed']} at evaluation {row['evaluation']}, "
-                f"does not follow: seed {plan.seeds[place]} is due"
+                f"does not follow: seed {seeds[place]} is due"
             )
         evaluation = row["evaluation"]
 
 
 def objectives(plan: TrialPlan, rows: Sequence[Row]) -> list[tuple[int, float]]:
     """A trial's curve of (evaluation, objective). Raises ValueError: they are not rows of this plan."""
-    check_order(plan, rows)
+    check_order(plan.seeds, rows)
     return [(number, objective(plan, group)) for number, group in evaluations(rows).items()]
 
 
@@ -89,7 +89,7 @@ class Standing(NamedTuple):
 
 def standings(plan: TrialPlan, rows: Sequence[Row]) -> list[Standing]:
     """A trial's curve, as schedulers see it. Raises ValueError: they are not rows of this plan."""
-    check_order(plan, rows)
+    check_order(plan.seeds, rows)
     return [
         Standing(number, rank(plan, group), group[0]["generator_updates"])
         for number, group in evaluations(rows).items()

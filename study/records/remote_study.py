@@ -10,8 +10,9 @@ from typing import Any
 from study.errors import UserError
 from study.plan import StudyPlan
 from study.records.remote_folder import RemoteFolder, refused
-from study.records.study_copy import PLAN, TRIALS, is_hidden
+from study.records.study_copy import PLAN, TRIALS
 from study.records.study_folder import StudyFolder
+from study.records.travel import is_hidden
 
 AT_A_TIME = 16  # files that are fetched
 WAITING = 1000  # files that are asked for: of all at once the list would be large

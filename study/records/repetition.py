@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from study.records.objective import check_order, evaluations
 from study.records.schema import CLOCKS, METERS, Row, untimed
 
 ROUNDED_UPDATES = 20  # of critic and generator together
@@ -61,18 +62,11 @@ class Recorded:
 
         Raises ValueError: rows are missing, or doubled, or there is none.
         """
-        found: dict[int, list[Row]] = {}
-        for row in rows:
-            found.setdefault(row["evaluation"], []).append(row)
-        if found and len(found[max(found)]) < len(seeds):
-            del found[max(found)]
-        if not found:
+        check_order(seeds, rows)
+        whole = rows[: len(rows) - len(rows) % len(seeds)]
+        if not whole:
             raise ValueError("it has no evaluation yet")
-        for evaluation, own in found.items():
-            if [row["seed"] for row in own] != list(seeds):
-                raise ValueError(f"its evaluation {evaluation} does not have one row of each seed")
-        self.rows = dict(sorted(found.items()))
-        whole = [row for own in self.rows.values() for row in own]
+        self.rows = evaluations(whole)
         self.columns = list(dict.fromkeys(name for row in whole for name in untimed(row)))
         self._largest = {name: max(_size(row.get(name)) for row in whole) for name in self.columns}
 

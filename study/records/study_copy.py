@@ -6,24 +6,16 @@ judge before the plan that names it, and the journal after the trials that it te
 
 import os
 import time
-from collections.abc import Container, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from study.records.remote_folder import RemoteFolder
 from study.records.study_folder import FOREIGN, JOURNAL_LOCK, StudyFolder
+from study.records.travel import CHECKPOINT, ROWS, SAMPLES, Stamp, in_order, is_hidden, stamp_of, stamps
 from study.records.trial_folder import MARKERS
 
 TRIALS, PLAN, JOURNAL, JUDGE = "trials", "study.json", "optuna.journal", "judge"
-CONFIG, ROWS, CHECKPOINT, SAMPLES = "config.json", "curves.jsonl", "checkpoint/pack.pt", "samples/"
-
-
-class Stamp(NamedTuple):
-    """What tells whether a file has changed."""
-
-    size: int
-    modified: int  # nanoseconds
 
 
 class Snapshot(NamedTuple):
@@ -66,14 +58,14 @@ class StudyCopy:
     def send_plan(self) -> None:
         """What a study can't begin again without: its judge and its plan."""
         plan = _read(self._folder.path / PLAN)
-        for name, stamp in _files(self._folder.judges).items():
+        for name, stamp in stamps(self._folder.judges).items():
             self._send("", f"{JUDGE}/{name}", stamp)
         if plan is not None:
             self._send("", PLAN, plan.stamp, plan)
 
     def send_own(self, journal: Snapshot | None) -> None:
         """What else is the study's own: tables, and the journal as it stood before its trials were sent."""
-        for name, stamp in _files(self._folder.path, but=(*FOREIGN, TRIALS, JUDGE)).items():
+        for name, stamp in stamps(self._folder.path, but=(*FOREIGN, TRIALS, JUDGE)).items():
             if name not in (PLAN, JOURNAL, JOURNAL_LOCK):
                 self._send("", name, stamp)
         if journal is not None:
@@ -82,7 +74,7 @@ class StudyCopy:
     def send_trial(self, trial: str) -> None:
         """A trial as it now is; what isn't in its folder any more goes."""
         folder = self._folder.trial(trial)
-        before = _files(folder.path)
+        before = stamps(folder.path)
         sent = self._sent_of(trial, before)
         # It may be trained meanwhile. A marker counts if it was there before all else was read, and the
         # checkpoint is read before the curve, which it must not be ahead of.
@@ -90,11 +82,11 @@ class StudyCopy:
         checkpoint = None
         if CHECKPOINT in before and before[CHECKPOINT] != sent.get(CHECKPOINT):
             checkpoint = _read(folder.checkpoint)
-        files = _files(folder.path)
+        files = stamps(folder.path)
         for gone in sorted(sent.keys() - files.keys()):
             self._remote.delete(f"{TRIALS}/{trial}/{gone}")
             del sent[gone]
-        for name in _in_order(files, began_again=_size(files, ROWS) < _size(sent, ROWS)):
+        for name in in_order(files, began_again=_size(files, ROWS) < _size(sent, ROWS)):
             if name == CHECKPOINT and checkpoint is not None:
                 self._send(trial, name, checkpoint.stamp, checkpoint)
             elif name in markers or name not in (CHECKPOINT, *MARKERS.values()):
@@ -133,47 +125,16 @@ class StudyCopy:
             self.progress = time.monotonic()
 
 
-def _files(folder: Path, but: Container[str] = ()) -> dict[str, Stamp]:
-    """Files below a folder by their names there, but those that are hidden, and links."""
-    found: dict[str, Stamp] = {}
-    with suppress(FileNotFoundError), os.scandir(folder) as entries:
-        for entry in entries:
-            if is_hidden(entry.name) or entry.name in but:
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                found |= {f"{entry.name}/{name}": stamp for name, stamp in _files(Path(entry.path)).items()}
-            elif entry.is_file(follow_symlinks=False):
-                with suppress(FileNotFoundError):
-                    found[entry.name] = _stamp(entry.stat(follow_symlinks=False))
-    return found
-
-
-def _in_order(files: Mapping[str, Stamp], *, began_again: bool) -> list[str]:
-    """As a trial writes them. The curve of one that began again comes after its checkpoint: it is shorter."""
-    markers = set(MARKERS.values())
-    late = ROWS if began_again else CHECKPOINT
-    return sorted(files, key=lambda name: (name in markers, name == late, name != CONFIG, name))
-
-
 def _read(path: Path) -> Snapshot | None:
     """None where it is not there (any more)."""
     try:
         with path.open("rb") as file:
-            stamp = _stamp(os.fstat(file.fileno()))
+            stamp = stamp_of(os.fstat(file.fileno()))
             return Snapshot(stamp, file.read())
     except FileNotFoundError:
         return None
 
 
-def _stamp(status: os.stat_result) -> Stamp:
-    return Stamp(status.st_size, status.st_mtime_ns)
-
-
 def _size(files: Mapping[str, Stamp], name: str) -> int:
     """-1 where there is no such file."""
     return files[name].size if name in files else -1
-
-
-def is_hidden(name: str) -> bool:
-    """Whether it, or a folder that it is in, begins with a dot; '..' does, too."""
-    return any(part.startswith(".") or not part for part in name.split("/"))

@@ -4,6 +4,7 @@ Optuna, the trial folders, the tables, W&B and the screen hear of a trial from h
 study goes on from here, too: what has ended is told, what was begun comes first (`reconcile`, `queue`).
 """
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from ray.tune.search import Searcher
 
 from study.plan import StudyPlan, TrialPlan, trial_id, trial_number
 from study.plugins import to_send
-from study.records.mirror import Mirror, NoMirror
+from study.records.mirror import PATIENCE, PATIENCE_INTERRUPTED, Mirror, NoMirror
 from study.records.objective import Standing, standings
 from study.records.study_folder import StudyFolder
 from study.records.tables import Results
@@ -32,6 +33,9 @@ from study.runner.workplace import Home
 # Between two writings of the tables: so that they take 1% of the driver's time, within these seconds.
 TABLES_SHARE = 0.01
 TABLES_SECONDS = (2.0, 30.0)
+# What W&B may take at the end.
+TRACKER_SECONDS = 60.0
+TRACKER_SECONDS_INTERRUPTED = 5.0
 
 
 class Bookkeeper(Callback):
@@ -114,6 +118,24 @@ class Bookkeeper(Callback):
             for evaluation, objective in self.results.objectives(name):
                 self.searches[space].report(number, evaluation, objective)
         self.searches[space].tell(number, ending, self.results.trial_row(name))
+
+    def is_finished(self) -> bool:
+        """Whether every trial asked for has ended."""
+        return sum(len(search.finished()) for search in self.searches.values()) >= self.plan.total_trials
+
+    def close(self) -> None:
+        """Make the tables complete; trials that have not ended count as interrupted. Ray's own files go."""
+        self.tracker.close(TRACKER_SECONDS if self.is_finished() else TRACKER_SECONDS_INTERRUPTED)
+        shutil.rmtree(self.folder.ray, ignore_errors=True)
+        self.results.add_all(include_unfinished=True)
+        self.results.write()
+        for problem in self.results.problems:
+            self.console.say(problem)
+
+    def send_last(self) -> None:
+        """Have the study's copy be what the study is, as far as there is time."""
+        self.mirror.study()
+        self.mirror.close(PATIENCE if self.is_finished() else PATIENCE_INTERRUPTED)
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Between two steps of Ray's loop no file is half written: the moment to stop."""

@@ -2,7 +2,6 @@
 
 import math
 import os
-import shutil
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,7 +14,7 @@ from ray import tune
 from study.errors import StoppedError, UserError
 from study.metrics import METRICS
 from study.plan import StudyPlan
-from study.records.mirror import PATIENCE, PATIENCE_INTERRUPTED, Mirror
+from study.records.mirror import Mirror
 from study.records.study_folder import StudyFolder
 from study.records.tables import Results
 from study.reporting.console import Console
@@ -31,9 +30,6 @@ from study.runner.trainable import TrialTrainable
 from study.runner.worker import PackWorkers
 from study.runner.workplace import Home
 from study.space import Space
-
-TRACKER_SECONDS = 60.0
-TRACKER_SECONDS_INTERRUPTED = 5.0
 
 
 def run_study(
@@ -69,20 +65,6 @@ def run_study(
     bookkeeper = Bookkeeper(plan, folder, searches, results, tracker, console, interruption, cost)
     if plan.mirror is not None:
         bookkeeper.mirror = Mirror(plan.mirror, folder, console.say)
-    total = plan.total_trials
-    finished = False
-
-    def end() -> None:
-        tracker.close(TRACKER_SECONDS if finished else TRACKER_SECONDS_INTERRUPTED)
-        shutil.rmtree(folder.ray, ignore_errors=True)
-        results.add_all(include_unfinished=True)
-        results.write()
-        for problem in results.problems:
-            console.say(problem)
-
-    def farewell() -> None:
-        bookkeeper.mirror.study()
-        bookkeeper.mirror.close(PATIENCE if finished else PATIENCE_INTERRUPTED)
 
     with words_to(folder.words, console) as to_the_screen:
 
@@ -90,9 +72,10 @@ def run_study(
             interruption.stop(f"Ray is gone: {gone} does not answer")
 
         def give_up() -> None:
+            """What there is to do where Ray holds the main thread for ever."""
             try:
-                end()
-                farewell()
+                bookkeeper.close()
+                bookkeeper.send_last()
             except Exception:  # nobody could take it: in a moment this process is no more
                 traceback.print_exc()
             finally:
@@ -103,22 +86,21 @@ def run_study(
             ended = bookkeeper.reconcile()
             console.already(ended, results.best(plan.metric))
             results.write()
-            if ended < total:
+            if ended < plan.total_trials:
                 tracker.make_sweeps({space: sweep_of(plan, space) for space in plan.spaces})
                 with console, interruption, suppress(KeyboardInterrupt):
                     _ray(plan, bookkeeper)
                     with Watch(lost, give_up):
-                        _tune(plan, folder, spaces, bookkeeper, total - ended)
-            finished = sum(len(search.finished()) for search in searches.values()) >= total
+                        _tune(plan, folder, spaces, bookkeeper, plan.total_trials - ended)
         finally:
             with cost.driver.part("end"):
                 ray.shutdown()
-                end()
+                bookkeeper.close()
             folder.add_facts(cost=cost.to_dict())
-            farewell()
+            bookkeeper.send_last()
     if interruption.why:
         raise StoppedError(interruption.why)
-    return results, finished
+    return results, bookkeeper.is_finished()
 
 
 def search_of(plan: StudyPlan, space: Space, journal: BaseStorage) -> Search:

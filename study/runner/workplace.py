@@ -20,12 +20,12 @@ import ray
 from study.errors import StoppedError
 from study.machine.files import full_disk, is_full, write_whole
 from study.records.study_folder import HERE, StudyFolder
+from study.records.travel import SAMPLES, Stamp, in_order, stamps
 from study.records.trial_folder import MARKERS, TrialFolder
 
 SCRATCH = "GAN_STUDY_SCRATCH"  # a node's folder to train in, instead of the study's, shared or not
 
 Files = dict[str, bytes]  # by path below a folder
-Stamps = dict[str, tuple[int, int]]  # of each file: when it was written, in ns, and its bytes
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Keeper:
         folder = self._study.trial(trial_id)
         with self._stopped_when_full():
             claim = folder.claim()
-        return claim, {n: file for n, file in _read(folder.path).items() if not n.startswith("samples/")}
+        return claim, {n: file for n, file in _read(folder.path).items() if not n.startswith(SAMPLES)}
 
     def keep(self, trial_id: str, claim: str, files: Files) -> None:
         """Raises GivenAwayError: the trial has been given to another process since."""
@@ -116,7 +116,7 @@ class Workplace:
             self._keeper = home.keeper
             self.root = _scratch()
         self._claims: dict[str, str] = {}
-        self._known: dict[str, Stamps] = {}
+        self._known: dict[str, dict[str, Stamp]] = {}
 
     def folder(self, trial_id: str) -> TrialFolder:
         return TrialFolder(self.root / "trials" / trial_id)
@@ -129,7 +129,7 @@ class Workplace:
             self.fetch_judge()
             self._claims[trial_id], files = ray.get(self._keeper.give.remote(trial_id))
             _write(folder.path, files)
-            self._known[trial_id] = _stamps(folder.path)
+            self._known[trial_id] = stamps(folder.path)
         return folder
 
     def send(self, trial_id: str) -> None:
@@ -137,7 +137,7 @@ class Workplace:
         if self._keeper is None:
             return
         path, known = self.folder(trial_id).path, self._known.setdefault(trial_id, {})
-        now = _stamps(path)
+        now = stamps(path)
         new = {name: (path / name).read_bytes() for name, stamp in now.items() if known.get(name) != stamp}
         ray.get(self._keeper.keep.remote(trial_id, self._claims.get(trial_id, ""), new))
         self._known[trial_id] = now
@@ -183,32 +183,16 @@ def _is_running(process: str) -> bool:
     return True
 
 
-def _names(folder: Path) -> list[str]:
-    """Paths below a folder of the files that travel: what is half written, or this node's alone, does not."""
-    found = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    return sorted(str(path.relative_to(folder)) for path in found)
-
-
 def _read(folder: Path) -> Files:
-    return {name: (folder / name).read_bytes() for name in _names(folder)}
-
-
-def _stamps(folder: Path) -> Stamps:
-    stats = {name: (folder / name).stat() for name in _names(folder)}
-    return {name: (stat.st_mtime_ns, stat.st_size) for name, stat in stats.items()}
+    return {name: (folder / name).read_bytes() for name in stamps(folder)}
 
 
 def _write(folder: Path, files: Files) -> None:
-    """In an order in which every moment is one that a kill could have left: rows, then the checkpoint."""
-    for name in sorted(files, key=_place):
+    for name in in_order(files):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         content = files[name]
         write_whole(path, lambda temporary, content=content: _write_bytes(temporary, content))  # type: ignore[misc]
-
-
-def _place(name: str) -> int:
-    return int(name.startswith("checkpoint"))
 
 
 def _write_bytes(path: Path, content: bytes) -> None:
