@@ -22,6 +22,7 @@ from study.records.study_folder import StudyFolder
 from study.records.trial_folder import Ending, TrialFolder
 from study.registry import Registry
 from tests import s3
+from tests.commands import Start, starter
 from tests.packs import CPU, TINY, Case, training_data
 from tests.records.written import Add, write_floor
 from tests.studies import study_plan, trial_plan
@@ -68,6 +69,12 @@ def cheap_transport() -> Iterator[None]:
         evaluator_for.cache_clear()
         yield
     evaluator_for.cache_clear()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts `python -m study.tune` in the test's folder; what still runs after the test is ended."""
+    yield from starter(tmp_path)
 
 
 @pytest.fixture(scope="session")

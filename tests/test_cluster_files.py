@@ -27,8 +27,8 @@ from study.machine.files import read_json
 from study.records.study_folder import StudyFolder
 from study.runner import environment
 from study.runner.workplace import SCRATCH
+from tests.commands import end_all, wait_for
 from tests.studies import TINY, check_books, small, states
-from tests.test_study_command import end_all, wait_for
 
 ROOT = Path(__file__).parent.parent
 FILES = ROOT / "study" / "cluster"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.commands import Start, alive, descendants, starter, wait_for, wait_until_held
 from tests.studies import TINY, small
-from tests.test_study_command import Start, alive, descendants, starter, wait_for, wait_until_held
 
 LISTENS = "0A"  # of the states in /proc/net/tcp
 # As the kernel writes them: 127.0.0.1, ::1, and 127.0.0.1 as an IPv6 address.

@@ -21,8 +21,8 @@ from study.records.study_folder import StudyFolder
 from study.records.trial_folder import TrialFolder
 from study.runner.workplace import SCRATCH
 from study.trial.run import run
+from tests.commands import Command, alive, descendants, end_all, wait_for
 from tests.studies import TINY, check_books, small, states, untimed
-from tests.test_study_command import Command, alive, descendants, end_all, wait_for
 
 pytestmark = pytest.mark.study
 

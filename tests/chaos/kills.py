@@ -16,8 +16,8 @@ import yaml
 from study.records.schema import TIMED
 from study.records.study_folder import StudyFolder
 from study.records.tables import TABLES
+from tests.commands import descendants, end_all
 from tests.studies import TINY, check_books, small, states, table
-from tests.test_study_command import descendants, end_all
 
 KINDS = ("driver", "worker", "raylet", "gcs_server", "worker")
 TRIALS, EVALUATIONS = 6, 9
