@@ -65,7 +65,5 @@ class Spool:
 
 
 def _batch(schema: pa.Schema, rows: Sequence[Mapping[str, Any]]) -> pa.RecordBatch:
-    columns = [
-        pa.array([row.get(field.name) for row in rows], field.type, from_pandas=True) for field in schema
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+    structs = pa.array(rows, pa.struct(list(schema)), from_pandas=True)
+    return pa.RecordBatch.from_struct_array(structs).replace_schema_metadata(schema.metadata)
