@@ -23,6 +23,7 @@ from filelock import Timeout
 from study.command import (
     NOTHING_COMPLETED,
     OK,
+    STOPPED,
     Parser,
     add_shared,
     begin,
@@ -38,7 +39,8 @@ from study.command import (
 from study.config import TrialConfig
 from study.data import DATASETS, KINDS, check_contents, dataset_named, facts, file_name, prepare
 from study.declared import describe
-from study.errors import UserError
+from study.errors import StoppedError, UserError
+from study.machine.files import full_disk, is_full
 from study.machine.hardware import detect
 from study.machine.precision import resolve
 from study.metrics import METRICS, check_metric, default_metric
@@ -172,6 +174,7 @@ def _known_trial(
         raise UserError(f"{path} is not a trial's folder: {error}") from error
     check_same(options.plugin, plan.plugins, plan.trial_id)
     if flag == "resume":
+        StudyFolder(folder.study).check_own()
         if folder.ending() is not None:
             raise UserError(f"{path} has ended: nothing is left to train")
         _check_nobody_has(folder)
@@ -228,15 +231,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{folder.path}")
     for line in facts(dataset_named(plan.config.dataset))[1]:
         print(line)
+    command = with_plugins(f"{PROGRAM} --resume {folder.path}", plan.plugins)
     try:
         return _train(plan, folder, options)
     except KeyboardInterrupt:
-        command = with_plugins(f"{PROGRAM} --resume {folder.path}", plan.plugins)
         print(f"interrupted; continue with: {command}")
         return INTERRUPTED
+    except StoppedError as error:
+        print(f"error: {error}", file=sys.stderr)
+        print(f"not finished; continue with: {command}")
+        return STOPPED
 
 
 def _train(plan: TrialPlan, folder: TrialFolder, options: argparse.Namespace) -> int:
+    """Raises StoppedError: there is no space left; what was trained is kept."""
     import torch
 
     from study.trial.run import default_device, run
@@ -272,6 +280,8 @@ def _train(plan: TrialPlan, folder: TrialFolder, options: argparse.Namespace) ->
             if evaluation.evaluation == 0 and folder.best.exists():
                 print(folder.cost_of_best())
     except Exception as error:
+        if is_full(error):
+            raise StoppedError(full_disk(folder.path)) from error
         folder.record_fault(traceback.format_exc())
         print(f"error: the trial failed: {error}; the traceback is in {folder.path}", file=sys.stderr)
     finally:

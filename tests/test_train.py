@@ -1,5 +1,6 @@
 """study.train: one configuration without Ray, Optuna or W&B; a line per evaluation; a trial folder."""
 
+import errno
 import os
 import re
 import signal
@@ -19,6 +20,7 @@ from study.models import MODELS, hyperparameters
 from study.records.study_folder import StudyFolder
 from study.records.trial_folder import TrialFolder
 from study.space import find_space, read_space
+from study.training import checkpoint
 from study.trial.run import default_device
 from tests.studies import untimed, wandb_history, wandb_records, wandb_run
 
@@ -250,6 +252,39 @@ def test_what_a_run_began_with_is_kept(capsys: Capture, monkeypatch: pytest.Monk
     assert run_command(lambda: train.main([*resume, "--lr-g", "0.1", "--kimg", "5"])) == 2
     assert "--kimg, --lr-g can't be changed by --resume" in capsys.readouterr().err
     assert run_command(lambda: train.main([*resume, "--threads", "1"])) == 0
+
+
+def test_a_full_disk_ends_a_run_that_can_go_on(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", full)
+        assert run() == 1
+    folder = only_trial()
+    said = capsys.readouterr()
+    assert said.err.startswith("error: there is no space left on the disk of ")
+    assert said.err.count("\n") == 1
+    assert said.out.splitlines()[-1].endswith(f"python -m study.train --resume {folder.path}")
+    assert folder.ending() is None
+    assert run_command(lambda: train.main(["--resume", str(folder.path)])) == 0
+
+
+def test_a_run_that_would_write_elsewhere_is_refused(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("study.trial.run.run", interrupt)
+        assert run() == 130
+    folder, other = only_trial(), tmp_path / "of another"
+    other.write_text("")
+    (folder.path / "curves.jsonl").symlink_to(other)
+    assert run_command(lambda: train.main(["--resume", str(folder.path)])) == 2
+    assert "curves.jsonl is neither a file nor a folder of its own" in capsys.readouterr().err
+    assert other.read_text() == ""
 
 
 def test_a_run_that_fails_keeps_its_traceback(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
