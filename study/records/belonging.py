@@ -24,7 +24,7 @@ def check_trials(plan: StudyPlan, folder: StudyFolder, spaces: Sequence[Space]) 
                 except ValueError:
                     continue
                 try:
-                    trial.check_same(_asked_for(plan, space, number, own))
+                    trial.check_same(own, _asked_for(plan, space, number, own))
                 except UserError as error:
                     raise UserError(f"{error}: nothing was changed") from error
 

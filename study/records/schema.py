@@ -285,22 +285,23 @@ def check_row(row: Row, *, written: bool) -> None:
 
     One that is `written` may have no other columns; one that is read may be of a metric that isn't here.
     """
-    known = _curve_columns(tuple(METRICS))
-    for name, column in known.items():
-        value = row.get(name)
-        if value is None:
-            if column.required:
-                raise ValueError(f"{name} is missing")
-            continue
-        own = column.type_in("curves")
-        if wrong := misfit(name, value, ON_DISK.get(own, own)):
+    known, required = _on_disk(tuple(METRICS))
+    given = {name: value for name, value in row.items() if value is not None}
+    for name in required:
+        if name not in given:
+            raise ValueError(f"{name} is missing")
+    for name, value in given.items():
+        if name in known and (wrong := misfit(name, value, known[name])):
             raise ValueError(wrong)
     if written and not row.keys() <= known.keys():
         raise ValueError(f"no column is declared for {', '.join(row.keys() - known.keys())}")
 
 
 @cache
-def _curve_columns(metrics: tuple[str, ...]) -> dict[str, Column]:
-    """The columns of a row on disk, by name: those that config.json doesn't tell."""
+def _on_disk(metrics: tuple[str, ...]) -> tuple[dict[str, Any], list[str]]:
+    """Of a row on disk, which lacks what config.json tells: types in JSON by column, and required columns."""
     told = {column.name for column in (*KEYS, *of_hyperparameters())}
-    return {column.name: column for column in columns("curves", metrics) if column.name not in told}
+    found = [column for column in columns("curves", metrics) if column.name not in told]
+    types = {column.name: column.type_in("curves") for column in found}
+    required = [column.name for column in found if column.required]
+    return {name: ON_DISK.get(own, own) for name, own in types.items()}, required

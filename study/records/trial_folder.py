@@ -110,19 +110,18 @@ class TrialFolder:
         """
         for folder in (self.path, self.checkpoint.parent, self.samples):
             folder.mkdir(parents=True, exist_ok=True)
-        if not self.check_same(plan):
-            write_json(self.path / "config.json", plan.to_dict())
-
-    def check_same(self, plan: TrialPlan) -> bool:
-        """Whether its config.json can be read; UserError where that is of another trial."""
         try:
             known = self.plan()
         except ValueError:  # missing, or damaged
-            return False
+            write_json(self.path / "config.json", plan.to_dict())
+        else:
+            self.check_same(known, plan)
+
+    def check_same(self, known: TrialPlan, plan: TrialPlan) -> None:
+        """Raise UserError where `known`, its config.json, is of another trial than `plan`."""
         for name in IDENTITY:
             if getattr(known, name) != getattr(plan, name):
                 raise UserError(f"{self.path} holds another trial ({name} differs)")
-        return True
 
     def exists(self) -> bool:
         return (self.path / "config.json").exists()
