@@ -47,7 +47,9 @@ from study.metrics import METRICS, check_metric, default_metric
 from study.models import MODELS, hyperparameters
 from study.plan import EVALUATIONS, WANDB_MODES, TrialPlan, check_study_name
 from study.plugins import check_same
-from study.records.study_folder import StudyFolder
+from study.records.schema import Row
+from study.records.spool import SpoolError
+from study.records.study_folder import StudyFolder, check_own
 from study.records.trial_folder import TrialFolder
 from study.replay import replay
 from study.reporting.tracking import Tracker, config_of
@@ -174,7 +176,9 @@ def _known_trial(
         raise UserError(f"{path} is not a trial's folder: {error}") from error
     check_same(options.plugin, plan.plugins, plan.trial_id)
     if flag == "resume":
-        StudyFolder(folder.study).check_own()
+        check_own(folder.path)
+        if folder.judges.exists():
+            check_own(folder.judges)
         if folder.ending() is not None:
             raise UserError(f"{path} has ended: nothing is left to train")
         _check_nobody_has(folder)
@@ -288,16 +292,25 @@ def _train(plan: TrialPlan, folder: TrialFolder, options: argparse.Namespace) ->
         ending = folder.ending()
         state = ending.state if ending else "interrupted"
         if options.wandb != "disabled":
-            from study.records.tables import Results  # not above: it takes half a second
-
-            results = Results(study)
-            results.add(plan.trial_id)
-            tracker.finish(plan.trial_id, state, results.trial_row(plan.trial_id))
+            tracker.finish(plan.trial_id, state, _row(study, plan.trial_id))
         tracker.close(TRACKER_SECONDS if ending else TRACKER_SECONDS_INTERRUPTED)
     for divergence in divergences:
         print(divergence)
     print(f"{state}: {folder.path}")
     return OK if state == "completed" else NOTHING_COMPLETED
+
+
+def _row(study: StudyFolder, trial_id: str) -> Row:
+    """What the trials table will have of the trial."""
+    from study.records.tables import Results  # not above: it takes half a second
+
+    try:
+        results = Results(study)
+        results.add(trial_id)
+    except SpoolError as error:  # a disk that is full is told of, too, by whoever found that out
+        print(f"W&B gets no last row: {error}", file=sys.stderr)
+        return {}
+    return results.trial_row(trial_id)
 
 
 if __name__ == "__main__":

@@ -1,23 +1,17 @@
 """A study on this machine is nobody else's business: its processes listen on the loopback address alone."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.commands import Start, alive, descendants, starter, wait_for, wait_until_held
+from tests.commands import Start, alive, descendants, wait_for, wait_until_held
 from tests.studies import TINY, small
 
 LISTENS = "0A"  # of the states in /proc/net/tcp
 # As the kernel writes them: 127.0.0.1, ::1, and 127.0.0.1 as an IPv6 address.
 LOOPBACK = {"0100007F", "0" * 24 + "01000000", "0" * 16 + "FFFF00000100007F"}
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    yield from starter(tmp_path)
 
 
 def sockets(pid: int) -> set[str]:

@@ -24,7 +24,7 @@ from study.trial.run import run
 from tests.commands import Command, alive, descendants, end_all, wait_for
 from tests.studies import TINY, check_books, small, states, untimed
 
-pytestmark = pytest.mark.study
+pytestmark = [pytest.mark.study, pytest.mark.xdist_group("clusters")]  # see test_cluster_files
 
 BUDGET = ["--kimg", "4", "--eval-kimg", "0.5", "--trials", "5"]
 RANDOM = ["--sampler", "random", "--scheduler", "fifo"]

@@ -88,8 +88,7 @@ class StudyFolder:
 
         What a study writes goes to no other place.
         """
-        for path in _others(self.path):
-            raise UserError(f"{path} is neither a file nor a folder of its own: nothing was changed")
+        check_own(self.path)
         check_floors(self.judges)
 
     def can_go_on(self) -> bool:
@@ -219,6 +218,12 @@ class StudyFolder:
         except BlockingIOError:
             return True
         return False
+
+
+def check_own(folder: Path) -> None:
+    """The same of one of its folders."""
+    for path in _others(folder):
+        raise UserError(f"{path} is neither a file nor a folder of its own: nothing was changed")
 
 
 def _others(folder: Path) -> Iterator[Path]:

@@ -1,7 +1,6 @@
 """Which files of a study are copied to other places, and in which order.
 
-Every moment on the way is one that a kill could have left: a trial's curve comes before its checkpoint, and
-its marker last of all.
+They come in an order in which every moment is one that a kill could have left.
 """
 
 import os
@@ -12,7 +11,8 @@ from typing import NamedTuple
 
 from study.records.trial_folder import MARKERS
 
-CONFIG, ROWS, CHECKPOINT, SAMPLES = "config.json", "curves.jsonl", "checkpoint/pack.pt", "samples/"
+CONFIG, ROWS, SAMPLES = "config.json", "curves.jsonl", "samples/"
+BEST, CHECKPOINT = "checkpoint/best.pt", "checkpoint/pack.pt"
 
 
 class Stamp(NamedTuple):
@@ -48,7 +48,10 @@ def is_hidden(name: str) -> bool:
 
 
 def in_order(names: Iterable[str], *, began_again: bool = False) -> list[str]:
-    """As a trial writes them. The curve of one that began again comes after its checkpoint: it is shorter."""
-    markers = set(MARKERS.values())
-    late = ROWS if began_again else CHECKPOINT
-    return sorted(names, key=lambda name: (name in markers, name == late, name != CONFIG, name))
+    """As a trial writes them: its plan, samples, curve, networks, checkpoint, and its marker last of all.
+
+    The curve of one that began again comes after its checkpoint: it is shorter.
+    """
+    late = [BEST, CHECKPOINT, ROWS] if began_again else [ROWS, BEST, CHECKPOINT]
+    late += [*MARKERS.values()]
+    return sorted(names, key=lambda name: (late.index(name) if name in late else -1, name != CONFIG, name))

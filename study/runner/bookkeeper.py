@@ -123,19 +123,19 @@ class Bookkeeper(Callback):
         """Whether every trial asked for has ended."""
         return sum(len(search.finished()) for search in self.searches.values()) >= self.plan.total_trials
 
-    def close(self) -> None:
-        """Make the tables complete; trials that have not ended count as interrupted. Ray's own files go."""
-        self.tracker.close(TRACKER_SECONDS if self.is_finished() else TRACKER_SECONDS_INTERRUPTED)
+    def close(self, *, finished: bool) -> None:
+        """End W&B's part, and make the tables complete: what has not ended is interrupted. Ray's files go."""
+        self.tracker.close(TRACKER_SECONDS if finished else TRACKER_SECONDS_INTERRUPTED)
         shutil.rmtree(self.folder.ray, ignore_errors=True)
         self.results.add_all(include_unfinished=True)
         self.results.write()
         for problem in self.results.problems:
             self.console.say(problem)
 
-    def send_last(self) -> None:
+    def send_last(self, *, finished: bool) -> None:
         """Have the study's copy be what the study is, as far as there is time."""
         self.mirror.study()
-        self.mirror.close(PATIENCE if self.is_finished() else PATIENCE_INTERRUPTED)
+        self.mirror.close(PATIENCE if finished else PATIENCE_INTERRUPTED)
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Between two steps of Ray's loop no file is half written: the moment to stop."""

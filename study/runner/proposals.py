@@ -1,4 +1,4 @@
-"""What is proposed without learning: each trial by the study's seed and its number alone.
+"""What is proposed without learning, TPE's start-up trials too: by the study's seed and a trial's number.
 
 So a study that was interrupted, or that has lost its journal, goes on as an undisturbed one would.
 """
@@ -27,13 +27,13 @@ class Proposals:
         space: Space,
         sampler: str,
         seed: int,
-        default: Mapping[str, Any] | None = None,
-        startup: int = 0,
+        default: Mapping[str, Any] | None,
+        startup: int,
     ) -> None:
         self._space, self._sampler, self._seed, self._startup = space, sampler, seed, startup
         self._first = [] if default is None else [dict(default)]
 
-    def of(self, number: int, told: int = 0) -> dict[str, Any] | None:
+    def of(self, number: int, told: int) -> dict[str, Any] | None:
         """The searched hyperparameters of a trial; None where TPE, told of so many, has to be asked."""
         if number < len(self._first):
             return self._first[number]

@@ -65,6 +65,7 @@ def run_study(
     bookkeeper = Bookkeeper(plan, folder, searches, results, tracker, console, interruption, cost)
     if plan.mirror is not None:
         bookkeeper.mirror = Mirror(plan.mirror, folder, console.say)
+    finished = False
 
     with words_to(folder.words, console) as to_the_screen:
 
@@ -74,8 +75,8 @@ def run_study(
         def give_up() -> None:
             """What there is to do where Ray holds the main thread for ever."""
             try:
-                bookkeeper.close()
-                bookkeeper.send_last()
+                bookkeeper.close(finished=False)
+                bookkeeper.send_last(finished=False)
             except Exception:  # nobody could take it: in a moment this process is no more
                 traceback.print_exc()
             finally:
@@ -92,15 +93,16 @@ def run_study(
                     _ray(plan, bookkeeper)
                     with Watch(lost, give_up):
                         _tune(plan, folder, spaces, bookkeeper, plan.total_trials - ended)
+            finished = bookkeeper.is_finished()
         finally:
             with cost.driver.part("end"):
                 ray.shutdown()
-                bookkeeper.close()
+                bookkeeper.close(finished=finished)
             folder.add_facts(cost=cost.to_dict())
-            bookkeeper.send_last()
+            bookkeeper.send_last(finished=finished)
     if interruption.why:
         raise StoppedError(interruption.why)
-    return results, bookkeeper.is_finished()
+    return results, finished
 
 
 def search_of(plan: StudyPlan, space: Space, journal: BaseStorage) -> Search:

@@ -97,7 +97,7 @@ class Search:
         number = waiting[0] if waiting else len(trials)
         known = self._proposals.of(number, told=self._told())
         if known is not None and not waiting:  # else a kill came before it was asked for
-            self._study.enqueue_trial(known)
+            self._study.enqueue_trial(known, user_attrs={"origin": self._origin(number)})
         self._draw_for(number)
         return self._proposal(self._study.ask(self._distributions))
 

@@ -61,7 +61,7 @@ def test_what_has_not_changed_is_not_sent_again(
     put(trial.path, {"checkpoint/pack.pt": b"kcap", "samples/0001.png": b"1"})
     copy.send_trial("a-00000")
     names = [name.removeprefix("trials/a-00000/") for name, _ in written]
-    assert names == ["curves.jsonl", "samples/0001.png", "checkpoint/pack.pt"]
+    assert names == ["samples/0001.png", "curves.jsonl", "checkpoint/pack.pt"]
 
 
 def test_another_process_sends_what_is_not_there(
