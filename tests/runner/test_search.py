@@ -219,6 +219,23 @@ def test_tpe_says_from_when_on_it_proposes(journal: Path) -> None:
     assert [trial.user_attrs["origin"] for trial in written(journal)] == origins
 
 
+def test_a_start_up_trial_that_a_kill_left_in_the_queue_is_one(journal: Path) -> None:
+    searcher = Search(SPACE, open_journal(journal), "tpe", 0, "w1", trials=12)  # three start-up trials
+    for _ in range(3):
+        searcher.ask()
+    for number in range(2):
+        searcher.tell(number, ending("completed"))
+    before = len(journal.read_text().splitlines())
+    known = searcher.ask()
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(lines[: before + 1]))
+    resumed = Search(SPACE, open_journal(journal), "tpe", 0, "w1", trials=12)
+    assert [trial.state for trial in written(journal, "mixed")][3:] == [TrialState.WAITING]
+    resumed.tell(2, ending("completed"))
+    assert resumed.ask() == known
+    assert known.origin == "startup"
+
+
 def test_a_kill_between_two_lines_of_the_default_leaves_one_default(tmp_path: Path) -> None:
     journal = tmp_path / "whole"
     default, _ = SPACE.default("digits")
