@@ -53,8 +53,13 @@ def connect(address: str, nodes: int = 1) -> Hardware:
             refused = isinstance(error, AuthenticationError) or UNAUTHENTICATED in file.read()
             reason = NO_TOKEN if refused else str(error).split("\n")[0]
             raise UserError(f"there is no Ray cluster to join at {address!r}: {reason}") from error
-    _wait_for(nodes)
-    return together([machine for machine in on_every_node(_look) if machine.cpus])
+    try:
+        _wait_for(nodes)
+        return together([machine for machine in on_every_node(_look) if machine.cpus])
+    except UserError:
+        with tempfile.TemporaryFile() as file, _streams_to(file):  # of a task that failed Ray speaks even now
+            ray.shutdown()
+        raise
 
 
 def _wait_for(nodes: int) -> None:
