@@ -18,23 +18,15 @@ from study.space import Space
 class Proposals:
     """The configurations of one space by number: random, QMC (scrambled Sobol) or those of a grid.
 
-    Trial 0 is the paper's `default`, where there is one. Those of TPE are random until it knows the end of
-    `startup` trials.
+    Trial 0 is the paper's `default`, where there is one. Those of TPE are random until it has learned enough.
     """
 
-    def __init__(
-        self,
-        space: Space,
-        sampler: str,
-        seed: int,
-        default: Mapping[str, Any] | None,
-        startup: int,
-    ) -> None:
-        self._space, self._sampler, self._seed, self._startup = space, sampler, seed, startup
+    def __init__(self, space: Space, sampler: str, seed: int, default: Mapping[str, Any] | None) -> None:
+        self._space, self._sampler, self._seed = space, sampler, seed
         self._first = [] if default is None else [dict(default)]
 
-    def of(self, number: int, told: int) -> dict[str, Any] | None:
-        """The searched hyperparameters of a trial; None where TPE, told of so many, has to be asked."""
+    def of(self, number: int, *, learned: bool) -> dict[str, Any] | None:
+        """The searched hyperparameters of a trial; None where TPE, having learned enough, has to be asked."""
         if number < len(self._first):
             return self._first[number]
         place = number - len(self._first)
@@ -42,7 +34,7 @@ class Proposals:
             return self._at(self._quasi_random(place))
         if self._sampler == "grid" and place < len(self._cells):
             return self._cells[place]
-        if self._sampler == "tpe" and told >= self._startup:
+        if self._sampler == "tpe" and learned:
             return None
         return self._at(self._random(place))
 

@@ -9,6 +9,7 @@ healthy one that was stopped early: the constraint `diverged`, 1 or 0 on every t
 import warnings
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import optuna
@@ -73,6 +74,7 @@ class Search:
         """`seed` is the study's; `trials`, how many there will be; `default`, what trial 0 is to be."""
         self.space = space
         self._distributions = distributions(space)
+        self._proposals = Proposals(space, sampler, seed, default)
         self._default = default
         quiet()
         self._study = optuna.create_study(
@@ -88,14 +90,13 @@ class Search:
             self._study.set_user_attr(STARTUP, number)
         self._startup = self._study.user_attrs[STARTUP]
         self._seed = seed
-        self._proposals = Proposals(space, sampler, seed, default, self._startup)
 
     def ask(self) -> Proposal:
         """The next configuration to try; it stays RUNNING in the journal until it is told."""
         trials = self._trials()
         waiting = [trial.number for trial in trials if trial.state == TrialState.WAITING]
         number = waiting[0] if waiting else len(trials)
-        known = self._proposals.of(number, told=self._told())
+        known = self._proposals.of(number, learned=self._has_learned())
         if known is not None and not waiting:  # else a kill came before it was asked for
             self._study.enqueue_trial(known, user_attrs={"origin": self._origin(number)})
         self._draw_for(number)
@@ -106,9 +107,10 @@ class Search:
         seed = derive_seed(self._seed, "sampler", self.space.name, number) % 2**32
         self._study.sampler = TPESampler(seed=seed, constant_liar=True, n_startup_trials=0)
 
-    def _told(self) -> int:
-        """How many trials TPE knows the end of."""
-        return sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in self._trials())
+    def _has_learned(self) -> bool:
+        """Whether TPE knows the end of enough trials to propose one."""
+        known = (t for t in self._trials() if t.state in (TrialState.COMPLETE, TrialState.PRUNED))
+        return len(list(islice(known, self._startup))) == self._startup
 
     def unlike(self, plans: Mapping[int, TrialPlan | None], unfinished: Container[int]) -> list[int]:
         """Numbers of those trials that were not proposed so, or are said to have ended and have not.
@@ -194,7 +196,7 @@ class Search:
     def _origin(self, number: int) -> str:
         if number == 0 and self._default is not None:
             return DEFAULT
-        return STARTUP if self._told() < self._startup else SAMPLER
+        return SAMPLER if self._has_learned() else STARTUP
 
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
