@@ -1,5 +1,6 @@
 """What others may have written, held against the types that are declared for it."""
 
+import math
 import sys
 from collections.abc import Callable, Hashable
 from functools import cache
@@ -17,8 +18,10 @@ def _is_whole(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     """A finite one: JSON as Python reads it has NaN and infinity, and whole numbers beyond every float."""
+    if isinstance(value, float):
+        return math.isfinite(value)
     largest = sys.float_info.max
-    return isinstance(value, int | float) and not isinstance(value, bool) and -largest <= value <= largest
+    return isinstance(value, int) and not isinstance(value, bool) and -largest <= value <= largest
 
 
 # Of a single value: whether it has the type, and the type in words.
@@ -37,11 +40,11 @@ def misfit(name: str, value: Any, declared: Any) -> str:
     `declared`: Any, a class, a union, a list, tuple or dict of such types, or a TypedDict, beside whose keys
     a value may have others.
     """
+    if single := SINGLE.get(declared):
+        fits, words = single
+        return "" if fits(value) else f"{name} = {shown(value)} is not {words}"
     if declared is Any:
         return ""
-    if declared in SINGLE:
-        fits, words = SINGLE[declared]
-        return "" if fits(value) else f"{name} = {shown(value)} is not {words}"
     if is_typeddict(declared):
         return _misfit_of_keys(name, value, declared)
     origin, arguments = get_origin(declared), get_args(declared)

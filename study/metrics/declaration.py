@@ -4,6 +4,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from study.data import KINDS, Dataset
@@ -77,7 +78,7 @@ class Metric:
         if self.when not in (EVERY, LAST):
             raise ValueError(f"the metric {self.name}: when is {self.when!r}, not {EVERY} or {LAST}")
 
-    @property
+    @cached_property
     def needs(self) -> tuple[str, ...]:
         """What it is computed from: keys of NEEDS."""
         return tuple(inspect.signature(self.compute).parameters)

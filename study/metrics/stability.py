@@ -7,6 +7,7 @@ takes the direction. How often runs diverge is in failure.py.
 
 import math
 from collections.abc import Sequence
+from statistics import quantiles
 
 import numpy as np
 
@@ -57,8 +58,10 @@ def student_interval(values: Sequence[float], level: float = 0.95) -> tuple[floa
 
 def iqr(values: Sequence[float]) -> float:
     """Interquartile range, with linear interpolation between order statistics."""
-    low, high = np.percentile(values, [25, 75])
-    return float(high - low)
+    if len(values) < 2:
+        return 0.0
+    low, _, high = quantiles(values, n=4, method="inclusive")
+    return high - low
 
 
 def dispersion(curve: Sequence[float], scale: float) -> float | None:

@@ -248,11 +248,16 @@ def _trial_row(plan: TrialPlan, rows: Sequence[Row], runs: Sequence[Row], ending
         "precision": plan.precision,
         "error": ending.error if ending else None,
     }
-    row |= {c.name: c.of_seeds(runs, plan.aggregate) for c in columns("trials", METRICS) if c.over_seeds}
+    row |= {c.name: c.of_seeds(runs, plan.aggregate) for c in _over_seeds(tuple(METRICS))}
     row["kimg"] = row["kimg"] or 0.0
     if row["objective"] is None:  # a fault, or an interrupt: nor has it an interval
         row["objective_low"] = row["objective_high"] = None
     return row
+
+
+@cache
+def _over_seeds(metrics: tuple[str, ...]) -> list[Column]:
+    return [column for column in columns("trials", metrics) if column.over_seeds]
 
 
 def _state(ending: Ending | None) -> str:
