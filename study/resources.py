@@ -44,6 +44,14 @@ class Resources:
                 f"{hardware.cpus} for Ray Tune's trials, which need one: set --concurrency, or --pack trial"
             )
 
+    def within(self, hardware: Hardware) -> "Resources":
+        """The same, but no more at a time than there is room for."""
+        spare = 1 if hardware.machines and self.pack != "trial" else 0  # see `check`
+        room = min(
+            self.fit(hardware), _times(self.cpus_per_trial, hardware.cpus - spare) if spare else math.inf
+        )
+        return replace(self, concurrency=max(1, int(min(self.concurrency, room))))
+
     def fit(self, hardware: Hardware) -> float:
         """How many there is room for, machine by machine; one machine's CPUs may be shared."""
 

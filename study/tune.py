@@ -71,6 +71,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "python -m study.tune"
 SAMPLER_OF_METHOD = {"bayes": "tpe", "random": "random", "grid": "grid"}
+LAUNCHER = "GAN_STUDY_LAUNCHER"  # in the environment: the command that started this one, with its cluster
 NO_MIRROR = "none"  # what --mirror says to a resumed study
 MAPPED_BY = {"bayes": "qmc", "random": "qmc", "grid": "grid"}
 
@@ -266,7 +267,8 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
         _check_can_go_on(plan, folder, spaces)
     hardware = _hardware(options.address, options.nodes)
     trials = _extended(plan, spaces, options.trials)
-    resources = resolve_resources(vars(options), plan.resources)
+    fallback = plan.resources.within(hardware)
+    resources = resolve_resources(vars(options), fallback)
     if bool(resources.gpus_per_trial) != bool(plan.gpus_per_trial):
         where = "on GPUs" if plan.gpus_per_trial else "without GPUs"
         raise UserError(
@@ -274,6 +276,8 @@ def _resume(options: argparse.Namespace, p: argparse.ArgumentParser, timing: Tim
             f"differ {'on a CPU' if plan.gpus_per_trial else 'on a GPU'}, so it cannot switch"
         )
     resources.check(hardware)
+    if resources.concurrency < plan.concurrency and options.concurrency is None:
+        print(f"{resources.concurrency} at a time, not {plan.concurrency}: there is no room for more here")
     wandb = options.wandb if options.wandb != p.get_default("wandb") else plan.wandb
     retries = plan.retries if options.retries is None else options.retries
     mirror = _mirror_of_resumed(options.mirror, url or plan.mirror, folder, record)
@@ -563,7 +567,9 @@ def _report(folder: StudyFolder, *, make: bool) -> str:
 
 def _how_to_continue(plan: StudyPlan, folder: StudyFolder) -> str:
     joined = f" --address {plan.address}" if plan.address else ""
-    command = with_plugins(f"{PROGRAM} --resume {folder.path}{joined}", plan.plugins)
+    again = os.environ.get(LAUNCHER)
+    resume = f"{again} --resume {folder.path}" if again else f"{PROGRAM} --resume {folder.path}{joined}"
+    command = with_plugins(resume, plan.plugins)
     return f"not finished; continue with: {command}"
 
 

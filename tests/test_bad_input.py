@@ -188,6 +188,7 @@ def test_a_grid_without_end(refuse: Refuse) -> None:
         (["--seeds", "4", "--pack", "3"], ["pack = 3", "trial or auto", "at least the 4 members"]),
         (["--address", "127.0.0.1:1"], ["no Ray cluster to join at '127.0.0.1:1'"]),
         (["--address", "ray://127.0.0.1:1"], ["Ray's client, through which no study can run"]),
+        (["--address", "http://localhost:8265"], ["no cluster's address: that is HOST:PORT, or auto"]),
         (["--sampler", "cmaes"], ["--sampler", "tpe"]),
         (["--scheduler", "pbt"], ["--scheduler", "asha"]),
         (["--aggregate", "max"], ["--aggregate", "cvar"]),

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -143,6 +144,14 @@ def test_nodes_that_share_nothing_come_and_go(cluster: Cluster, tmp_path: Path) 
     assert set(states(study).values()) == {"completed"}
     check_rows(study, tmp_path)
     assert read_json(study.path / "study.json")["hardware"]["machines"] == [[1, 0]] * 3
+
+
+def test_a_kill_while_nodes_are_waited_for_is_polite(cluster: Cluster) -> None:
+    command = cluster.study("--space", "small.yaml", *TINY, *BUDGET, "--nodes", "9")
+    wait_for(lambda: "waiting for 9" in command.out)
+    time.sleep(3)  # it has joined
+    command.process.terminate()
+    assert (command.wait(30), command.err) == (130, "interrupted\n")
 
 
 def test_the_head_dies_and_the_study_goes_on(cluster: Cluster, tmp_path: Path) -> None:

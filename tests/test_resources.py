@@ -1,5 +1,7 @@
 """What a study's packs run on, and how large it is, where the user does not say."""
 
+from dataclasses import replace
+
 import pytest
 
 from study.errors import UserError
@@ -52,6 +54,17 @@ def test_what_is_asked_for_comes_before_the_fallback() -> None:
     assert resolve_resources(nothing, fallback) == fallback
     asked = resolve_resources({**nothing, "gpus_per_trial": 0, "pack": 8, "kimg": 1.0}, fallback)
     assert asked == Resources(2, 1.5, 0, 8)
+
+
+def test_a_study_that_moves_to_less_room_has_fewer_at_a_time() -> None:
+    smaller = together([machine(2), machine(1)])
+    asked = Resources(8, 1, 0)
+    assert asked.within(smaller) == Resources(3, 1, 0)
+    assert replace(asked, pack="auto").within(smaller) == Resources(2, 1, 0, "auto")  # Ray Tune wants one CPU
+    assert Resources(2, 1, 0).within(smaller) == Resources(2, 1, 0)
+    asked.within(smaller).check(smaller)
+    assert Resources(4, 1, 1).within(machine(8, 1)) == Resources(1, 1, 1)
+    assert asked.within(machine(2)) == asked  # the CPUs of one machine may be shared
 
 
 @pytest.mark.parametrize(

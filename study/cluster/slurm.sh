@@ -49,6 +49,7 @@ for node in "${nodes[@]:1}"; do
 done
 echo "dashboard: ssh -L 8265:localhost:$((port + 2)) $head, http://localhost:8265 (token: ray get-auth-token)"
 
+export GAN_STUDY_LAUNCHER="sbatch study/cluster/slurm.sh" # goes on with the study, this cluster will not
 python -m study.tune --address "$head:$port" --nodes "${#nodes[@]}" "$@" &
 study=$!
 started+=("$study")

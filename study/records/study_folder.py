@@ -3,6 +3,7 @@
 import fcntl
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -109,33 +110,40 @@ class StudyFolder:
         Raises:
             UserError: the folder exists already or can't be written.
         """
+        record = self._record(plan, command, hardware)
         try:
             self.path.mkdir(parents=True)
-            (self.path / "trials").mkdir()
-            self._write(plan, command, hardware)
         except FileExistsError as error:
             raise UserError(
                 f"{self.path} exists already; continue it with --resume {self.path}, or choose another --name"
             ) from error
         except OSError as error:
             raise UserError(f"{self.path} can't be written: {error.strerror}") from error
+        try:
+            (self.path / "trials").mkdir()
+            write_json(self.path / "study.json", record)
+        except OSError as error:
+            shutil.rmtree(self.path, ignore_errors=True)  # half a study would be in the next one's way
+            raise UserError(f"{self.path} can't be written: {error.strerror}") from error
 
-    def _write(self, plan: StudyPlan, command: list[str], hardware: dict[str, Any]) -> None:
-        write_json(
-            self.path / "study.json",
-            {
-                "command": command,
-                "directory": str(Path.cwd()),
-                "plan": plan.to_dict(),
-                "tables": VERSION,
-                "started": now(),
-                "python": platform.python_version(),
-                "packages": _versions(),
-                "git_commit": _git_commit(),
-                "hardware": hardware,
-                "resumed": [],
-            },
-        )
+    @staticmethod
+    def _record(plan: StudyPlan, command: list[str], hardware: dict[str, Any]) -> dict[str, Any]:
+        try:
+            directory = str(Path.cwd())
+        except FileNotFoundError as error:
+            raise UserError("the folder that this was started in is gone") from error
+        return {
+            "command": command,
+            "directory": directory,
+            "plan": plan.to_dict(),
+            "tables": VERSION,
+            "started": now(),
+            "python": platform.python_version(),
+            "packages": _versions(),
+            "git_commit": _git_commit(),
+            "hardware": hardware,
+            "resumed": [],
+        }
 
     def read(self) -> dict[str, Any]:
         """study.json as a dict. Raises UserError when this is not a study folder."""

@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from study.plan import StudyPlan
 from study.records.study_folder import StudyFolder
 from study.reporting.console import Console
 from study.runner.workplace import Home, Keeper, mark
+from study.signals import SIGNALS
 
 LOOK_SECONDS = 2.0  # between two looks whether Ray is there
 ANSWER_SECONDS = 5.0
@@ -46,7 +48,7 @@ def connect(address: str, nodes: int = 1) -> Hardware:
     """
     with tempfile.TemporaryFile() as file:
         try:
-            with _streams_to(file):
+            with _streams_to(file), _own_handlers():
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except (AuthenticationError, ConnectionError, RuntimeError, ValueError) as error:
             file.seek(0)
@@ -60,6 +62,17 @@ def connect(address: str, nodes: int = 1) -> Hardware:
         with tempfile.TemporaryFile() as file, _streams_to(file):  # of a task that failed Ray speaks even now
             ray.shutdown()
         raise
+
+
+@contextmanager
+def _own_handlers() -> Iterator[None]:
+    """Signals go on meaning what they mean: Ray, when it starts, puts a handler of its own on SIGTERM."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _wait_for(nodes: int) -> None:
@@ -122,14 +135,15 @@ def keep(folder: StudyFolder) -> tuple[Home, int]:
 def start(plan: StudyPlan) -> None:
     """Start Ray on this machine, for this study alone. Raises StoppedError: it does not start."""
     try:
-        ray.init(
-            address="local",  # left to itself, Ray would join any cluster that runs here
-            # Bounds Hyperband, too. Trials that ask pack workers share one more.
-            num_cpus=math.ceil(plan.concurrency * plan.cpus_per_trial) + (plan.pack != "trial"),
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        with _own_handlers():
+            ray.init(
+                address="local",  # left to itself, Ray would join any cluster that runs here
+                # Bounds Hyperband, too. Trials that ask pack workers share one more.
+                num_cpus=math.ceil(plan.concurrency * plan.cpus_per_trial) + (plan.pack != "trial"),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     except Exception as error:  # it has no class of its own for this
         raise StoppedError(f"Ray does not start: {sentence(str(error))}") from error
 

@@ -102,8 +102,10 @@ def _check_listening(address: str) -> None:
             f"{address} is Ray's client, through which no study can run: start it on one of the cluster's "
             "machines, with --address auto"
         )
+    if "://" in address:
+        raise UserError(f"{address} is no cluster's address: that is HOST:PORT, or auto")
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or "://" in address:
+    if not host or not port.isdigit():
         return
     try:
         with socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS) as connection:

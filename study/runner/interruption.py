@@ -7,8 +7,7 @@ import signal
 from types import FrameType
 
 from study.reporting.console import Console
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from study.signals import SIGNALS
 
 
 class Interruption:
@@ -27,18 +26,12 @@ class Interruption:
         self._console = console
 
     def __enter__(self) -> "Interruption":
-        self._before = {number: signal.getsignal(number) for number in SIGNALS}
-        self.listen()
+        self._before = {number: signal.signal(number, self._handle) for number in SIGNALS}
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-
-    def listen(self) -> None:
-        """Take the signals (again: starting Ray puts a handler of its own on SIGTERM)."""
-        for number in SIGNALS:
-            signal.signal(number, self._handle)
 
     def _handle(self, _signal: int, _frame: FrameType | None) -> None:
         if self.requested:

@@ -124,7 +124,6 @@ def _ray(plan: StudyPlan, bookkeeper: Bookkeeper) -> None:
     with bookkeeper.cost.driver.part("ray_start"):
         if not ray.is_initialized():
             start(plan)
-    bookkeeper.interruption.listen()
     bookkeeper.interruption.check()
 
 

@@ -7,6 +7,7 @@ before the evaluation is reported: a trial that moves to another node is there w
 
 import os
 import shutil
+import socket
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -162,7 +163,8 @@ class Workplace:
 def _scratch() -> Path:
     """A new folder for this process; what processes that have died left behind goes."""
     user = os.getuid()
-    above = Path(os.environ.get(SCRATCH) or tempfile.gettempdir()) / f"gan-study-{user}"
+    machine = f"gan-study-{socket.gethostname()}-{user}"  # others may see the same file system
+    above = Path(os.environ.get(SCRATCH) or tempfile.gettempdir()) / machine
     above.mkdir(parents=True, exist_ok=True, mode=0o700)
     if above.is_symlink() or above.stat().st_uid != user:  # what a link leads to would be emptied
         raise PermissionError(f"{above} belongs to somebody else")

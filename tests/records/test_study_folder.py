@@ -1,5 +1,6 @@
 """A study's folder: made once, read strictly, driven by one process at a time."""
 
+import errno
 import fcntl
 import json
 import math
@@ -26,6 +27,30 @@ def folder(tmp_path: Path) -> StudyFolder:
     folder = StudyFolder(tmp_path / "results" / "mine")
     folder.create(PLAN, ["python", "-m", "study.tune"], {"cpus": 2})
     return folder
+
+
+def test_a_folder_that_was_started_in_and_is_gone_leaves_no_half_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    study = StudyFolder(tmp_path / "results" / "mine")
+    with pytest.raises(UserError, match="the folder that this was started in is gone"):
+        study.create(PLAN, [], {})
+    assert not study.path.exists()
+
+
+def test_a_study_that_cant_be_written_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("study.records.study_folder.write_json", full)
+    study = StudyFolder(tmp_path / "results" / "mine")
+    with pytest.raises(UserError, match="can't be written: No space left"):
+        study.create(PLAN, [], {})
+    assert not study.path.exists()
 
 
 def test_study_json_says_what_was_run(folder: StudyFolder) -> None:
