@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -27,6 +28,9 @@ pytestmark = pytest.mark.usefixtures("cheap_transport")
 
 CPU = torch.device("cpu")
 PLAN = trial_plan(0)
+
+
+OWN = f"gan-study-{socket.gethostname()}-{os.getuid()}"  # of this machine, below the folder for scratch
 
 
 @pytest.fixture
@@ -152,7 +156,7 @@ def test_a_study_of_one_machine_sends_nothing(folder: StudyFolder) -> None:
 
 
 def test_what_dead_processes_left_on_a_node_goes(home: Home, tmp_path: Path) -> None:
-    above = tmp_path / "scratch" / f"gan-study-{os.getuid()}"
+    above = tmp_path / "scratch" / OWN
     (above / "999999999-x").mkdir(parents=True)
     (above / f"{os.getpid()}-x").mkdir()
     place = Workplace(home)
@@ -160,7 +164,7 @@ def test_what_dead_processes_left_on_a_node_goes(home: Home, tmp_path: Path) -> 
 
 
 def test_a_folder_for_scratch_that_is_a_link_is_not_emptied(home: Home, tmp_path: Path) -> None:
-    theirs, above = tmp_path / "home", tmp_path / "scratch" / f"gan-study-{os.getuid()}"
+    theirs, above = tmp_path / "home", tmp_path / "scratch" / OWN
     (theirs / "letters").mkdir(parents=True)
     above.parent.mkdir()
     above.symlink_to(theirs)
