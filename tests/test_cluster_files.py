@@ -230,8 +230,8 @@ def test_a_slurm_job_that_reaches_its_limit_goes_on_in_another(machines: Machine
     first.send_signal(signal.SIGTERM)  # to the script alone, as --signal=B:TERM@120 asks for
     assert first.wait(60) == 130, (machines.home / "job.txt").read_text()
     study = StudyFolder(machines.home / "results" / "limited")
-    again = "not finished; continue with: sbatch study/cluster/slurm.sh --resume "
-    assert again in (machines.home / "job.txt").read_text()
+    hint = "not finished; continue with: sbatch study/cluster/slurm.sh --resume "
+    assert hint in (machines.home / "job.txt").read_text()
     assert read_json(study.path / "study.json")["hardware"]["machines"] == [[1, 0]] * 2
     wait_for(lambda: not machines.processes(), 20)
     (machines.gate / "small-00001").unlink()
