@@ -185,7 +185,7 @@ def mutate(folder: Path, chance: random.Random) -> None:
     with_damage = chance.choice(how)
     try:
         with_damage(path, chance)
-    except (ValueError, TypeError, IndexError):  # it is no JSON any more
+    except (ValueError, TypeError, IndexError, RecursionError):  # it is no JSON any more, or a deep one
         mutations.flip(path, chance)
     return None
 
