@@ -68,6 +68,7 @@ class Results:
             {**{table: _schema(table, tuple(METRICS)) for table in TABLES}, "objectives": OBJECTIVES}
         )
         self._datasets: set[str] = set()
+        self._floors: dict[tuple[str, str], dict[str, Spread]] = {}
         self._extremes: tuple[tuple[float, str, float], tuple[float, str, float]] | None = None
 
     def _plan_of_study(self) -> StudyPlan | None:
@@ -153,7 +154,10 @@ class Results:
 
     def floor(self, dataset: str, fingerprint: Fingerprint) -> dict[str, Spread]:
         """What real data score in each metric, as far as the study keeps it."""
-        return floors(self._folder.judges, dataset, fingerprint.get("sha256", ""))
+        key = dataset, fingerprint.get("sha256", "")
+        if not self._floors.get(key):  # a new study has none until its judge is made
+            self._floors[key] = floors(self._folder.judges, *key)
+        return self._floors[key]
 
     def of_trial(self, name: str, trial_id: str) -> pd.DataFrame:
         """The rows of one trial that was added, in a table."""
