@@ -48,6 +48,17 @@ def only_trial(study: str = "train") -> TrialFolder:
     return TrialFolder(path)
 
 
+def interrupt_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves a trial's folder before its first evaluation."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("study.trial.run.run", interrupt)
+        assert run() == 130
+
+
 def options(*arguments: str) -> dict[str, Any]:
     """The configuration that a command line stands for."""
     return train.plan_from(train.parser().parse_args(arguments)).config.to_dict()
@@ -224,12 +235,7 @@ def test_an_ended_run_is_not_resumed(marker: str | None, capsys: Capture) -> Non
 def test_a_run_that_another_process_has_is_left_to_it(
     whose: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("study.trial.run.run", interrupt)
-        assert run() == 130
+    interrupt_a_run(monkeypatch)
     folder = only_trial()
     claim = folder.claim()
     study = StudyFolder(folder.study)
@@ -241,12 +247,7 @@ def test_a_run_that_another_process_has_is_left_to_it(
 
 
 def test_what_a_run_began_with_is_kept(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("study.trial.run.run", interrupt)
-        assert run() == 130
+    interrupt_a_run(monkeypatch)
     capsys.readouterr()
     resume = ["--resume", str(only_trial().path)]
     assert run_command(lambda: train.main([*resume, "--lr-g", "0.1", "--kimg", "5"])) == 2
@@ -273,12 +274,7 @@ def test_a_full_disk_ends_a_run_that_can_go_on(capsys: Capture, monkeypatch: pyt
 def test_a_run_that_would_write_elsewhere_is_refused(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("study.trial.run.run", interrupt)
-        assert run() == 130
+    interrupt_a_run(monkeypatch)
     folder, other = only_trial(), tmp_path / "of another"
     other.write_text("")
     (folder.path / "curves.jsonl").symlink_to(other)

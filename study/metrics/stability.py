@@ -57,7 +57,7 @@ def student_interval(values: Sequence[float], level: float = 0.95) -> tuple[floa
 
 
 def iqr(values: Sequence[float]) -> float:
-    """Interquartile range, with linear interpolation between order statistics."""
+    """Interquartile range, with linear interpolation between order statistics; 0 of fewer than two values."""
     if len(values) < 2:
         return 0.0
     low, _, high = quantiles(values, n=4, method="inclusive")

@@ -28,8 +28,6 @@ pytestmark = pytest.mark.usefixtures("cheap_transport")
 
 CPU = torch.device("cpu")
 PLAN = trial_plan(0)
-
-
 OWN = f"gan-study-{socket.gethostname()}-{os.getuid()}"  # of this machine, below the folder for scratch
 
 
