@@ -46,10 +46,9 @@ class Resources:
 
     def within(self, hardware: Hardware) -> "Resources":
         """The same, but no more at a time than there is room for."""
-        spare = 1 if hardware.machines and self.pack != "trial" else 0  # see `check`
-        room = min(
-            self.fit(hardware), _times(self.cpus_per_trial, hardware.cpus - spare) if spare else math.inf
-        )
+        room = self.fit(hardware)
+        if hardware.machines and self.pack != "trial":  # see `check`
+            room = min(room, _times(self.cpus_per_trial, hardware.cpus - 1))
         return replace(self, concurrency=max(1, int(min(self.concurrency, room))))
 
     def fit(self, hardware: Hardware) -> float:

@@ -229,7 +229,7 @@ class StudyFolder:
 
 
 def check_own(folder: Path) -> None:
-    """The same of one of its folders."""
+    """Raise UserError where something below a study's folder, or a part of one, is not what its name says."""
     for path in _others(folder):
         raise UserError(f"{path} is neither a file nor a folder of its own: nothing was changed")
 
