@@ -206,8 +206,7 @@ class Bookkeeper(Callback):
         with self._stopping():
             self._mark(name, space, result)
             self._ended(name, space)
-        trial.run_metadata.metric_analysis.clear()  # Ray would keep statistics of its reports for good
-        trial.run_metadata.metric_n_steps.clear()
+        _forget(trial)
 
     def _mark(self, name: str, space: str, result: dict[str, Any]) -> None:
         """Write the marker of a trial's end, unless that is done."""
@@ -232,6 +231,7 @@ class Bookkeeper(Callback):
             folder.claim()  # a process that lives on, out of reach, is not to write any more
             folder.record_fault(lost(losses))
             self._ended(name, trial.config["space"])
+        _forget(trial)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Its process was lost: Ray begins it again, and it goes on from its checkpoint."""
@@ -280,6 +280,16 @@ class Bookkeeper(Callback):
         took = time.monotonic() - began
         least, most = TABLES_SECONDS
         self._write_again = began + took + min(most, max(least, took / TABLES_SHARE))
+
+
+def _forget(trial: Any) -> None:
+    """Ray keeps every trial for good; copies of its configuration, and statistics, go when it has ended."""
+    trial.run_metadata.metric_analysis.clear()
+    trial.run_metadata.metric_n_steps.clear()
+    trial.evaluated_params.clear()
+    trial.config["plan"] = {name: trial.config["plan"][name] for name in ("trial_id", "origin")}
+    if trial.last_result is not None:
+        trial.last_result.pop("config", None)
 
 
 def lost(times: int) -> str:

@@ -110,7 +110,11 @@ class Driver:
                 self.order.append(config["plan"]["trial_id"])
                 kept = SimpleNamespace(metric_analysis={}, metric_n_steps={})
                 trial = SimpleNamespace(
-                    trial_id=self.order[-1], config=config, last_result={}, run_metadata=kept
+                    trial_id=self.order[-1],
+                    config=config,
+                    evaluated_params={},
+                    last_result={},
+                    run_metadata=kept,
                 )
                 self.scheduler.on_trial_add(None, trial)
                 self.books.on_trial_start(0, [], trial)
