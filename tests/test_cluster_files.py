@@ -30,8 +30,6 @@ from study.runner.workplace import SCRATCH
 from tests.commands import end_all, wait_for
 from tests.studies import TINY, check_books, small, states
 
-pytestmark = pytest.mark.xdist_group("clusters")  # two at once would take the same ports
-
 ROOT = Path(__file__).parent.parent
 FILES = ROOT / "study" / "cluster"
 SIZE = [

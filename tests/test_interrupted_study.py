@@ -32,7 +32,7 @@ def begin(
     free = 1 if pack == "trial" else 2
     for number in range(free, 5):
         (gate / f"small-{number:05d}").touch()
-    budget = ["--kimg", "4", "--eval-kimg", "0.5", "--trials", "5"]
+    budget = ["--kimg", "2", "--eval-kimg", "0.5", "--trials", "5"]
     how = ["--pack", pack, "--concurrency", str(concurrency), "--name", "cut", *more]
     command = start("--space", "small.yaml", *TINY, *budget, *how, gate=gate)
     wait_until_held(command, concurrency)
@@ -66,7 +66,7 @@ def test_a_killed_study_is_finished_by_resume(pack: str, start: Start, tmp_path:
         assert not workers(below)
     finally:
         end_all(below)
-    check_books(study, {"small": 5}, evaluations=9)
+    check_books(study, {"small": 5}, evaluations=5)
     assert set(states(study).values()) == {"completed"}
     assert finished_files(study).items() >= before.items()
     for name, rows in begun.items():  # continued from the last checkpoint, which no evaluation was behind
@@ -81,7 +81,7 @@ def test_a_trial_whose_process_is_killed_goes_on(start: Start, tmp_path: Path) -
     assert (command.wait(), command.err) == (0, "")
     assert command.out.count("its process died (killed, out of memory, or its machine was lost)") == 1
     assert "it goes on from its last checkpoint (retry 1 of 3)" in command.out
-    check_books(study, {"small": 5}, evaluations=9)
+    check_books(study, {"small": 5}, evaluations=5)
     assert set(states(study).values()) == {"completed"}
     for name, folder in study.trials():
         alone = TrialFolder(tmp_path / name)
@@ -105,7 +105,7 @@ def test_a_trial_that_is_lost_too_often_has_failed_and_can_be_tried_again(
     resumed = start("--resume", "results/cut", "--retry-failed")
     assert (resumed.wait(), resumed.err) == (0, "")
     assert f"to be tried again: {lost}" in resumed.out
-    check_books(study, {"small": 5}, evaluations=9)
+    check_books(study, {"small": 5}, evaluations=5)
     assert set(states(study).values()) == {"completed"}
     assert finished_files(study).items() >= before.items()
 
@@ -136,7 +136,7 @@ def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(start: Start, tmp_path
     assert (resumed.wait(), resumed.err) == (0, "")
     assert f"{broken.path.name}: {broken.checkpoint}: the checkpoint can't be read" in resumed.out
     assert "it begins again" in resumed.out
-    check_books(study, {"small": 5}, evaluations=9)
+    check_books(study, {"small": 5}, evaluations=5)
     assert set(states(study).values()) == {"completed"}
     assert finished_files(study).items() >= done.items()
 
@@ -167,7 +167,7 @@ def test_a_pack_worker_that_dies_is_followed_by_another(start: Start, tmp_path: 
     for closed in tmp_path.glob("gate/small-*"):
         closed.unlink()
     assert command.wait() == 0
-    check_books(study, {"small": 5}, evaluations=9)
+    check_books(study, {"small": 5}, evaluations=5)
     assert set(states(study).values()) == {"completed"}
 
 
@@ -178,7 +178,7 @@ def test_a_trial_that_kills_its_process_takes_no_other_with_it(start: Start, tmp
     for closed in tmp_path.glob("gate/small-?????"):
         closed.unlink()
     assert (command.wait(), command.err) == (0, "")
-    check_books(study, {"small": 5}, evaluations=9)
+    check_books(study, {"small": 5}, evaluations=5)
     found = states(study)
     assert found.pop(deadly) == "failed"
     assert set(found.values()) == {"completed"}
@@ -204,7 +204,7 @@ def test_a_trial_whose_asker_is_killed_is_begun_anew_by_its_pack_worker(start: S
     for closed in tmp_path.glob("gate/small-?????"):
         closed.unlink()
     assert (command.wait(), command.err) == (0, "")
-    check_books(study, {"small": 5}, evaluations=9)
+    check_books(study, {"small": 5}, evaluations=5)
     assert set(states(study).values()) == {"completed"}
 
 
@@ -225,5 +225,5 @@ def test_a_study_that_loses_ray_says_so_and_can_go_on(process: str, start: Start
         end_all(below)
     resumed = start("--resume", "results/cut")
     assert (resumed.wait(), resumed.err) == (0, "")
-    check_books(study, {"small": 5}, evaluations=9)
+    check_books(study, {"small": 5}, evaluations=5)
     assert set(states(study).values()) == {"completed"}

@@ -26,7 +26,7 @@ from tests.commands import Command, Start, descendants, end_all, starter, wait_u
 from tests.recomputed import check_tables
 from tests.studies import TINY, check_books, journal, small, states, table
 
-pytestmark = [pytest.mark.study, pytest.mark.xdist_group("study command")]  # which share a study
+pytestmark = pytest.mark.study
 
 
 @pytest.fixture(scope="module")
