@@ -177,8 +177,8 @@ def _known_trial(
     check_same(options.plugin, plan.plugins, plan.trial_id)
     if flag == "resume":
         check_own(folder.path)
-        if folder.judges.exists():
-            check_own(folder.judges)
+        if os.path.lexists(folder.judges):
+            check_own(folder.judges, itself=True)
         if folder.ending() is not None:
             raise UserError(f"{path} has ended: nothing is left to train")
         _check_nobody_has(folder)

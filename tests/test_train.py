@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -281,6 +282,21 @@ def test_a_run_that_would_write_elsewhere_is_refused(
     assert run_command(lambda: train.main(["--resume", str(folder.path)])) == 2
     assert "curves.jsonl is neither a file nor a folder of its own" in capsys.readouterr().err
     assert other.read_text() == ""
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_judge_that_is_a_link_is_refused(
+    there: bool, capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    interrupt_a_run(monkeypatch)
+    folder, other = only_trial(), tmp_path / "of another"
+    if there:
+        other.mkdir()
+    shutil.rmtree(folder.judges, ignore_errors=True)
+    folder.judges.symlink_to(other)
+    assert run_command(lambda: train.main(["--resume", str(folder.path)])) == 2
+    assert "judge is neither a file nor a folder of its own" in capsys.readouterr().err
+    assert not there or list(other.iterdir()) == []
 
 
 def test_a_run_that_fails_keeps_its_traceback(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -228,9 +228,13 @@ class StudyFolder:
         return False
 
 
-def check_own(folder: Path) -> None:
-    """Raise UserError where something below a study's folder, or a part of one, is not what its name says."""
-    for path in _others(folder):
+def check_own(folder: Path, *, itself: bool = False) -> None:
+    """Raise UserError where something below a study's folder, or a part of one, is not what its name says.
+
+    `itself`: the folder has to be one, and no link.
+    """
+    wrong = itself and (folder.is_symlink() or not folder.is_dir())
+    for path in [folder] if wrong else _others(folder):
         raise UserError(f"{path} is neither a file nor a folder of its own: nothing was changed")
 
 

@@ -88,7 +88,8 @@ class Console:
         self.say(f"study {plan.name} on {plan.dataset} -> {folder}")
         for line in facts(dataset_named(plan.dataset))[1]:
             self.say(line)
-        self.say(f"hardware: {hardware.cpus} CPUs ({hardware.cpu_name}), {hardware.memory_gib:g} GiB{gpus}")
+        cpus = f"{hardware.cpus} CPU" + ("" if hardware.cpus == 1 else "s")
+        self.say(f"hardware: {cpus} ({hardware.cpu_name}), {hardware.memory_gib:g} GiB{gpus}")
         for line in (line for space in spaces for line in how_searched(plan, space)):
             self.say(line)
         self.say(
