@@ -38,6 +38,7 @@ class StudyCopy:
         self._folder, self._remote = folder, remote
         self._there: dict[str, dict[str, int]] | None = None  # sizes by trial, until it is sent
         self._sent: dict[str, dict[str, Stamp]] = {}  # by trial that has not ended; '': the study's own
+        self._whole: set[str] = set()  # trials that had ended when they were sent
         self.progress = time.monotonic()
 
     def take_stock(self) -> None:
@@ -72,7 +73,9 @@ class StudyCopy:
             self._send("", JOURNAL, journal.stamp, journal)
 
     def send_trial(self, trial: str) -> None:
-        """A trial as it now is; what isn't in its folder any more goes."""
+        """A trial as it now is; what isn't in its folder any more goes. Nothing is sent after its marker."""
+        if trial in self._whole:
+            return
         folder = self._folder.trial(trial)
         before = stamps(folder.path)
         sent = self._sent_of(trial, before)
@@ -92,6 +95,7 @@ class StudyCopy:
             elif name in markers or name not in (CHECKPOINT, *MARKERS.values()):
                 self._send(trial, name, files[name])
         if markers:
+            self._whole.add(trial)
             del self._sent[trial]
 
     def _sent_of(self, trial: str, files: dict[str, Stamp]) -> dict[str, Stamp]:

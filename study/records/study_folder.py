@@ -233,9 +233,9 @@ def check_own(folder: Path, *, itself: bool = False) -> None:
 
     `itself`: the folder has to be one, and no link.
     """
-    wrong = itself and (folder.is_symlink() or not folder.is_dir())
-    for path in [folder] if wrong else _others(folder):
-        raise UserError(f"{path} is neither a file nor a folder of its own: nothing was changed")
+    wrong = folder if itself and (folder.is_symlink() or not folder.is_dir()) else next(_others(folder), None)
+    if wrong is not None:
+        raise UserError(f"{wrong} is neither a file nor a folder of its own: nothing was changed")
 
 
 def _others(folder: Path) -> Iterator[Path]:

@@ -186,7 +186,7 @@ class TrialFolder:
         if read_json(self.path / CLAIM) != claim:
             raise GivenAwayError(f"{self.path} has been given to another process")
 
-    def check_own(self) -> None:
+    def check_still_mine(self) -> None:
         """Raise GivenAwayError where this process claimed the trial and another has since."""
         if self._claim:
             self.check_claim(self._claim)
@@ -202,7 +202,7 @@ class TrialFolder:
             ValueError: the schema of curves does not know a row.
             GivenAwayError: another process has claimed the trial since.
         """
-        self.check_own()
+        self.check_still_mine()
         lines = []
         for row in map(_without_nan, rows):
             check_row(row, written=True)
@@ -253,7 +253,7 @@ class TrialFolder:
 
     def finish(self, ending: Ending) -> None:
         """Write the marker, last of all. Raises GivenAwayError: see `append`."""
-        self.check_own()
+        self.check_still_mine()
         write_json(self.path / MARKERS[ending.state], {**asdict(ending), "ended": now()})
 
     def record_fault(self, error: str) -> None:

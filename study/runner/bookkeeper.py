@@ -283,13 +283,14 @@ class Bookkeeper(Callback):
 
 
 def _forget(trial: Any) -> None:
-    """Ray keeps every trial for good; copies of its configuration, and statistics, go when it has ended."""
+    """Ray keeps every trial for good: of one that has ended its name, space and last result will do."""
+    kept = {"plan": {"trial_id": trial.config["plan"]["trial_id"]}, "space": trial.config["space"]}
+    trial.config.clear()
+    trial.config.update(kept)
+    trial.evaluated_params.clear()
+    trial.run_metadata.last_result.pop("config", None)
     trial.run_metadata.metric_analysis.clear()
     trial.run_metadata.metric_n_steps.clear()
-    trial.evaluated_params.clear()
-    trial.config["plan"] = {name: trial.config["plan"][name] for name in ("trial_id", "origin")}
-    if trial.last_result is not None:
-        trial.last_result.pop("config", None)
 
 
 def lost(times: int) -> str:

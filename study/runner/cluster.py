@@ -18,7 +18,6 @@ from typing import IO, Any
 
 import ray
 from ray.exceptions import AuthenticationError, RayError
-from ray.tune import Callback
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.errors import StoppedError, UserError, sentence
@@ -35,7 +34,6 @@ STUCK_SECONDS = 5.0  # a step of Ray's loop takes less, unless it waits for what
 MISSED = 3  # looks in a row that find nobody: Ray is gone
 NODE_SECONDS = 60.0  # for a node to start a process and look at itself
 JOIN_SECONDS = 15 * 60.0  # for a cluster's nodes to join it: a cloud's machines are installed first
-NODES_SECONDS = 5.0  # between two looks whether a node is left
 UNAUTHENTICATED = b"InvalidAuthToken"  # in what Ray's libraries write
 NO_TOKEN = "it asks for a token, and it is not the one in RAY_AUTH_TOKEN or ~/.ray/auth_token"
 UNKNOWN_GPU = "GPU"
@@ -77,7 +75,7 @@ def _own_handlers() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _nodes() -> int:
+def nodes_with_cpus() -> int:
     """How many nodes with CPUs a cluster has."""
     return sum(node["Alive"] and "CPU" in node["Resources"] for node in ray.nodes())
 
@@ -85,7 +83,7 @@ def _nodes() -> int:
 def _wait_for(nodes: int) -> None:
     """Raises UserError: they have not joined in time."""
     end = time.monotonic() + JOIN_SECONDS
-    while (joined := _nodes()) < nodes:
+    while (joined := nodes_with_cpus()) < nodes:
         if time.monotonic() > end:
             minutes = JOIN_SECONDS / 60
             raise UserError(
@@ -126,32 +124,6 @@ def on_every_node(function: Callable[..., Any], *arguments: Any) -> list[Any]:
             f"a node of the cluster can't be used (each needs this package installed): {reason}"
         ) from error
     return found
-
-
-class SayWhereNoneIsLeft(Callback):
-    """Says when a cluster has no node any more that could train, and when it has one again."""
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
-        self._some = True
-        self._look_again = 0.0
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Ray pickles its callbacks to restore them; a study resumes from its folder instead."""
-        return {}
-
-    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        del iteration, trials, info
-        if time.monotonic() < self._look_again:
-            return
-        self._look_again = time.monotonic() + NODES_SECONDS
-        if self._some != (some := _nodes() > 0):
-            self._some = some
-            self._say(
-                "a node has joined the cluster: its trials go on"
-                if some
-                else "no node with CPUs is left in the cluster: its trials wait for one to join"
-            )
 
 
 def keep(folder: StudyFolder) -> tuple[Home, int]:

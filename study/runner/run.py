@@ -21,9 +21,10 @@ from study.reporting.console import Console
 from study.reporting.timing import StudyCost
 from study.reporting.tracking import Tracker, sweep_of
 from study.runner.bookkeeper import Bookkeeper, QueueSearcher
-from study.runner.cluster import SayWhereNoneIsLeft, Watch, keep, start, words_to
+from study.runner.cluster import Watch, keep, start, words_to
 from study.runner.interruption import Interruption
 from study.runner.journal import open_searches
+from study.runner.nodes import NodesLeft
 from study.runner.schedulers import PerSpaceScheduler
 from study.runner.search import Search
 from study.runner.trainable import TrialTrainable
@@ -176,7 +177,7 @@ def _tune(
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(folder.ray.resolve()),
-            callbacks=[bookkeeper, *([SayWhereNoneIsLeft(bookkeeper.console.say)] if plan.address else [])],
+            callbacks=[bookkeeper, *([NodesLeft(bookkeeper.console.say)] if plan.address else [])],
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             failure_config=tune.FailureConfig(max_failures=plan.retries),  # losses of processes alone
             verbose=0,

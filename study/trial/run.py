@@ -96,7 +96,7 @@ def steps(
                 history += rows
                 folder.append(rows)
             with timing.part("checkpoint"):
-                folder.check_own()
+                folder.check_still_mine()
                 if plan.keep_best and is_best_yet(plan, history):
                     checkpoint.save_networks(pack, event.evaluation, folder.best)
                 checkpoint.save(pack, folder.checkpoint)

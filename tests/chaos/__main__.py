@@ -4,6 +4,7 @@ python -m tests.chaos [--kills 50] [--seed 0]
 """
 
 import argparse
+import itertools
 import sys
 import tempfile
 from pathlib import Path
@@ -18,11 +19,11 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         chaos = Chaos(Path(folder), options.seed)
-        for number in range(0, options.kills, len(KINDS) * 2):
-            for pack in ("trial", "4"):
-                kills = min(len(KINDS), options.kills - number - len(KINDS) * (pack == "4"))
-                if kills > 0:
-                    print(chaos.study(pack, kills), flush=True)
+        left, packs = options.kills, itertools.cycle(("trial", "4"))
+        while left > 0:  # a study may end before all are killed that were to be
+            killed, said = chaos.study(next(packs), min(len(KINDS), left))
+            print(said, flush=True)
+            left -= killed
     return 0
 
 

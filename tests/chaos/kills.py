@@ -36,8 +36,8 @@ class Chaos:
         self._number = 0
         self._undisturbed = self.tables(self.run("undisturbed", "trial", [])[0])
 
-    def study(self, pack: str, kills: int) -> str:
-        """Run one and kill so many of its processes; what happened, in words.
+    def study(self, pack: str, kills: int) -> tuple[int, str]:
+        """Run one and kill so many of its processes; how many it were, and what happened, in words.
 
         Raises AssertionError: a trial was lost, doubled or failed, or the tables are others than those of the
         undisturbed study (packs of several trials: as often as not to the bit, so there the plans alone).
@@ -53,7 +53,7 @@ class Chaos:
                 pd.testing.assert_frame_equal(found, self._undisturbed[table_name])
         killed = ", ".join(f"{number} x {kind}" for kind, number in Counter(done).items())
         what = f"{len(done)} of {kills} killed ({killed})"
-        return f"{name}, pack {pack}: {what}; whole after {time.monotonic() - began:.0f} s"
+        return len(done), f"{name}, pack {pack}: {what}; whole after {time.monotonic() - began:.0f} s"
 
     def run(self, name: str, pack: str, planned: list[str]) -> tuple[StudyFolder, list[str]]:
         """A study that is started, and resumed after it has ended too early, until it is whole.

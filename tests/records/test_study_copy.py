@@ -64,6 +64,19 @@ def test_what_has_not_changed_is_not_sent_again(
     assert names == ["samples/0001.png", "curves.jsonl", "checkpoint/pack.pt"]
 
 
+def test_a_trial_that_has_ended_is_sent_once(
+    study: StudyFolder, add: Add, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked for twice: after its last evaluation, when the marker may be there, and at its end."""
+    furnish(add("a-00000", CURVE, ended("completed")))
+    copy = StudyCopy(study, RemoteFolder(url))
+    copy.take_stock()
+    copy.send_trial("a-00000")
+    written = log_writes(monkeypatch)
+    copy.send_trial("a-00000")
+    assert written == []
+
+
 def test_another_process_sends_what_is_not_there(
     study: StudyFolder, add: Add, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from study.errors import UserError
 from study.runner import cluster
-from study.runner.cluster import SayWhereNoneIsLeft, Watch
+from study.runner.cluster import Watch
 
 
 @pytest.fixture
@@ -135,19 +135,3 @@ def test_nodes_that_do_not_join_are_not_waited_for_for_ever(monkeypatch: pytest.
     monkeypatch.setattr(cluster, "JOIN_SECONDS", 10.0)
     monkeypatch.setattr(cluster.time, "sleep", lambda _: nodes[2].update(Alive=True))
     cluster._wait_for(2)
-
-
-def test_where_no_node_is_left_one_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    head = {"Alive": True, "Resources": {"memory": 1.0}}
-    worker = {"Alive": True, "Resources": {"CPU": 8.0}}
-    monkeypatch.setattr(cluster.ray, "nodes", lambda: [head, worker])
-    monkeypatch.setattr(cluster, "NODES_SECONDS", 0.0)
-    said: list[str] = []
-    callback = SayWhereNoneIsLeft(said.append)
-    for alive in (True, False, False, True, True):
-        worker["Alive"] = alive
-        callback.on_step_begin(0, [])
-    assert said == [
-        "no node with CPUs is left in the cluster: its trials wait for one to join",
-        "a node has joined the cluster: its trials go on",
-    ]

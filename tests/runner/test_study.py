@@ -108,7 +108,7 @@ class Driver:
                 config = searcher.suggest("ray's own id")
                 assert isinstance(config, dict)
                 self.order.append(config["plan"]["trial_id"])
-                kept = SimpleNamespace(metric_analysis={}, metric_n_steps={})
+                kept = SimpleNamespace(last_result={}, metric_analysis={}, metric_n_steps={})
                 trial = SimpleNamespace(
                     trial_id=self.order[-1],
                     config=config,
