@@ -574,4 +574,6 @@ def _how_to_continue(plan: StudyPlan, folder: StudyFolder) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    status = run_command(main)
+    end_at_once()  # nothing is left to lose, and Ray's own end takes a moment
+    sys.exit(status)

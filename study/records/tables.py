@@ -88,6 +88,10 @@ class Results:
             if trial_id not in self._spool and (include_unfinished or folder.ending() is not None):
                 self.add(trial_id)
 
+    def _asked(self, space: str) -> float:
+        """How many trials a space is to have; more than any where study.json does not say."""
+        return self._plan.trials.get(space, math.inf) if self._plan is not None else math.inf
+
     def missing(self) -> Iterator[str]:
         """Trials that have no folder, though later ones of their space have, in words."""
         spaces: dict[str, list[int]] = {}
@@ -97,7 +101,7 @@ class Results:
                 spaces.setdefault(space, [-1]).append(int(number))
         for space, numbers in spaces.items():
             for before, after in pairwise(sorted(numbers)):
-                if after > before + 1:
+                if after > before + 1 and after < self._asked(space):
                     first, last = f"{space}-{before + 1:05d}", f"{space}-{after - 1:05d}"
                     yield f"trial {first}" if first == last else f"trials {first} to {last}"
 
@@ -109,7 +113,8 @@ class Results:
             if plan.trial_id != trial_id:
                 self.problems.append(f"{folder.path} is a copy of {plan.trial_id}: it is in no table")
                 return
-            _check_whole(rows, ending)
+            curve = zip(objectives(plan, rows), standings(plan, rows), strict=True)  # in order, as they check
+            _check_whole(plan, rows, ending)
             runs = _run_rows(plan, rows, ending, self.floor(plan.config.dataset, plan.fingerprint))
             self._spool.put(
                 trial_id,
@@ -118,10 +123,7 @@ class Results:
                     "runs": runs,
                     "curves": [_curve_row(plan, row) for row in rows],
                     "objectives": [
-                        {"objective": objective, **standing._asdict()}
-                        for (_, objective), standing in zip(
-                            objectives(plan, rows), standings(plan, rows), strict=True
-                        )
+                        {"objective": objective, **standing._asdict()} for (_, objective), standing in curve
                     ],
                 },
             )
@@ -205,12 +207,14 @@ class Results:
         return _schema(name, tuple(found))
 
 
-def _check_whole(rows: Sequence[Row], ending: Ending | None) -> None:
+def _check_whole(plan: TrialPlan, rows: Sequence[Row], ending: Ending | None) -> None:
     """Raise ValueError when a trial that has ended does not have its curve up to the end."""
     if ending is not None and ending.state != "failed":
         last = rows[-1]["kimg"] if rows else None
         if last != ending.kimg:
             raise ValueError(f"its curve ends at kimg {last}, its marker says {ending.kimg}")
+        if len(rows) % len(plan.seeds):
+            raise ValueError(f"its curve ends with seed {rows[-1]['seed']}: those after it were cut off")
 
 
 def _keys(plan: TrialPlan) -> Row:

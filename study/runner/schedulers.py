@@ -7,6 +7,7 @@ say anything. A trial that comes to a rung earlier passes it and doesn't count i
 counts and is never stopped: a study is to end with what tuning is worth at the whole budget.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -79,7 +80,7 @@ class PerSpaceScheduler(TrialScheduler):
         self._rungs = {s.name: s.rungs(last) for s in spaces}
         self._min_updates = plan.min_updates
 
-        self._condemned: set[str] = set()
+        self._condemned: dict[str, int] = {}  # at which evaluation
         self.largest_bracket = max(
             (
                 int(scheduler._get_n0(s))
@@ -129,13 +130,14 @@ class PerSpaceScheduler(TrialScheduler):
         if isinstance(scheduler, ASHAScheduler):
             verdict = self._feed(trial.config["space"], trial, trial.config["history"])
             if verdict == TrialScheduler.STOP:  # a kill came before the verdict could be carried out
-                self._condemned.add(trial.trial_id)
+                self._condemned[trial.trial_id] = trial.config["history"][-1].evaluation
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         self._for(trial).on_trial_error(tune_controller, trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        if trial.trial_id in self._condemned:
+        # Where its checkpoint was lost it has begun again, and comes to that evaluation once more.
+        if result["evaluation"] >= self._condemned.get(trial.trial_id, math.inf):
             return TrialScheduler.STOP
         return self._judge(trial.config["space"], tune_controller, trial, result)
 

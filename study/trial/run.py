@@ -112,7 +112,7 @@ def steps(
 def _continued(
     plan: TrialPlan, folder: TrialFolder, sample_shape: tuple[int, ...], device: torch.device
 ) -> tuple[Pack, str]:
-    """The trial's pack as its checkpoint has it; where that is damaged a new one, and what to say of it."""
+    """The trial's pack as its checkpoint has it; where that is damaged or lost a new one, and what to say."""
 
     def new() -> Pack:
         seeds = plan.seeds
@@ -125,6 +125,8 @@ def _continued(
         except checkpoint.DamagedError as error:
             folder.checkpoint.unlink()
             return new(), f"{' '.join(str(error).split())}; it begins again"
+    elif len(folder.rows()) > len(plan.seeds):  # one evaluation may be ahead of its checkpoint
+        return pack, f"{folder.checkpoint} is not there any more; it begins again"
     return pack, ""
 
 

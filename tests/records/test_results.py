@@ -11,8 +11,10 @@ from study.command import run_command
 from study.errors import UserError
 from study.machine.files import read_json, write_json
 from study.records.study_folder import StudyFolder
+from study.records.tables import Results
 from study.results import main
 from tests.records.written import Add, ended, every_fate, rows, tables
+from tests.studies import study_plan
 
 
 def test_the_command_rebuilds_and_counts(
@@ -80,6 +82,16 @@ def test_a_copied_trial_is_said_and_counted_once(
     err = capsys.readouterr().err
     assert err.count("is a copy of a-00000: it is in no table") == 2
     assert len(pd.read_parquet(study.path / "trials.parquet")) == 1
+
+
+def test_before_a_copy_beyond_the_last_trial_none_is_missed(tmp_path: Path) -> None:
+    folder = StudyFolder(tmp_path / "mine")
+    folder.create(study_plan(trials=2), [], {})
+    for name in ("a-00000", "a-00001", "a-00007"):
+        (folder.path / "trials" / name).mkdir(parents=True)
+    assert list(Results(folder).missing()) == []
+    (folder.path / "trials" / "a-00000").rmdir()
+    assert list(Results(folder).missing()) == ["trial a-00000"]
 
 
 def test_a_deleted_trial_is_said(add: Add, study: StudyFolder, capsys: pytest.CaptureFixture[str]) -> None:

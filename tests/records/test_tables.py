@@ -240,6 +240,16 @@ def test_a_curve_that_is_cut_short_is_told(add: Add, study: StudyFolder) -> None
     assert "its curve ends at kimg 1.0, its marker says 2.0" in results.problems[0]
 
 
+def test_a_curve_whose_last_line_is_torn_is_told(add: Add, study: StudyFolder) -> None:
+    folder = add("a-00000", rows([1.0, 0.5, 0.4], [1.0, 0.6, 0.5]), ended("completed"))
+    curves = folder.path / "curves.jsonl"
+    curves.write_text(curves.read_text()[:-40])
+    results = Results(study)
+    results.add_all(include_unfinished=True)
+    assert results.trial_row("a-00000")["ended_by"] == "unreadable"
+    assert "its curve ends with seed 0: those after it were cut off" in results.problems[0]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -32,4 +32,6 @@ def test_it_is_said_once_that_no_node_is_left_and_once_that_there_is_one(left: l
 
 def test_while_a_trial_runs_nobody_is_asked(left: list[int]) -> None:
     trials = [SimpleNamespace(status=status) for status in (Trial.TERMINATED, Trial.RUNNING)]
-    NodesLeft(print).on_step_begin(0, trials)  # there is nothing to pop
+    left.append(0)
+    NodesLeft(print).on_step_begin(0, trials)
+    assert left == [0]

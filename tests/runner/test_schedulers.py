@@ -269,6 +269,16 @@ def test_a_verdict_that_a_kill_kept_from_being_carried_out_stands() -> None:
     assert s.report(spared, 2, 0.9) == CONTINUE
 
 
+def test_a_trial_that_begins_again_is_not_stopped_before_it_was() -> None:
+    s = study()
+    s.scheduler.replay("a", "0", past(GOOD))
+    again = s.add("1", history=past([1.0, 0.9]))
+    assert s.report(again, 0, 1.0) == CONTINUE
+    assert s.report(again, 1, 0.9) == STOP
+    to_the_end = s.add("2", history=past(GOOD))
+    assert [s.report(to_the_end, *at) for at in list(enumerate(GOOD))[:-1]] == [CONTINUE] * (len(GOOD) - 1)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_decisions_after_a_resume_are_those_without_one(seed: int) -> None:
     rng = random.Random(seed)

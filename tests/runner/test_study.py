@@ -34,7 +34,7 @@ from study.plan import StudyPlan
 from study.records.schema import TIMED, Row
 from study.records.study_folder import StudyFolder
 from study.records.tables import TABLES, Results
-from study.records.trial_folder import Ending, TrialFolder
+from study.records.trial_folder import MARKERS, Ending, TrialFolder
 from study.reporting.console import Console
 from study.reporting.timing import StudyCost, Timing
 from study.reporting.tracking import Tracker
@@ -223,6 +223,26 @@ def test_a_trial_that_the_scheduler_stops_is_pruned(folder: StudyFolder) -> None
     assert 0 < len(pruned) < 6
     assert set(pruned["ended_by"]) == {"asha"}
     assert (pruned["kimg"] < 0.19).all()
+
+
+def test_a_trial_that_has_lost_its_checkpoint_and_its_end_comes_to_the_same(folder: StudyFolder) -> None:
+    folder.create(stopped_early(), [], {})
+    Driver(folder).run()
+    before = {name: (trial.ending(), untimed(trial.rows())) for name, trial in folder.trials()}
+    assert {ending.state for ending, _ in before.values() if ending} == {"completed", "pruned"}
+    for _, trial in folder.trials():
+        shutil.rmtree(trial.checkpoint.parent)
+        for marker in MARKERS.values():
+            (trial.path / marker).unlink(missing_ok=True)
+    folder.journal.unlink()
+    Driver(folder).run()
+    for name, trial in folder.trials():
+        ending, curve = before[name]
+        found = trial.ending()
+        assert ending is not None
+        assert found is not None
+        assert (found.state, found.kimg, found.objective) == (ending.state, ending.kimg, ending.objective)
+        assert untimed(trial.rows()) == curve
 
 
 def test_wandb_hears_of_each_trial(folder: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -294,6 +294,17 @@ def test_a_marker_lost_in_a_kill_is_written_without_training(
     assert (folder.path / "curves.jsonl").read_bytes() == rows
 
 
+def test_a_trial_whose_checkpoint_is_gone_says_that_it_begins_again(folder: TrialFolder) -> None:
+    evaluations = run(trial_plan(), folder, CPU)
+    next(evaluations), next(evaluations)
+    evaluations.close()
+    before = untimed(folder.rows())
+    folder.checkpoint.unlink()
+    again = list(run(trial_plan(), folder, CPU))
+    assert again[0].note.endswith("pack.pt is not there any more; it begins again")
+    assert untimed(folder.rows())[: len(before)] == before
+
+
 @pytest.mark.parametrize("damage", [lambda _: b"nothing", lambda content: content[:-100]])
 def test_a_trial_whose_checkpoint_is_damaged_begins_again_and_says_so(
     damage: Callable[[bytes], bytes], folder: TrialFolder, tmp_path: Path
