@@ -227,7 +227,9 @@ def test_a_trial_that_the_scheduler_stops_is_pruned(folder: StudyFolder) -> None
 
 def test_a_trial_that_has_lost_its_checkpoint_and_its_end_comes_to_the_same(folder: StudyFolder) -> None:
     folder.create(stopped_early(), [], {})
-    Driver(folder).run()
+    driver = Driver(folder)
+    driver.run()
+    driver.worker.cleanup()
     before = {name: (trial.ending(), untimed(trial.rows())) for name, trial in folder.trials()}
     assert {ending.state for ending, _ in before.values() if ending} == {"completed", "pruned"}
     for _, trial in folder.trials():
