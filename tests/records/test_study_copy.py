@@ -31,6 +31,14 @@ def furnish(trial: TrialFolder) -> None:
     put(trial.path, {"checkpoint/pack.pt": b"pack", "checkpoint/best.pt": b"best", "samples/0000.png": b"0"})
 
 
+def sent_once(study: StudyFolder, url: str) -> StudyCopy:
+    """A copy to which the first trial has been sent as it now is."""
+    copy = StudyCopy(study, RemoteFolder(url))
+    copy.take_stock()
+    copy.send_trial("a-00000")
+    return copy
+
+
 def test_a_copy_has_all_that_is_the_studys_own(study: StudyFolder, add: Add, url: str) -> None:
     every_fate(add)
     furnish(study.trial("a-00000"))
@@ -51,9 +59,7 @@ def test_what_has_not_changed_is_not_sent_again(
 ) -> None:
     trial = add("a-00000", CURVE[:4])
     furnish(trial)
-    copy = StudyCopy(study, RemoteFolder(url))
-    copy.take_stock()
-    copy.send_trial("a-00000")
+    copy = sent_once(study, url)
     written = log_writes(monkeypatch)
     copy.send_trial("a-00000")
     assert written == []
@@ -69,9 +75,7 @@ def test_a_trial_that_has_ended_is_sent_once(
 ) -> None:
     """It is asked for twice: after its last evaluation, when the marker may be there, and at its end."""
     furnish(add("a-00000", CURVE, ended("completed")))
-    copy = StudyCopy(study, RemoteFolder(url))
-    copy.take_stock()
-    copy.send_trial("a-00000")
+    copy = sent_once(study, url)
     written = log_writes(monkeypatch)
     copy.send_trial("a-00000")
     assert written == []
@@ -191,9 +195,7 @@ def test_a_trial_that_began_again_is_never_ahead_of_its_curve(
 ) -> None:
     trial = add("a-00000", CURVE)
     put(trial.path, {"checkpoint/pack.pt": b"3"})
-    copy = StudyCopy(study, RemoteFolder(bucket))
-    copy.take_stock()
-    copy.send_trial("a-00000")
+    copy = sent_once(study, bucket)
     trial.keep_rows_before(1)
     put(trial.path, {"checkpoint/pack.pt": b"1"})
     written = log_writes(monkeypatch)
