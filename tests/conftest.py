@@ -1,6 +1,9 @@
 """For all tests: one thread, a private cache folder; a study to be written by hand."""
 
+import os
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -21,6 +24,7 @@ from study.records.schema import Row
 from study.records.study_folder import StudyFolder
 from study.records.trial_folder import Ending, TrialFolder
 from study.registry import Registry
+from study.signals import SIGNALS
 from tests import s3
 from tests.commands import Start, starter
 from tests.packs import CPU, TINY, Case, training_data
@@ -34,6 +38,32 @@ def _private_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GAN_STUDY_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@contextmanager
+def settings_kept() -> Iterator[None]:
+    """The signal handlers and the environment that a command changes are taken back."""
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    environment = dict(os.environ)
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    for name in {*os.environ} - {*environment}:
+        del os.environ[name]
+    os.environ.update(environment)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _settings_of_module() -> Iterator[None]:
+    """Fixtures run commands, too."""
+    with settings_kept():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _settings() -> Iterator[None]:
+    with settings_kept():
         yield
 
 

@@ -3,10 +3,9 @@
 import errno
 import json
 import os
-import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -34,17 +33,12 @@ RUN = tune._run
 
 
 @pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An empty folder to be in; no study starts, and the commands' handler and settings are taken back."""
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty folder to be in; no study starts."""
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)
     monkeypatch.setattr(tune, "_run", lambda *_: pytest.fail("the command was not refused"))
-    before, environment = signal.getsignal(signal.SIGTERM), dict(os.environ)
-    yield
-    signal.signal(signal.SIGTERM, before)
-    os.environ.clear()
-    os.environ.update(environment)
 
 
 def everything() -> dict[str, bytes | None]:

@@ -7,7 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -51,14 +51,6 @@ def test_a_fault_of_ours_is_not_hidden() -> None:
         run_command(raising(ZeroDivisionError()))
 
 
-@pytest.fixture
-def sigterm() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
-
-
-@pytest.mark.usefixtures("sigterm")
 def test_sigterm_ends_as_ctrl_c_does() -> None:
     raise_interrupt()
     with pytest.raises(KeyboardInterrupt):

@@ -34,18 +34,6 @@ SECONDS = 5.0
 SPACES = sorted((Path(__file__).parents[1] / "search_spaces").glob("*.yaml"))
 
 
-@pytest.fixture(autouse=True)
-def _settings() -> Iterator[None]:
-    """The signal handlers and the environment that a command changes are taken back."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    environment = dict(os.environ)
-    yield
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-    os.environ.clear()
-    os.environ.update(environment)
-
-
 class TooLongError(BaseException):
     """What no handler of errors takes for its own."""
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -43,11 +42,9 @@ BRIEF = ["--seeds", "2", "--kimg", "0.512", "--eval-kimg", "0.256"]
 
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A folder of its own; what plugins declare, and the command's signal handler, are taken back."""
+    """A folder of its own; what plugins declare is taken back."""
     monkeypatch.chdir(tmp_path)
-    handler = signal.getsignal(signal.SIGTERM)
     yield
-    signal.signal(signal.SIGTERM, handler)
     forget()
     load.cache_clear()
     evaluator_for.cache_clear()

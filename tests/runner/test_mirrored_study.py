@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -142,14 +141,11 @@ def test_an_end_is_copied_before_the_journal_hears_of_it(
 
 
 @pytest.fixture
-def _stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cheap_transport: None) -> Iterator[None]:
+def _stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cheap_transport: None) -> None:
     """Studies are interrupted as Ray starts."""
     del cheap_transport
     monkeypatch.setattr("ray.init", lambda **_: os.kill(os.getpid(), signal.SIGINT))
     monkeypatch.chdir(tmp_path)
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.usefixtures("_stopped")

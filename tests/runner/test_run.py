@@ -3,7 +3,6 @@
 import errno
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from tests.studies import TINY, journal, table
 @pytest.fixture
 def ray_starts_with(
     request: pytest.FixtureRequest, tmp_path: Path, cheap_transport: None, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[dict[str, Any]]:
+) -> dict[str, Any]:
     """What study.tune hands to ray.init, in an empty folder; there it is interrupted."""
     del cheap_transport
     given: dict[str, Any] = {}
@@ -30,9 +29,7 @@ def ray_starts_with(
 
     monkeypatch.setattr("ray.init", init)
     monkeypatch.chdir(tmp_path)
-    before = signal.getsignal(signal.SIGTERM)
-    yield given
-    signal.signal(signal.SIGTERM, before)
+    return given
 
 
 @pytest.mark.parametrize("ray_starts_with", [signal.SIGINT, signal.SIGTERM], indirect=True)
