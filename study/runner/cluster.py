@@ -75,15 +75,16 @@ def _own_handlers() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def nodes_with_cpus() -> int:
-    """How many nodes with CPUs a cluster has."""
-    return sum(node["Alive"] and "CPU" in node["Resources"] for node in ray.nodes())
+def nodes_with(cpus: float, gpus: float = 0.0) -> int:
+    """How many of a cluster's nodes have so many CPUs and GPUs, whoever uses them now."""
+    has = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return sum(own.get("CPU", 0.0) >= cpus and own.get("GPU", 0.0) >= gpus for own in has)
 
 
 def _wait_for(nodes: int) -> None:
     """Raises UserError: they have not joined in time."""
     end = time.monotonic() + JOIN_SECONDS
-    while (joined := nodes_with_cpus()) < nodes:
+    while (joined := nodes_with(cpus=1)) < nodes:
         if time.monotonic() > end:
             minutes = JOIN_SECONDS / 60
             raise UserError(

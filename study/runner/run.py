@@ -177,7 +177,7 @@ def _tune(
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(folder.ray.resolve()),
-            callbacks=[bookkeeper, *([NodesLeft(bookkeeper.console.say)] if plan.address else [])],
+            callbacks=[bookkeeper, *([NodesLeft(plan, bookkeeper.console.say)] if plan.address else [])],
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             failure_config=tune.FailureConfig(max_failures=plan.retries),  # losses of processes alone
             verbose=0,
