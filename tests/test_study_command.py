@@ -247,6 +247,35 @@ def test_a_study_of_a_plugin_is_killed_and_resumed_to_the_same_tables(start: Sta
     assert set(states(studies[0]).values()) == {"completed"}
 
 
+DIES = """
+import os, signal, sys
+from pathlib import Path
+import ray
+
+def hook(event, _):
+    if event == "os.chdir" and not (died := Path({died!r})).exists():  # into the next trial's folder
+        died.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+if ray.is_initialized():  # not in the driver
+    sys.addaudithook(hook)
+"""
+
+
+def test_a_process_that_dies_as_it_is_given_its_next_trial_has_lost_it_once(
+    start: Start, tmp_path: Path
+) -> None:
+    what = hinge(tmp_path)
+    with (tmp_path / "mine.py").open("a") as plugin:
+        plugin.write(DIES.format(died=str(tmp_path / "died")))
+    command = start(*what, "--name", "mine")
+    assert (command.wait(), command.err) == (0, "")
+    assert (tmp_path / "died").exists()
+    assert command.out.count("hinge-00001: its process died") == 1
+    study = StudyFolder(tmp_path / "results" / "mine")
+    assert states(study) == {"hinge-00000": "completed", "hinge-00001": "completed"}
+
+
 def test_trials_of_a_plugin_share_packs(start: Start, tmp_path: Path) -> None:
     command = start(*hinge(tmp_path), "--pack", "6", "--name", "shared")
     assert (command.wait(), command.err) == (0, "")

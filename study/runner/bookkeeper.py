@@ -238,10 +238,10 @@ class Bookkeeper(Callback):
         del iteration, trials, info
         losses = trial.run_metadata.num_failures
         trial.config["alone"] = True
-        self.console.say(
-            f"{trial.config['plan']['trial_id']}: {lost(losses)}; it goes on from its last checkpoint "
-            f"(retry {losses} of {self.plan.retries})"
-        )
+        # A machine that was drained before it was taken back is not counted.
+        retry = f" (retry {losses} of {self.plan.retries})" if losses else ""
+        name = trial.config["plan"]["trial_id"]
+        self.console.say(f"{name}: {lost(losses)}; it goes on from its last checkpoint{retry}")
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
         """Ray would gather every trial's results, from files that are not there, for nobody."""
@@ -295,7 +295,7 @@ def _forget(trial: Any) -> None:
 
 def lost(times: int) -> str:
     """That a trial's process died, in words."""
-    often = "" if times == 1 else f" {times} times"
+    often = f" {times} times" if times > 1 else ""
     return f"its process died{often} (killed, out of memory, or its machine was lost)"
 
 

@@ -22,6 +22,7 @@ from study.reporting.timing import StudyCost
 from study.reporting.tracking import Tracker, sweep_of
 from study.runner.bookkeeper import Bookkeeper, QueueSearcher
 from study.runner.cluster import Watch, keep, start, words_to
+from study.runner.controller import use_controller
 from study.runner.interruption import Interruption
 from study.runner.journal import open_searches
 from study.runner.nodes import NodesLeft
@@ -163,6 +164,7 @@ def _tune(
             cost.slots = int(ray.cluster_resources()["CPU"] / plan.cpus_per_trial)
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(scheduler.largest_bracket)
     resources = _resources_of_a_trial(plan, cost.slots, limited=limit is not None)
+    use_controller()
     tuner = tune.Tuner(
         tune.with_resources(TrialTrainable, resources),
         tune_config=tune.TuneConfig(
