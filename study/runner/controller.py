@@ -11,9 +11,10 @@ from ray.tune.experiment import Trial
 
 
 class Controller(TuneController):
-    """See above."""
+    """What `Tuner` uses after `use_controller`."""
 
     def _process_trial_failure(self, trial: Trial, exception: Exception) -> None:
+        """Ray calls it for a process that was lost, then for what that was asked to do."""
         if isinstance(exception, RayActorError) and trial.status == Trial.PENDING:
             return  # heard of, and to be begun again
         self._resetting_trials.discard(trial)
